@@ -1,0 +1,73 @@
+// Pass B on the CPU: cuts the blocks into pieces, draws each piece alone and lays the lists out in order.
+#include "kernels/draw.h"
+
+#include "kernels/draw_parts.h"
+
+namespace smartbird::kernels {
+namespace {
+
+constexpr int64_t kPieceBlocks = 64;  // enough to share packed keys and random numbers, small enough to balance threads
+
+template <class T>
+void take_all(const ScanInput<T>& input, const Piece& piece, const int64_t* domain, const DrawOptions& options,
+              std::vector<Drawn<T>>& out) {
+  for (int64_t i = piece.begin; i < piece.end; ++i) {
+    if (domain[i] > options.picks) continue;
+    for (int head = 0; head < options.heads; ++head)
+      for_domain(input.blocks[static_cast<size_t>(i)], input.excluded,
+                 [&](int64_t j) { out.push_back({(i - piece.begin) * options.heads + head, j, T{0}}); });
+  }
+}
+
+template <class T>
+void draw_piece(const ScanInput<T>& input, const Piece& piece, const double* lse, const int64_t* domain,
+                const DrawOptions& options, std::vector<Drawn<T>>& out) {
+  if (options.mode == DrawMode::None) return;
+  take_all(input, piece, domain, options, out);
+  switch (options.mode) {
+    case DrawMode::Poisson: return draw_poisson(input, piece, lse, domain, options, out);
+    case DrawMode::Uniform: return draw_uniform_keys(input, piece, domain, options, out);
+    case DrawMode::Systematic: return draw_systematic(input, piece, lse, domain, options, out);
+    case DrawMode::TopK: return draw_topk(input, piece, domain, options, out);
+    case DrawMode::None: return;
+  }
+}
+
+}  // namespace
+
+template <class T>
+void draw(const ScanInput<T>& input, const double* lse, const DrawOptions& options, Picks<T>& picks) {
+  const int64_t blocks = static_cast<int64_t>(input.blocks.size());
+  std::vector<int64_t> domain(input.blocks.size());
+  for (int64_t i = 0; i < blocks; ++i)
+    domain[static_cast<size_t>(i)] = domain_size(input.blocks[static_cast<size_t>(i)], input.excluded);
+  const std::vector<Piece> pieces = cut_pieces(input.blocks, kPieceBlocks);
+  std::vector<std::vector<Drawn<T>>> drawn(pieces.size());
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t i = 0; i < static_cast<int64_t>(pieces.size()); ++i)
+    draw_piece(input, pieces[static_cast<size_t>(i)], lse, domain.data(), options, drawn[static_cast<size_t>(i)]);
+
+  const size_t lists = picks.start.size() - 1;
+  picks.start.resize(lists + static_cast<size_t>(blocks * options.heads) + 1, 0);
+  int64_t* start = picks.start.data() + lists;  // start[0] is where the new lists begin
+  for (size_t i = 0; i < pieces.size(); ++i)
+    for (const Drawn<T>& pick : drawn[i]) ++start[pieces[i].begin * options.heads + pick.list + 1];
+  for (int64_t i = 0; i < blocks * options.heads; ++i) start[i + 1] += start[i];
+  std::vector<int64_t> next(start, start + blocks * options.heads);
+  picks.key.resize(static_cast<size_t>(start[blocks * options.heads]));
+  picks.log_pi.resize(picks.key.size());
+#pragma omp parallel for schedule(dynamic)
+  for (int64_t i = 0; i < static_cast<int64_t>(pieces.size()); ++i) {
+    for (const Drawn<T>& pick : drawn[static_cast<size_t>(i)]) {
+      const size_t list = static_cast<size_t>(pieces[static_cast<size_t>(i)].begin * options.heads + pick.list);
+      const size_t at = static_cast<size_t>(next[list]++);
+      picks.key[at] = pick.key;
+      picks.log_pi[at] = pick.log_pi;
+    }
+  }
+}
+
+template void draw<float>(const ScanInput<float>&, const double*, const DrawOptions&, Picks<float>&);
+template void draw<double>(const ScanInput<double>&, const double*, const DrawOptions&, Picks<double>&);
+
+}  // namespace smartbird::kernels

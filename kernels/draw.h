@@ -1,0 +1,49 @@
+// Pass B: which keys each query block and pick head attends (method.md §4). Output in CSR lists, keys ascending.
+//   poisson     key j iff log u_jh < log π_ij, π_ij = min(1, K · max((1-ε) p_ij, ε/|E_i|)), p_ij = exp(s_ij - lse_i);
+//               u_jh = one uniform per (sample, share group, head, position), the same for all blocks of the group
+//   systematic  with C_j = Σ_{j' <= j} π_ij' (double, ascending): key j iff some integer + u_h lies in (C_{j-1}, C_j],
+//               u_h = frac(u + h/heads), u per (sample, share group); inclusion probability exactly π_ij
+//   topk        the K largest scores, ties to the smaller position; log π = 0
+//   uniform     poisson with p_ij = 1/|E_i|;  none: no picks
+// A block with |E| <= K takes all of E with log π = 0. Everything is decided alone or in a fixed order, so the picks are
+// the same bits for any thread count and any split of the blocks over calls and ranks.
+// Random numbers: Philox, key = `key`, counter = (sample, group, layer · 65536 + head, position); Purpose::Draw.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/philox.h"
+#include "kernels/sketch_scan.h"
+
+namespace smartbird::kernels {
+
+enum class DrawMode { Poisson, Systematic, TopK, Uniform, None };
+
+struct DrawOptions {
+  DrawMode mode = DrawMode::Poisson;
+  int64_t picks = 0;      // K
+  double floor = 0.1;     // ε
+  int heads = 1;          // pick heads
+  int layer = 0;          // sketch number
+  PhiloxKey key;
+};
+
+template <class T>
+struct Picks {
+  std::vector<int64_t> start{0};  // [Q · heads + 1]: list of (block, head) at block · heads + head
+  std::vector<int64_t> key;       // position in the block's sequence
+  std::vector<T> log_pi;          // log inclusion probability, <= 0
+};
+
+// Appends the lists of the blocks of `input` to `picks` (whose start grows by Q · heads entries). lse [Q] from sketch_scan.
+template <class T>
+void draw(const ScanInput<T>& input, const double* lse, const DrawOptions& options, Picks<T>& picks);
+
+// The uniform of a key (the definition, shared with whoever has to know it).
+[[nodiscard]] inline double draw_uniform(PhiloxKey key, uint64_t sample, int64_t group, int layer, int head, int64_t position) {
+  return uniform_at(key, sample, static_cast<uint32_t>(group), static_cast<uint32_t>(layer * 65536 + head),
+                    static_cast<uint32_t>(position));
+}
+
+}  // namespace smartbird::kernels

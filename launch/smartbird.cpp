@@ -1,0 +1,84 @@
+// main: starts the session, picks the subcommand, prints an error once and ends all ranks with its exit code.
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+#include <new>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "comm/session.h"
+#include "core/error.h"
+#include "tools/commands.h"
+#include "tools/data_commands.h"
+
+namespace {
+
+using namespace smartbird;
+
+constexpr const char* kUsage =
+    "smartbird SUBCOMMAND [arguments]\n\n"
+    "  pretrain    train a model from scratch         --config configs/books.ini [--section.key=value ...]\n"
+    "  finetune    train on from a checkpoint         --config configs/authors.ini --init.checkpoint=DIR\n"
+    "  evaluate    measure a checkpoint               --checkpoint=DIR [--data.test=PATH]\n"
+    "  generate    write on from a prompt             --checkpoint=DIR --prompt=TEXT\n"
+    "  data        tokenize | inspect | listops | recall\n"
+    "  checkpoint  inspect | verify DIR\n"
+    "  options     every option, its default and range [--markdown]\n\n"
+    "Each has --help; --version tells what this binary was built with. Several ranks: launch/run.sh -n P SUBCOMMAND ...\n"
+    "Exit codes: 0 done, 2 usage or configuration, 3 data or files, 4 environment, 5 out of memory, 6 non-finite values,\n"
+    "7 peer lost, 75 stopped by a signal and resumable.\n";
+
+void print_version(const Communicator& everyone) {
+  if (everyone.rank() != 0) return;
+  std::cout << "smartbird " << SMARTBIRD_VERSION << "\nMPI: " << Session::description() << "\nLibTorch: " << SMARTBIRD_TORCH_VERSION
+            << "\nCUDA, NCCL: not built in\n";
+}
+
+int run(const Session& session, const std::vector<std::string>& arguments) {
+  auto everyone = session.everyone();
+  const std::string command = arguments.empty() ? "" : arguments[0];
+  const std::vector<std::string> rest(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
+  if (command == "pretrain" || command == "finetune") return train_command(std::move(everyone), rest, command == "finetune");
+  if (command == "evaluate") return evaluate_command(std::move(everyone), rest);
+  if (command == "generate") return generate_command(*everyone, rest);
+  if (command == "data") return everyone->rank() == 0 ? data_command(rest) : 0;
+  if (command == "checkpoint") return checkpoint_command(*everyone, rest);
+  if (command == "options") return options_command(*everyone, rest);
+  if (command == "--version") return print_version(*everyone), 0;
+  if (command == "--help" || command == "-h") {
+    if (everyone->rank() == 0) std::cout << kUsage;
+    return 0;
+  }
+  if (command.empty()) {
+    if (everyone->rank() == 0) std::cerr << kUsage;
+    return exit_code(ErrorKind::Config);
+  }
+  fail(ErrorKind::Config, "unknown subcommand '", command, "'; see smartbird --help");
+}
+
+// Rank 0 speaks first; another rank's error is printed only if rank 0 has not ended the job by then.
+[[noreturn]] void end_with(const Session& session, const std::string& text, int code) {
+  if (session.rank() != 0) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  const std::string where = session.rank() == 0 ? "" : "[rank " + std::to_string(session.rank()) + "] ";
+  std::fprintf(stderr, "smartbird: %s%s\n", where.c_str(), text.c_str());
+  std::fflush(nullptr);
+  session.abort(code);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Session session(&argc, &argv);
+  try {
+    return run(session, std::vector<std::string>(argv + 1, argv + argc));
+  } catch (const Error& e) {
+    end_with(session, e.what(), exit_code(e.kind()));
+  } catch (const std::bad_alloc&) {
+    end_with(session, "out of memory; lower train.micro_tokens or set memory.recompute=layer", exit_code(ErrorKind::Memory));
+  } catch (const std::exception& e) {
+    const std::string text = e.what();
+    end_with(session, "internal error: " + text.substr(0, text.find('\n')), exit_code(ErrorKind::Shape));
+  }
+}

@@ -1,0 +1,103 @@
+// Who is in a group of ranks, and the collectives among them. Buffers are contiguous; counts are elements; zero counts
+// are legal everywhere; every rank of the group calls the same collectives in the same order. Sums run in rank order
+// (0, 1, 2, ...), so a result is the same bits on every rank and for every back end.
+// `what` names the operation ("rows", "gradients", ...): the bytes a rank sends to others are counted under it.
+// Payloads above the chunk limit travel in several messages. Errors: ErrorKind::Comm, with the operation, both ranks
+// and the values.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/types.h"
+
+namespace smartbird {
+
+enum class ReduceOp { Sum, Max, Min };
+
+using Counts = std::span<const int64_t>;
+
+// A started collective. wait() must be called, in the order of the starts, before the receive buffer is read or the
+// send buffer is changed; the destructor waits if nobody did, except while an error unwinds the stack (the run ends).
+class Pending {
+ public:
+  Pending() = default;
+  explicit Pending(std::function<void()> wait) : wait_(std::move(wait)) {}
+  Pending(Pending&& other) noexcept { *this = std::move(other); }
+  Pending& operator=(Pending&& other) noexcept;
+  ~Pending();
+  void wait();
+
+ private:
+  std::function<void()> wait_;
+};
+
+class Communicator {
+ public:
+  virtual ~Communicator() = default;
+  [[nodiscard]] int rank() const { return rank_; }
+  [[nodiscard]] int size() const { return size_; }
+
+  // recv (sum of counts) = every rank's send (counts[r] elements), in rank order.
+  void all_gather(const char* what, const void* send, void* recv, Counts counts, DType type);
+  [[nodiscard]] Pending start_all_gather(const char* what, const void* send, void* recv, Counts counts, DType type);
+  // send holds a piece for each rank (send_counts), recv a piece from each rank (recv_counts), in rank order.
+  void all_to_all_v(const char* what, const void* send, Counts send_counts, void* recv, Counts recv_counts, DType type);
+  [[nodiscard]] Pending start_all_to_all_v(const char* what, const void* send, Counts send_counts, void* recv,
+                                           Counts recv_counts, DType type);
+  // recv (counts[rank]) = the sum over ranks of their piece of send (sum of counts) that belongs to this rank.
+  void reduce_scatter(const char* what, const void* send, void* recv, Counts counts, DType type);
+  void all_reduce(const char* what, void* data, int64_t count, DType type, ReduceOp op = ReduceOp::Sum);
+  void broadcast(const char* what, void* data, int64_t count, DType type, int root);
+  virtual void barrier() = 0;
+  // A group of the ranks that give the same color, ordered by key, then by rank. Collective.
+  [[nodiscard]] virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
+
+  // Convenience: one value from each rank, in rank order; the sum, the largest of one value.
+  template <class T>
+  [[nodiscard]] std::vector<T> gather_value(const char* what, T value) {
+    std::vector<T> all(static_cast<size_t>(size_));
+    const std::vector<int64_t> ones(static_cast<size_t>(size_), 1);
+    all_gather(what, &value, all.data(), ones, kDTypeOf<T>);
+    return all;
+  }
+  template <class T>
+  [[nodiscard]] T reduce_value(const char* what, T value, ReduceOp op) {
+    all_reduce(what, &value, 1, kDTypeOf<T>, op);
+    return value;
+  }
+
+  // Bytes this rank has sent to other ranks since clear_sent_bytes(), by operation.
+  [[nodiscard]] const std::map<std::string, int64_t>& sent_bytes() const { return sent_bytes_; }
+  void clear_sent_bytes() { sent_bytes_.clear(); }
+
+ protected:
+  Communicator(int rank, int size) : rank_(rank), size_(size) {}
+  // A piece of a buffer, in bytes.
+  struct Piece {
+    int64_t offset_bytes = 0, bytes = 0;
+  };
+  // The one primitive of a back end: piece r of send goes to rank r, piece r of recv comes from rank r.
+  virtual Pending start_exchange(const char* what, const std::byte* send, std::span<const Piece> send_pieces,
+                                 std::byte* recv, std::span<const Piece> recv_pieces) = 0;
+  // The part of an exchange that stays on this rank; send and recv may be the same place.
+  void copy_own_piece(const char* what, const std::byte* send, std::span<const Piece> send_pieces, std::byte* recv,
+                      std::span<const Piece> recv_pieces) const;
+
+ private:
+  std::vector<Piece> consecutive(const char* what, const char* name, Counts counts, DType type) const;
+  Pending start_counted(const char* what, const void* send, std::span<const Piece> send_pieces, void* recv,
+                        std::span<const Piece> recv_pieces);
+  void fold_scatter(const char* what, const void* send, void* recv, Counts counts, DType type, ReduceOp op);
+  void count_sent(const char* what, std::span<const Piece> pieces);
+
+  int rank_, size_;
+  std::map<std::string, int64_t> sent_bytes_;
+};
+
+}  // namespace smartbird

@@ -1,0 +1,193 @@
+// Command line and INI files -> options, by Boost.Program_options.
+#include "config/parse.h"
+
+#include <boost/program_options.hpp>
+
+#include <climits>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <unistd.h>
+
+#include "config/values.h"
+#include "core/error.h"
+
+namespace smartbird {
+namespace {
+
+namespace po = boost::program_options;
+
+class Parser {
+ public:
+  Parser() : entries_(entries_of(parsed_.options)) {
+    for (OptionEntry& entry : entries_) {
+      entry.set(entry.default_text);
+      parsed_.source[entry.name] = "default";
+    }
+  }
+
+  void read_file(const std::string& name);
+  void read_arguments(const std::vector<std::string>& arguments, std::vector<std::string>* rest);
+  [[nodiscard]] ParsedOptions finish() const {
+    SB_CHECK(errors_.empty(), Config, errors_);
+    return parsed_;
+  }
+
+ private:
+  void error(const std::string& text) {
+    if (!errors_.empty()) errors_ += '\n';
+    errors_ += text;
+  }
+  OptionEntry* find(const std::string& name) {
+    for (OptionEntry& entry : entries_)
+      if (entry.name == name) return &entry;
+    return nullptr;
+  }
+  void set(const std::string& place, const std::string& name, std::string value);
+
+  ParsedOptions parsed_;
+  std::vector<OptionEntry> entries_;
+  std::string errors_;
+};
+
+void Parser::set(const std::string& place, const std::string& name, std::string value) {
+  OptionEntry* entry = find(name);
+  if (entry == nullptr) return error(join(place, ": unknown key '", name, "'; did you mean '", nearest_name(name, entries_), "'?"));
+  const std::string variable = "${repository}";
+  for (size_t at = value.find(variable); at != std::string::npos; at = value.find(variable)) {
+    if (repository_folder().empty()) return error(join(place, ": ", name, " = ", value, " needs the repository, which is not above this binary"));
+    value.replace(at, variable.size(), repository_folder());
+  }
+  const std::string wrong = entry->set(value);
+  if (!wrong.empty()) return error(join(place, ": ", name, " = ", value, ": ", wrong));
+  parsed_.source[name] = place;
+}
+
+// The INI reader of Program_options drops line numbers, so lines go to it one at a time, below their section.
+void Parser::read_file(const std::string& name) {
+  std::filesystem::path path = name;
+  if (!std::filesystem::exists(path) && path.is_relative() && !repository_folder().empty()) path = repository_folder() / path;
+  std::ifstream in(path);
+  if (!in || std::filesystem::is_directory(path)) return error(join("--config ", name, ": no such file, here or in the repository"));
+  std::string line, section;
+  std::map<std::string, int> seen;
+  for (int number = 1; std::getline(in, line); ++number) {
+    const std::string place = join(name, ":", number);
+    const size_t begin = line.find_first_not_of(" \t\r");
+    if (begin == std::string::npos || line[begin] == '#' || line[begin] == ';') continue;
+    if (line[begin] == '[') {
+      section = line.substr(begin);
+      continue;
+    }
+    std::istringstream one(section + "\n" + line + "\n");
+    try {
+      const po::options_description nothing;
+      const auto parsed = po::parse_config_file(one, nothing, true);
+      for (const auto& option : parsed.options) {
+        if (const auto [it, fresh] = seen.emplace(option.string_key, number); !fresh) {
+          error(join(place, ": ", option.string_key, " is set twice, first on line ", it->second));
+          continue;
+        }
+        set(place, option.string_key, option.value.empty() ? "" : option.value[0]);
+      }
+    } catch (const po::error&) {
+      error(join(place, ": '", line, "' is neither [section] nor key = value"));
+    }
+  }
+}
+
+void Parser::read_arguments(const std::vector<std::string>& arguments, std::vector<std::string>* rest) {
+  po::options_description described;
+  described.add_options()("config", po::value<std::vector<std::string>>());
+  for (const OptionEntry& entry : entries_) described.add_options()(entry.name.c_str(), po::value<std::vector<std::string>>());
+  const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+  std::vector<po::option> options;
+  try {
+    options = po::command_line_parser(arguments).options(described).style(style).allow_unregistered().run().options;
+  } catch (const po::error& e) {
+    return error(join("command line: ", e.what()));
+  }
+  for (const auto& option : options)
+    if (option.string_key == "config")
+      for (const std::string& file : option.value) read_file(file);
+  std::set<std::string> seen;
+  for (const auto& option : options) {
+    const std::string& key = option.string_key;
+    if (key == "config") continue;
+    if (rest != nullptr && (key.empty() || option.unregistered)) rest->insert(rest->end(), option.original_tokens.begin(), option.original_tokens.end());
+    else if (key.empty()) error(join("command line: unexpected '", option.original_tokens.empty() ? "" : option.original_tokens[0], "'; options are written --section.key=value"));
+    else if (option.unregistered) error(join("command line: unknown option '--", key, "'; did you mean '--", nearest_name(key, entries_), "'?"));
+    else if (!seen.insert(key).second) error(join("command line: --", key, " is given twice"));
+    else set("command line", key, option.value.empty() ? "" : option.value[0]);
+  }
+}
+
+std::string section_of(const std::string& name) { return name.substr(0, name.find('.')); }
+
+}  // namespace
+
+Options default_options() { return parse_options({}, nullptr).options; }
+
+ParsedOptions parse_options(const std::vector<std::string>& args, std::vector<std::string>* rest) {
+  Parser parser;
+  parser.read_arguments(args, rest);
+  return parser.finish();
+}
+
+std::string dump_ini(const ParsedOptions& parsed) {
+  ParsedOptions copy = parsed;
+  std::string out = "# resolved configuration; each value with where it came from\n", section;
+  for (const OptionEntry& entry : entries_of(copy.options)) {
+    if (section_of(entry.name) != section) out += join("\n[", section = section_of(entry.name), "]\n");
+    out += join("# ", copy.source[entry.name], "\n", entry.name.substr(section.size() + 1), " = ", entry.text(), "\n");
+  }
+  return out;
+}
+
+std::string markdown_table() {
+  Options options;
+  std::string out, section;
+  for (const OptionEntry& entry : entries_of(options)) {
+    if (section_of(entry.name) != section)
+      out += join(section.empty() ? "" : "\n", "**", section = section_of(entry.name), "**\n\n| option | default | allowed | meaning |\n|---|---|---|---|\n");
+    std::string allowed = describe(entry.rule);
+    for (size_t at = 0; (at = allowed.find(" | ", at)) != std::string::npos; at += 2) allowed.replace(at, 3, ", ");
+    std::string help = entry.help;
+    for (size_t at = 0; (at = help.find('|', at)) != std::string::npos; at += 2) help.replace(at, 1, "\\|");
+    out += join("| `", entry.name, "` | ", entry.default_text.empty() ? "" : "`" + entry.default_text + "`", " | ", allowed.empty() ? entry.type : allowed, " | ", help, " |\n");
+  }
+  return out;
+}
+
+std::string help_text() {
+  Options options;
+  std::string out = "--config FILE                          INI file, repeatable; later files and the command line win\n", section;
+  for (const OptionEntry& entry : entries_of(options)) {
+    if (section_of(entry.name) != section) out += join("\n[", section = section_of(entry.name), "]\n");
+    std::string left = join("--", entry.name, "=", entry.default_text);
+    left.resize(std::max<size_t>(left.size() + 1, 39), ' ');
+    out += left + entry.help + (describe(entry.rule).empty() ? "" : " (" + describe(entry.rule) + ")") + "\n";
+  }
+  return out;
+}
+
+std::vector<std::string> changed_names(const Options& a, const Options& b) {
+  Options x = a, y = b;
+  const auto left = entries_of(x), right = entries_of(y);
+  std::vector<std::string> out;
+  for (size_t i = 0; i < left.size(); ++i)
+    if (left[i].text() != right[i].text()) out.push_back(left[i].name);
+  return out;
+}
+
+std::string repository_folder() {
+  char buffer[PATH_MAX];
+  const ssize_t length = readlink("/proc/self/exe", buffer, sizeof buffer);
+  if (length <= 0) return "";
+  for (std::filesystem::path folder = std::filesystem::path(std::string(buffer, static_cast<size_t>(length))).parent_path();
+       folder.has_relative_path(); folder = folder.parent_path())
+    if (std::filesystem::exists(folder / "CMakeLists.txt") && std::filesystem::exists(folder / "configs")) return folder.string();
+  return "";
+}
+
+}  // namespace smartbird

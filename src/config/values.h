@@ -1,0 +1,25 @@
+// Text <-> value for every option type, and one description of an option, gathered from Options::visit.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "config/options.h"
+
+namespace smartbird {
+
+// One option of a particular Options object.
+struct OptionEntry {
+  std::string name, type, default_text, help;
+  Rule rule;
+  std::function<std::string()> text;                        // current value
+  std::function<std::string(const std::string&)> set;       // "" or what is wrong ("expected an integer")
+};
+
+// Every option of `options` (which must outlive the entries), in order of declaration.
+[[nodiscard]] std::vector<OptionEntry> entries_of(Options& options);
+[[nodiscard]] std::string describe(const Rule& rule);  // "at least 0", "a | b", ""
+[[nodiscard]] std::string nearest_name(const std::string& name, const std::vector<OptionEntry>& entries);
+
+}  // namespace smartbird

@@ -1,0 +1,127 @@
+// Sources of one option behind one interface.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <optional>
+
+#include "core/error.h"
+#include "data/corpus.h"
+#include "data/shard.h"
+#include "data/text_source.h"
+
+namespace smartbird {
+namespace {
+
+struct SourceName {
+  std::string path;
+  double weight = 1;
+};
+
+SourceName parse_source(const std::string& key, const std::string& text) {
+  const size_t at = text.rfind('@');
+  if (at == std::string::npos) return {text, 1};
+  char* end = nullptr;
+  const double weight = std::strtod(text.c_str() + at + 1, &end);
+  SB_CHECK(*end == '\0' && end != text.c_str() + at + 1 && weight > 0 && std::isfinite(weight), Config, key, ": in '", text, "' the weight after @ must be a positive number");
+  return {text.substr(0, at), weight};
+}
+
+// The shard PREFIX a name stands for: PREFIX, PREFIX.idx or PREFIX.bin; "" for anything else.
+std::string shard_prefix(const std::string& path) {
+  for (const char* ending : {".idx", ".bin"})
+    if (path.size() > 4 && path.compare(path.size() - 4, 4, ending) == 0) return path.substr(0, path.size() - 4);
+  return std::filesystem::exists(path + ".idx") ? path : "";
+}
+
+// Sources keep their order; a document's number is its place in the whole.
+class SourcesCorpus : public Corpus {
+ public:
+  struct Source {
+    std::unique_ptr<Shard> shard;  // or
+    Documents documents;
+    double weight = 1;
+    int64_t first = 0, count = 0;  // document numbers
+  };
+  std::vector<Source> sources;
+  std::unique_ptr<Tokenizer> own_tokenizer;
+  std::vector<std::string> class_names;
+  int64_t documents = 0, tokens = 0;
+
+  int64_t num_documents() const override { return documents; }
+  int64_t num_tokens() const override { return tokens; }
+  const Tokenizer& tokenizer() const override { return *own_tokenizer; }
+  const std::vector<std::string>& classes() const override { return class_names; }
+
+  Document document(int64_t index) const override {
+    const Source& s = source_of(index);
+    const size_t i = static_cast<size_t>(index - s.first);
+    if (s.shard) return {s.shard->num_tokens(index - s.first), s.shard->label(index - s.first), s.weight};
+    return {s.documents.first[i + 1] - s.documents.first[i], s.documents.labels.empty() ? -1 : s.documents.labels[i], s.weight};
+  }
+  void read(int64_t index, int64_t begin, std::span<int32_t> ids) const override {
+    const Source& s = source_of(index);
+    if (s.shard) return s.shard->read(index - s.first, begin, ids);
+    const int64_t at = s.documents.first[static_cast<size_t>(index - s.first)] + begin;
+    std::copy_n(s.documents.tokens.begin() + at, ids.size(), ids.begin());
+  }
+  void read_target_mask(int64_t index, int64_t begin, std::span<uint8_t> counts) const override {
+    const Source& s = source_of(index);
+    if (s.shard) return s.shard->read_mask(index - s.first, begin, counts);
+    const int64_t at = s.documents.first[static_cast<size_t>(index - s.first)] + begin;
+    std::copy_n(s.documents.counts.begin() + at, counts.size(), counts.begin());
+  }
+
+ private:
+  const Source& source_of(int64_t index) const {
+    SB_CHECK(index >= 0 && index < documents, Shape, "corpus: document ", index, " of ", documents);
+    auto after = std::upper_bound(sources.begin(), sources.end(), index, [](int64_t i, const Source& s) { return i < s.first; });
+    return *(after - 1);
+  }
+};
+
+void adopt_tokenizer(SourcesCorpus& corpus, const std::string& json, const std::string& key, const std::string& path) {
+  if (!corpus.own_tokenizer) corpus.own_tokenizer = tokenizer_from_json(json);
+  SB_CHECK(corpus.own_tokenizer->to_json() == tokenizer_from_json(json)->to_json(), Data, key, ": ", path, " has another tokenizer than the sources before it");
+}
+
+}  // namespace
+
+std::unique_ptr<Corpus> open_corpus(const std::string& key, const std::vector<std::string>& names, const DataOptions& options,
+                                    const std::vector<std::string>& classes) {
+  auto corpus = std::make_unique<SourcesCorpus>();
+  corpus->class_names = classes;
+  SB_CHECK(!names.empty(), Config, key, " is empty; give --", key, "=PATH");
+  for (const std::string& text : names) {
+    const SourceName name = parse_source(key, text);
+    SourcesCorpus::Source source;
+    source.weight = name.weight, source.first = corpus->documents;
+    const std::string prefix = shard_prefix(name.path);
+    if (!prefix.empty()) {
+      source.shard = std::make_unique<Shard>(prefix);
+      source.count = source.shard->num_documents();
+      adopt_tokenizer(*corpus, source.shard->tokenizer_json(), key, prefix);
+      if (options.task == "classify") {
+        if (corpus->class_names.empty()) corpus->class_names = source.shard->classes();
+        SB_CHECK(corpus->class_names == source.shard->classes() && !corpus->class_names.empty(), Data, key, ": ", prefix, " has other classes than training");
+      }
+    } else {
+      SB_CHECK(options.tokenizer == "bytes", Config, key, ": raw text needs data.tokenizer = bytes; write shards for a word vocabulary");
+      adopt_tokenizer(*corpus, make_byte_tokenizer()->to_json(), key, name.path);
+      TextReader reader(key, options, *corpus->own_tokenizer, corpus->class_names);
+      reader.add(name.path);
+      source.documents = reader.finish();
+      source.count = source.documents.num_documents();
+      if (options.task == "classify") corpus->class_names = source.documents.classes;
+    }
+    for (int64_t i = 0; i < source.count; ++i)
+      corpus->tokens += source.shard ? source.shard->num_tokens(i) : source.documents.first[static_cast<size_t>(i) + 1] - source.documents.first[static_cast<size_t>(i)];
+    corpus->documents += source.count;
+    if (source.count > 0) corpus->sources.push_back(std::move(source));
+  }
+  SB_CHECK(corpus->documents > 0, Data, key, ": the sources hold no document");
+  if (options.task != "classify") corpus->class_names.clear();
+  return corpus;
+}
+
+}  // namespace smartbird

@@ -1,0 +1,171 @@
+// Readers of raw text.
+#include "data/text_source.h"
+
+#include <glob.h>
+#include <simdjson.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "core/error.h"
+
+namespace smartbird {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string read_all(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  SB_CHECK(in, Data, path, ": cannot be opened");
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
+}
+
+std::vector<std::string> files_below(const std::string& folder) {
+  std::vector<std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file() && entry.path().filename().string()[0] != '.') files.push_back(entry.path().string());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+bool ends_with(const std::string& text, const std::string& ending) {
+  return text.size() >= ending.size() && text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
+}
+
+std::vector<std::string> split_tabs(const std::string& line) {
+  std::vector<std::string> out;
+  std::istringstream in(line);
+  for (std::string field; std::getline(in, field, '\t');) out.push_back(field);
+  return out;
+}
+
+std::string unescape(const std::string& text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\\' || i + 1 == text.size()) {
+      out += text[i];
+      continue;
+    }
+    const char next = text[++i];
+    out += next == 'n' ? '\n' : next == 't' ? '\t' : next == 'r' ? '\r' : next;
+  }
+  return out;
+}
+
+}  // namespace
+
+TextReader::TextReader(std::string key, const DataOptions& options, const Tokenizer& tokenizer, std::vector<std::string> known)
+    : key_(std::move(key)), options_(options), tokenizer_(tokenizer), known_(std::move(known)), classify_(options.task == "classify") {}
+
+void TextReader::add(const std::string& path) {
+  if (fs::is_directory(path)) {
+    const std::vector<std::string> files = files_below(path);
+    SB_CHECK(!files.empty(), Data, key_, ": the folder ", path, " holds no file");
+    for (const std::string& file : files) add_file(file, fs::path(file).parent_path().filename().string());
+    return;
+  }
+  if (fs::exists(path)) return add_file(path, "");
+  glob_t found{};
+  const int code = glob(path.c_str(), 0, nullptr, &found);
+  const std::vector<std::string> files(found.gl_pathv, found.gl_pathv + (code == 0 ? found.gl_pathc : 0));
+  globfree(&found);
+  SB_CHECK(!files.empty(), Data, key_, ": nothing at ", path, " (current folder ", fs::current_path().string(), "): no file, folder, glob match, or shard ", path, ".idx");
+  for (const std::string& file : files) add(file);
+}
+
+void TextReader::add_file(const std::string& path, const std::string& label) {
+  if (ends_with(path, ".jsonl")) return add_jsonl(path);
+  if (ends_with(path, ".tsv")) return add_tsv(path);
+  const std::string text = read_all(path);
+  if (!classify_) return add_document(path, "", text, "", false);
+  SB_CHECK(!label.empty(), Data, key_, ": ", path, " has no label; classify takes TSV, JSONL or a folder with one folder a class");
+  std::vector<int32_t> ids;
+  tokenizer_.encode(text, ids);
+  const size_t piece = static_cast<size_t>(options_.sequence_tokens);
+  SB_CHECK(ids.size() >= piece, Data, path, ": ", ids.size(), " tokens are less than one piece of data.sequence_tokens = ", piece);
+  for (size_t begin = 0; begin + piece <= ids.size(); begin += piece) {
+    out_.tokens.insert(out_.tokens.end(), ids.begin() + static_cast<int64_t>(begin), ids.begin() + static_cast<int64_t>(begin + piece));
+    out_.counts.resize(out_.tokens.size(), 1);
+    out_.end_document();
+    label_names_.push_back(label);
+    places_.push_back(path);
+  }
+}
+
+void TextReader::add_jsonl(const std::string& path) {
+  std::ifstream in(path);
+  SB_CHECK(in, Data, path, ": cannot be opened");
+  simdjson::dom::parser parser;
+  std::string line;
+  for (int64_t number = 1; std::getline(in, line); ++number) {
+    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    const std::string place = join(path, ":", number);
+    simdjson::dom::element object;
+    SB_CHECK(parser.parse(simdjson::padded_string(line)).get(object) == simdjson::SUCCESS && object.is_object(), Data, place, ": not a JSON object");
+    const auto field = [&](const std::string& name, bool required) {
+      simdjson::dom::element value;
+      const bool there = object[name].get(value) == simdjson::SUCCESS;
+      SB_CHECK(there || !required, Data, place, ": no field '", name, "'");
+      if (!there) return std::string();
+      std::string_view text;
+      if (value.get(text) == simdjson::SUCCESS) return std::string(text);
+      return std::string(simdjson::minify(value));  // numeric labels
+    };
+    const std::string response = classify_ ? "" : field(options_.response_field, false);
+    if (!response.empty()) add_document(place, field(options_.prompt_field, true), response, "", true);
+    else add_document(place, "", field(options_.field, true), classify_ ? field(options_.label_field, true) : "", false);
+  }
+}
+
+void TextReader::add_tsv(const std::string& path) {
+  std::ifstream in(path);
+  std::string line;
+  SB_CHECK(in && std::getline(in, line), Data, path, ": empty or unreadable; a TSV begins with a header line");
+  const std::vector<std::string> header = split_tabs(line);
+  const auto column = [&](const std::string& name) {
+    const auto found = std::find(header.begin(), header.end(), name);
+    SB_CHECK(found != header.end(), Data, path, ":1: no column '", name, "' in the header");
+    return static_cast<size_t>(found - header.begin());
+  };
+  const size_t text = column(options_.field), label = classify_ ? column(options_.label_field) : 0;
+  for (int64_t number = 2; std::getline(in, line); ++number) {
+    const std::vector<std::string> fields = split_tabs(line);
+    SB_CHECK(fields.size() == header.size(), Data, path, ":", number, ": ", fields.size(), " columns, the header has ", header.size());
+    add_document(join(path, ":", number), "", unescape(fields[text]), classify_ ? fields[label] : "", false);
+  }
+}
+
+void TextReader::add_document(const std::string& place, std::string_view prompt, std::string_view text, const std::string& label, bool has_prompt) {
+  const size_t before = out_.tokens.size();
+  tokenizer_.encode(prompt, out_.tokens);
+  out_.counts.resize(out_.tokens.size(), has_prompt ? 0 : 1);
+  tokenizer_.encode(text, out_.tokens);
+  SB_CHECK(out_.tokens.size() > before, Data, place, ": the document is empty");
+  if (!classify_) out_.tokens.push_back(tokenizer_.separator_id());
+  out_.counts.resize(out_.tokens.size(), 1);
+  out_.end_document();
+  label_names_.push_back(label);
+  places_.push_back(place);
+}
+
+Documents TextReader::finish() {
+  if (!classify_) return std::move(out_);
+  out_.classes = known_;
+  if (known_.empty()) {
+    const std::set<std::string> names(label_names_.begin(), label_names_.end());
+    out_.classes.assign(names.begin(), names.end());
+  }
+  for (size_t i = 0; i < label_names_.size(); ++i) {
+    const auto found = std::find(out_.classes.begin(), out_.classes.end(), label_names_[i]);
+    SB_CHECK(found != out_.classes.end(), Data, key_, ": ", places_[i], ": label '", label_names_[i], "' is not among the ", out_.classes.size(), " classes of training");
+    out_.labels.push_back(static_cast<int32_t>(found - out_.classes.begin()));
+  }
+  return std::move(out_);
+}
+
+}  // namespace smartbird

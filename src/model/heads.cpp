@@ -1,0 +1,48 @@
+// Token and label heads.
+#include "model/heads.h"
+
+#include "ops/collectives.h"
+#include "ops/tensors.h"
+
+namespace smartbird {
+namespace {
+
+// Weighted sums of rows by sequence: [S, C + 1], the last column the sum of weights.
+at::Tensor sums_by_sequence(const at::Tensor& h, const at::Tensor& weight, const at::Tensor& sequence, int64_t sequences) {
+  const at::Tensor rows = at::cat({h * weight.unsqueeze(1), weight.unsqueeze(1)}, 1);
+  return at::zeros({sequences, h.size(1) + 1}, h.options().requires_grad(false)).index_add(0, sequence, rows);
+}
+
+at::Tensor pooling_weights(const StepContext& context, const Parameters& parameters, const ModelShape& shape, const at::Tensor& h,
+                           const Stream& stream, const at::Tensor& sequence) {
+  if (shape.pooling == Pooling::Mean) return at::ones({h.size(0)}, h.options().requires_grad(false));
+  if (shape.pooling == Pooling::First) return (index_tensor(stream.position) == 0).to(h.scalar_type());
+  const at::Tensor score = at::mv(h, parameters.value("pooling.weight"));
+  at::Tensor largest = at::full({static_cast<int64_t>(context.layout.sequences().size())}, -1e30, h.options().requires_grad(false));
+  largest.index_reduce_(0, sequence, score.detach(), "amax");
+  all_reduce_(context.group(), "pooling", largest, ReduceOp::Max);
+  return (score - largest.index_select(0, sequence)).exp();
+}
+
+}  // namespace
+
+LossSum token_head(const Parameters& parameters, const ModelShape& shape, const at::Tensor& h, const Stream& stream) {
+  const at::Tensor& w = parameters.value(shape.tie_embeddings ? "embed.weight" : "lm_head.weight");
+  return chunked_loss(h, w, index_tensor(stream.target), shape.loss_rows);
+}
+
+LossSum label_head(const StepContext& context, const Parameters& parameters, const ModelShape& shape, const at::Tensor& h,
+                   const Stream& stream) {
+  const int64_t sequences = static_cast<int64_t>(context.layout.sequences().size()), ranks = context.group().size();
+  const at::Tensor sequence = index_tensor(stream.sequence);
+  const at::Tensor sums = sums_by_sequence(h, pooling_weights(context, parameters, shape, h, stream, sequence), sequence, sequences);
+  std::vector<int64_t> share;
+  for (int64_t r = 0; r < ranks; ++r) share.push_back((r + 1) * sequences / ranks - r * sequences / ranks);
+  const at::Tensor mine = reduce_scatter_rows(context.group(), "pooling", sums, share);
+  const at::Tensor pooled = mine.narrow(1, 0, h.size(1)) / mine.narrow(1, h.size(1), 1);
+  const int64_t first = context.rank() * sequences / ranks;
+  const at::Tensor label = index_tensor(stream.label).narrow(0, first, mine.size(0));
+  return chunked_loss(pooled, parameters.value("classifier.weight"), label, shape.loss_rows);
+}
+
+}  // namespace smartbird

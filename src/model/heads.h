@@ -1,0 +1,19 @@
+// Task heads on the final rows h [T, C]: token targets (clm, mlm) or one label a sequence (classify).
+#pragma once
+
+#include "data/stream.h"
+#include "model/parameters.h"
+#include "model/shape.h"
+#include "ops/chunked_loss.h"
+#include "ops/step_context.h"
+
+namespace smartbird {
+
+[[nodiscard]] LossSum token_head(const Parameters& parameters, const ModelShape& shape, const at::Tensor& h, const Stream& stream);
+
+// Pools every sequence over its rows on all ranks (mean, first row, or attention with one learned query) and leaves each
+// sequence on one rank, which scores it. Collective.
+[[nodiscard]] LossSum label_head(const StepContext& context, const Parameters& parameters, const ModelShape& shape,
+                                 const at::Tensor& h, const Stream& stream);
+
+}  // namespace smartbird

@@ -1,0 +1,58 @@
+// How the sketch learns (method.md §6). A query block is a probe iff u(seed, step, sample, block) < rate: the same set
+// for any world size, replica split and micro-steps. Each served layer adds the probes' exact attention over the sampled
+// domain E, summed over rows and heads; every rank scores its own keys, log-sum-exp by all-reduce, no row travels.
+//   loss = Σ_probes Σ_j a_j (log(a_j/Σa) - log p_j),  p = softmax_E of the sketch;  gradient at the scores: Σa·p - a
+// The loss is a plain sum: the caller divides by the step's total mass Σa.
+#pragma once
+
+#include "model/shape.h"
+#include "model/sketch.h"
+
+namespace smartbird {
+
+// Sums over probe rows, heads and served layers, of this rank's keys.
+struct ProbeMass {
+  double all = 0;       // exact attention: everything visible
+  double domain = 0;    // in E
+  double picked = 0;    // in the picks
+  double uniform = 0;   // expected in uniform picks of the same budget
+};
+
+class Probes {
+ public:
+  // Collective. rate: probability of a block; plan: of the sketch's sparse layers.
+  Probes(const StepContext& context, const ModelShape& shape, double rate, const Plan& plan, int64_t sketch);
+
+  // Adds a layer: q [T, H, D], k [T, G, D] with rotary positions. Collective, no gradient.
+  void add_layer(const StepContext& context, const at::Tensor& q, const at::Tensor& k);
+  // Scalar, differentiable in the sketch's weights. Collective. Also leaves the mass of E on this rank in mass().
+  [[nodiscard]] at::Tensor loss(const StepContext& context, const SketchOutput& sketch);
+  [[nodiscard]] const ProbeMass& mass() const { return mass_; }
+
+ private:
+  struct Probe {
+    Layout::Block block;
+    int64_t length = 0;                    // of its sequence
+    int64_t first_row = 0, rows = 0;       // in the gathered query rows
+    int64_t key_begin = 0, key_end = 0;    // my rows of its sequence
+    at::Tensor domain;                     // [my keys] bool: in E
+    std::vector<at::Tensor> picked;        // [pick heads] indices of picked keys among mine
+    double uniform_share = 0;              // min(1, K / |E|)
+    at::Tensor target;                     // [my keys] a
+  };
+  void find(const StepContext& context, double rate, int64_t sketch);
+  void gather_picks(const StepContext& context, const Plan& plan);
+  [[nodiscard]] at::Tensor visible(const Probe& probe, int64_t begin, int64_t end) const;
+  [[nodiscard]] at::Tensor scores(const Probe& probe, const at::Tensor& q, const at::Tensor& k, int64_t begin, int64_t end) const;
+  [[nodiscard]] int64_t chunk_keys(const Probe& probe) const;
+
+  const ModelShape& shape_;
+  std::vector<Probe> probes_;
+  at::Tensor my_rows_, my_blocks_;         // indices of my probe rows and blocks
+  std::vector<int64_t> rows_by_rank_, probes_by_rank_;
+  at::Tensor my_position_;                 // [T]
+  int64_t total_rows_ = 0;
+  ProbeMass mass_;
+};
+
+}  // namespace smartbird

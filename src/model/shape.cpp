@@ -1,0 +1,74 @@
+// Options -> shape.
+#include "model/shape.h"
+
+#include <algorithm>
+
+#include "config/rules.h"
+#include "core/error.h"
+
+namespace smartbird {
+namespace {
+
+Pattern pattern_from(const std::string& name) {
+  if (name == "dense") return Pattern::Dense;
+  return name == "window" ? Pattern::Window : Pattern::Sparse;
+}
+
+kernels::DrawMode draw_from(const std::string& name) {
+  using kernels::DrawMode;
+  if (name == "systematic") return DrawMode::Systematic;
+  if (name == "topk") return DrawMode::TopK;
+  if (name == "uniform") return DrawMode::Uniform;
+  return name == "none" ? DrawMode::None : DrawMode::Poisson;
+}
+
+AttentionSettings attention_from(const Options& o, const ModelShape& shape) {
+  AttentionSettings s;
+  s.visibility = {.causal = is_causal(o), .prefix = o.data.prefix_tokens};
+  s.window = o.attention.window;
+  s.picks = o.attention.picks;
+  s.share_rows = share_rows(o);
+  s.draw = draw_from(o.attention.draw);
+  s.floor = o.sketch.floor;
+  s.heads = static_cast<int>(shape.heads), s.kv_heads = static_cast<int>(shape.kv_heads);
+  s.pick_heads = o.attention.pick_heads == "query" ? s.heads : s.kv_heads;
+  s.correction = o.attention.correction;
+  s.min_inclusion = o.attention.min_inclusion;
+  s.global_positions = o.attention.global_positions;
+  std::sort(s.global_positions.begin(), s.global_positions.end());
+  s.global_positions.erase(std::unique(s.global_positions.begin(), s.global_positions.end()), s.global_positions.end());
+  s.scan_budget_bytes = o.attention.scan_budget_bytes;
+  s.fetch_all = o.exchange.plan == "all";
+  return s;
+}
+
+}  // namespace
+
+int64_t ModelShape::num_sketches() const {
+  if (std::none_of(pattern.begin(), pattern.end(), [](Pattern p) { return p == Pattern::Sparse; })) return 0;
+  return sketch_per_layer ? (layers + sketch_every - 1) / sketch_every : 1;
+}
+
+int64_t ModelShape::sketch_of(int64_t layer) const { return sketch_per_layer ? layer / sketch_every : 0; }
+
+ModelShape make_shape(const Options& o, int64_t vocabulary, int64_t classes) {
+  ModelShape s;
+  s.layers = o.model.layers, s.width = o.model.width, s.heads = o.model.heads, s.kv_heads = kv_heads(o.model);
+  s.head_width = head_width(o.model), s.mlp_width = mlp_width(o.model);
+  s.vocabulary = vocabulary, s.classes = classes;
+  s.layer_norm = o.model.norm == "layer", s.geglu = o.model.activation == "geglu", s.tie_embeddings = o.model.tie_embeddings;
+  s.norm_epsilon = o.model.norm_epsilon, s.dropout = o.model.dropout, s.init_scale = o.init.scale;
+  s.pooling = o.model.pooling == "first" ? Pooling::First : o.model.pooling == "attention" ? Pooling::Attention : Pooling::Mean;
+  for (int64_t layer = 0; layer < s.layers; ++layer) {
+    s.rotary_base.push_back(o.model.rotary_base[static_cast<size_t>(layer) % o.model.rotary_base.size()]);
+    s.pattern.push_back(pattern_from(o.attention.pattern[static_cast<size_t>(layer) % o.attention.pattern.size()]));
+  }
+  s.sketch_per_layer = o.sketch.location == "layer", s.sketch_every = o.sketch.every;
+  s.sketch_width = o.sketch.width, s.sketch_inner = sketch_inner_width(o.sketch), s.sketch_taps = o.sketch.convolution;
+  s.attention = attention_from(o, s);
+  s.recompute_layers = o.memory.recompute == "layer";
+  s.loss_rows = o.memory.loss_rows, s.probe_budget_bytes = o.memory.probe_budget_bytes;
+  return s;
+}
+
+}  // namespace smartbird

@@ -1,0 +1,173 @@
+// Parameters and forward pass of the model.
+#include "model/transformer.h"
+
+#include <cmath>
+#include <map>
+
+#include "model/block.h"
+#include "model/heads.h"
+#include "ops/tensors.h"
+
+namespace smartbird {
+namespace {
+
+struct Sketching {
+  SketchOutput output;
+  std::unique_ptr<Probes> probes;
+};
+
+// Builds each plan when the first layer that needs it comes.
+class Planner {
+ public:
+  Planner(const StepContext& context, const Parameters& parameters, const ModelShape& shape, const ForwardOptions& options, Forward& out)
+      : context_(context), parameters_(parameters), shape_(shape), options_(options), out_(out) {}
+
+  struct Served {
+    const Plan* plan = nullptr;
+    Probes* probes = nullptr;
+  };
+
+  // h: input of the layer, embeddings: input of the first.
+  Served serve(int64_t layer, const at::Tensor& h, const at::Tensor& embeddings, const RowInfo& rows) {
+    const Pattern pattern = options_.dense ? Pattern::Dense : shape_.pattern[static_cast<size_t>(layer)];
+    if (pattern != Pattern::Sparse) return {fixed_plan(pattern, h.scalar_type()), nullptr};
+    const int64_t sketch = shape_.sketch_of(layer);
+    if (!sparse_.contains(sketch)) {
+      const at::Tensor& input = shape_.sketch_per_layer ? h : embeddings;
+      sparse_[sketch] = make_sketching(sketch, input, rows);
+      sparse_plan_[sketch] = out_.plans.back().get();
+    }
+    return {sparse_plan_[sketch], sparse_[sketch].probes.get()};
+  }
+
+  // Sum over sketches of the probes' loss.
+  void finish() {
+    for (auto& [number, sketching] : sparse_) {
+      if (!sketching.probes) continue;
+      const at::Tensor loss = sketching.probes->loss(context_, sketching.output);
+      out_.sketch_loss = out_.sketch_loss.defined() ? out_.sketch_loss + loss : loss;
+      const ProbeMass& mass = sketching.probes->mass();
+      out_.probe_mass.all += mass.all, out_.probe_mass.domain += mass.domain;
+      out_.probe_mass.picked += mass.picked, out_.probe_mass.uniform += mass.uniform;
+    }
+  }
+
+ private:
+  const Plan* fixed_plan(Pattern pattern, at::ScalarType dtype) {
+    if (!fixed_.contains(pattern)) {
+      AttentionSettings settings = shape_.attention;
+      settings.pattern = pattern;
+      fixed_[pattern] = keep(make_plan(context_, settings, {}, dtype));
+    }
+    return fixed_[pattern];
+  }
+
+  Sketching make_sketching(int64_t sketch, const at::Tensor& input, const RowInfo& rows) {
+    Sketching out;
+    {
+      const auto timing = context_.timer.measure("sketch");
+      out.output = run_sketch(context_, parameters_, shape_, sketch, input, rows.position);
+    }
+    const at::NoGradGuard no_grad;
+    const auto timing = context_.timer.measure("plan");
+    SketchScores scores{.queries = out.output.queries.detach(), .keys = gather_keys(context_, out.output.keys),
+                        .scale = out.output.temperature.item<double>() / std::sqrt(static_cast<double>(shape_.sketch_width)),
+                        .layer = static_cast<int>(sketch)};
+    AttentionSettings settings = shape_.attention;
+    if (options_.independent) settings.share_rows = context_.layout.query_block();
+    const Plan* plan = keep(make_plan(context_, settings, scores, input.scalar_type()));
+    out_.stats.picks_hash += plan->stats.picks_hash;
+    out_.stats.picked_remote += plan->stats.picked_remote, out_.stats.remote += plan->stats.remote;
+    out_.stats.fetched_rows += plan->stats.fetched_rows, out_.stats.scan_pairs += plan->stats.scan_pairs;
+    if (options_.probe_rate >= 0) out.probes = std::make_unique<Probes>(context_, shape_, options_.probe_rate, *plan, sketch);
+    return out;
+  }
+
+  const Plan* keep(Plan plan) {
+    out_.plans.push_back(std::make_unique<Plan>(std::move(plan)));
+    return out_.plans.back().get();
+  }
+
+  const StepContext& context_;
+  const Parameters& parameters_;
+  const ModelShape& shape_;
+  const ForwardOptions& options_;
+  Forward& out_;
+  std::map<int64_t, Sketching> sparse_;
+  std::map<int64_t, const Plan*> sparse_plan_;
+  std::map<Pattern, const Plan*> fixed_;
+};
+
+RowInfo row_info(const StepContext& context, const Stream& stream) {
+  RowInfo rows{.position = index_tensor(stream.position), .sample = {}};
+  for (int64_t s : stream.sequence) rows.sample.push_back(context.layout.sequences()[static_cast<size_t>(s)].sample);
+  return rows;
+}
+
+}  // namespace
+
+Transformer::Transformer(ModelShape shape, at::ScalarType dtype, uint64_t seed) : shape_(std::move(shape)) {
+  declare();
+  parameters_.finish(dtype, seed);
+}
+
+void Transformer::declare() {
+  const double scale = shape_.init_scale, out_scale = scale / std::sqrt(2.0 * static_cast<double>(shape_.layers));
+  const int64_t c = shape_.width, q = shape_.heads * shape_.head_width, kv = shape_.kv_heads * shape_.head_width;
+  const auto matrix = [&](const std::string& name, int64_t out, int64_t in, double s) { parameters_.add(name, {out, in}, s, 0, true, false); };
+  const auto ones = [&](const std::string& name) { parameters_.add(name, {c}, 0, 1, false, false); };
+  matrix("embed.weight", shape_.vocabulary, c, scale);
+  for (int64_t layer = 0; layer < shape_.layers; ++layer) {
+    const std::string prefix = "layers." + std::to_string(layer) + ".";
+    ones(prefix + "attn_norm.weight");
+    matrix(prefix + "attn.q.weight", q, c, scale);
+    matrix(prefix + "attn.k.weight", kv, c, scale);
+    matrix(prefix + "attn.v.weight", kv, c, scale);
+    matrix(prefix + "attn.o.weight", c, q, out_scale);
+    ones(prefix + "mlp_norm.weight");
+    matrix(prefix + "mlp.gate.weight", shape_.mlp_width, c, scale);
+    matrix(prefix + "mlp.up.weight", shape_.mlp_width, c, scale);
+    matrix(prefix + "mlp.down.weight", c, shape_.mlp_width, out_scale);
+  }
+  ones("final_norm.weight");
+  if (!shape_.tie_embeddings) matrix("lm_head.weight", shape_.vocabulary, c, scale);
+  if (shape_.classes > 0) matrix("classifier.weight", shape_.classes, c, scale);
+  if (shape_.classes > 0 && shape_.pooling == Pooling::Attention) parameters_.add("pooling.weight", {c}, scale, 0, false, false);
+  declare_sketches(parameters_, shape_);
+}
+
+Forward Transformer::forward(const StepContext& context, const Stream& stream, const ForwardOptions& options) const {
+  Forward out;
+  const RowInfo rows = row_info(context, stream);
+  at::Tensor h = at::embedding(parameters_.value("embed.weight"), index_tensor(stream.token));
+  const at::Tensor embeddings = h;
+  Planner planner(context, parameters_, shape_, options, out);
+  std::map<double, RotaryTable> rotary;
+  for (double base : shape_.rotary_base)
+    if (!rotary.contains(base)) rotary[base] = rotary_table(rows.position, shape_.head_width, base, h.scalar_type());
+  const bool replay = shape_.recompute_layers && at::GradMode::is_enabled();
+  for (int64_t layer = 0; layer < shape_.layers; ++layer) {
+    const auto served = planner.serve(layer, h, embeddings, rows);
+    const RotaryTable& table = rotary[shape_.rotary_base[static_cast<size_t>(layer)]];
+    if (!replay) {
+      h = run_block({context, parameters_, shape_, rows, table, *served.plan, layer}, h, served.probes);
+      continue;
+    }
+    // The probes watch the first run only; what the replay needs is copied into it.
+    auto watched = std::make_shared<Probes*>(served.probes);
+    out.replays.push_back(std::make_unique<std::function<at::Tensor(const at::Tensor&)>>(
+        [this, context, rows, table, plan = served.plan, layer, watched](const at::Tensor& x) {
+          return run_block({context, parameters_, shape_, rows, table, *plan, layer}, x, std::exchange(*watched, nullptr));
+        }));
+    h = recompute(*out.replays.back(), h);
+  }
+  planner.finish();
+  const auto timing = context.timer.measure("loss");
+  h = norm(h, parameters_.value("final_norm.weight"), shape_);
+  const LossSum loss = options.task == Task::Classify ? label_head(context, parameters_, shape_, h, stream)
+                                                      : token_head(parameters_, shape_, h, stream);
+  out.task_loss = loss.loss, out.correct = loss.correct, out.counted = loss.counted;
+  return out;
+}
+
+}  // namespace smartbird

@@ -1,0 +1,19 @@
+// Cross-entropy over a large vocabulary without logits of all rows: rows go through in chunks, and the gradients of the
+// sum are formed in the same pass, so that nothing of size [T, V] is held.
+//   loss = Σ_t [target_t >= 0] (log Σ_v exp(h_t·w_v) - h_t·w_target)
+#pragma once
+
+#include <ATen/ATen.h>
+
+namespace smartbird {
+
+struct LossSum {
+  at::Tensor loss;        // scalar, the sum over counted rows; differentiable in h and w
+  int64_t correct = 0;    // rows whose largest logit is the target
+  int64_t counted = 0;
+};
+
+// h [T, C], w [V, C], target [T] int64, -1 = not counted.
+[[nodiscard]] LossSum chunked_loss(const at::Tensor& h, const at::Tensor& w, const at::Tensor& target, int64_t chunk_rows);
+
+}  // namespace smartbird

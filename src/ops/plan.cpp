@@ -1,0 +1,131 @@
+// From sketch scores to a plan: bands, draw, requests.
+#include "ops/plan.h"
+
+#include <cmath>
+
+#include "ops/plan_parts.h"
+#include "ops/tensors.h"
+
+namespace smartbird {
+namespace {
+
+// Slots for the rows that every rank can work out without asking: the band's halo (or everything) and the global keys.
+void add_known_rows(const StepContext& context, const AttentionSettings& s, Plan& plan) {
+  const Layout& layout = context.layout;
+  const int rank = context.rank();
+  plan.token_slot.assign(static_cast<size_t>(layout.num_tokens()), -1);
+  int32_t slot = 0;
+  for (int64_t token : layout.tokens_of(rank)) plan.token_slot[static_cast<size_t>(token)] = slot++;
+  KnownRequests halo = known_requests(layout, rank, [&](int other) {
+    return s.fetch_all ? foreign_tokens(layout, other) : band_halo(layout, s, other);
+  });
+  for (int64_t token : halo.tokens) plan.token_slot[static_cast<size_t>(token)] = slot++;
+  KnownRequests globals = known_requests(layout, rank, [&](int other) {
+    return s.fetch_all ? std::vector<int64_t>{} : global_halo(layout, s, other);
+  });
+  for (int64_t token : globals.tokens) {
+    int32_t& place = plan.token_slot[static_cast<size_t>(token)];
+    if (place < 0) place = slot;
+    ++slot;
+  }
+  plan.token_slots = slot;
+  plan.halo = std::move(halo.requests);
+  plan.globals = std::move(globals.requests);
+}
+
+template <class T>
+kernels::Picks<T> draw_picks(const StepContext& context, const AttentionSettings& s, const SketchScores& scores,
+                             std::span<const kernels::ScanBlock> blocks) {
+  const int64_t width = scores.keys.size(1);
+  const at::Tensor queries = scores.queries.contiguous(), keys = scores.keys.contiguous();
+  const kernels::DrawOptions options{.mode = s.draw, .picks = s.picks, .floor = s.floor, .heads = s.pick_heads,
+                                     .layer = scores.layer, .key = context.key(Purpose::Draw)};
+  const int64_t block_bytes = 64 + s.pick_heads * (s.picks + 8) * static_cast<int64_t>(sizeof(int64_t) + sizeof(T));
+  const size_t chunk = static_cast<size_t>(std::max<int64_t>(1, s.scan_budget_bytes / block_bytes));
+  kernels::Picks<T> picks;
+  std::vector<double> lse;
+  for (size_t first = 0; first < blocks.size(); first += chunk) {
+    const auto part = blocks.subspan(first, std::min(chunk, blocks.size() - first));
+    const kernels::ScanInput<T> input{.queries = queries.const_data_ptr<T>() + static_cast<int64_t>(first) * width,
+                                      .keys = keys.const_data_ptr<T>(), .width = width, .scale = static_cast<T>(scores.scale),
+                                      .blocks = part, .excluded = s.global_positions};
+    lse.resize(part.size());
+    kernels::sketch_scan<T>(input, lse.data());
+    kernels::draw<T>(input, lse.data(), options, picks);
+  }
+  return picks;
+}
+
+template <class T>
+at::Tensor corrections(const AttentionSettings& s, const std::vector<T>& log_pi) {
+  at::Tensor out = at::zeros({static_cast<int64_t>(log_pi.size())}, at::CppTypeToScalarType<T>::value);
+  if (!s.correction) return out;
+  const T smallest = s.min_inclusion > 0 ? static_cast<T>(std::log(s.min_inclusion)) : -std::numeric_limits<T>::infinity();
+  T* to = out.template mutable_data_ptr<T>();
+  for (size_t i = 0; i < log_pi.size(); ++i) to[i] = std::max(log_pi[i], smallest);
+  return out;
+}
+
+template <class T>
+void add_picks(const StepContext& context, const AttentionSettings& s, const SketchScores& scores, Plan& plan) {
+  const std::vector<Layout::Block> blocks = context.layout.blocks_of(context.rank());
+  const std::vector<kernels::ScanBlock> domains = scan_blocks(context.layout, s, blocks);
+  for (const auto& domain : domains) plan.stats.scan_pairs += kernels::domain_size(domain, s.global_positions);
+  kernels::Picks<T> picks;
+  {
+    const auto timing = context.timer.measure("draw");
+    picks = draw_picks<T>(context, s, scores, domains);
+  }
+  plan.stats.picks_hash = hash_picks(domains, s.pick_heads, scores.layer, picks.start, picks.key);
+  PickRows rows = place_picks(context, s, blocks, picks.start, picks.key, plan);
+  plan.rows = ask_for_rows(context.group(), "row_ids", rows.wanted);
+  plan.pick_start = std::move(rows.start);
+  plan.pick_unit = std::move(rows.unit);
+  std::vector<T> log_pi(plan.pick_unit.size(), T{0});
+  for (size_t i = 0; i < rows.source.size(); ++i)
+    if (rows.source[i] >= 0) log_pi[i] = picks.log_pi[static_cast<size_t>(rows.source[i])];
+  plan.pick_log_pi = corrections(s, log_pi);
+  plan.drawn_start = std::move(picks.start);
+  plan.drawn_key = std::move(picks.key);
+}
+
+}  // namespace
+
+Plan make_plan(const StepContext& context, const AttentionSettings& s, const SketchScores& scores, at::ScalarType dtype) {
+  const Layout& layout = context.layout;
+  Plan plan;
+  plan.num_rows = layout.rank_tokens(context.rank());
+  plan.heads = s.heads, plan.kv_heads = s.kv_heads;
+  plan.fetch_all = s.fetch_all;
+  add_bands(layout, s, context.rank(), plan);
+  add_known_rows(context, s, plan);
+  plan.pick_log_pi = at::empty({0}, dtype);
+  plan.rows.recv_rows.assign(static_cast<size_t>(layout.num_ranks()), 0);
+  plan.rows.send_rows = plan.rows.recv_rows;
+  plan.rows.send_index = at::empty({0}, at::kLong);
+  if (s.pattern == Pattern::Sparse) {
+    plan.pick_heads = s.pick_heads;
+    if (dtype == at::kDouble) add_picks<double>(context, s, scores, plan);
+    else add_picks<float>(context, s, scores, plan);
+  }
+  plan.num_units = plan.token_slots * s.kv_heads + plan.rows.num_received();
+  plan.stats.remote = (layout.num_tokens() - plan.num_rows) * s.kv_heads;
+  plan.stats.fetched_rows = (plan.token_slots - plan.num_rows) * s.kv_heads + plan.rows.num_received();
+  return plan;
+}
+
+at::Tensor gather_keys(const StepContext& context, const at::Tensor& mine) {
+  const Layout& layout = context.layout;
+  const at::Tensor send = mine.detach().contiguous();
+  at::Tensor by_rank = at::empty({layout.num_tokens(), send.size(1)}, send.options());
+  std::vector<int64_t> counts;
+  for (int64_t rows : layout.tokens_by_rank()) counts.push_back(rows * send.size(1));
+  context.group().all_gather("sketch_keys", send.const_data_ptr(), by_rank.mutable_data_ptr(), counts, dtype_of(send));
+  std::vector<int64_t> place(static_cast<size_t>(layout.num_tokens()));
+  int64_t next = 0;
+  for (int rank = 0; rank < layout.num_ranks(); ++rank)
+    for (int64_t token : layout.tokens_of(rank)) place[static_cast<size_t>(token)] = next++;
+  return by_rank.index_select(0, index_tensor(place));
+}
+
+}  // namespace smartbird

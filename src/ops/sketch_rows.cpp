@@ -1,0 +1,110 @@
+// Autograd functions around kernels/sketch_rows.h. Backward passes are plain ATen: only the forward has to be row-stable.
+#include "ops/sketch_rows.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "kernels/sketch_rows.h"
+#include "ops/tensors.h"
+
+namespace smartbird {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::Variable;
+using torch::autograd::variable_list;
+
+struct Linear : Function<Linear> {
+  static Variable forward(AutogradContext* ctx, const Variable& input, const Variable& weight) {
+    const at::Tensor x = input.contiguous(), w = weight.contiguous();
+    at::Tensor y = at::empty({x.size(0), w.size(0)}, x.options());
+    with_float_type(x, [&](auto t) {
+      using T = decltype(t);
+      kernels::row_linear<T>(x.const_data_ptr<T>(), w.const_data_ptr<T>(), x.size(0), w.size(1), w.size(0), y.mutable_data_ptr<T>());
+    });
+    ctx->save_for_backward({x, w});
+    return y;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    return {at::mm(grads[0], saved[1]), at::mm(grads[0].t(), saved[0])};
+  }
+};
+
+struct Norm : Function<Norm> {
+  static Variable forward(AutogradContext* ctx, const Variable& input, const Variable& weight, double epsilon) {
+    const at::Tensor x = input.contiguous(), w = weight.contiguous();
+    at::Tensor y = at::empty_like(x), inverse = at::empty({x.size(0)}, x.options());
+    with_float_type(x, [&](auto t) {
+      using T = decltype(t);
+      kernels::row_norm<T>(x.const_data_ptr<T>(), w.const_data_ptr<T>(), epsilon, x.size(0), x.size(1), y.mutable_data_ptr<T>(),
+                           inverse.mutable_data_ptr<T>());
+    });
+    ctx->save_for_backward({x, w, inverse});
+    return y;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    const at::Tensor &x = saved[0], &w = saved[1], r = saved[2].unsqueeze(1);
+    const at::Tensor scaled = grads[0] * w;
+    const at::Tensor inner = (scaled * x).sum(1, true) / static_cast<double>(x.size(1));
+    return {r * scaled - x * r.pow(3) * inner, (grads[0] * x * r).sum(0), {}};
+  }
+};
+
+struct Convolution : Function<Convolution> {
+  static Variable forward(AutogradContext* ctx, const Variable& input, const Variable& tap, const Variable& weight) {
+    const at::Tensor x = input.contiguous(), w = weight.contiguous();
+    at::Tensor y = at::empty({tap.size(0), x.size(1)}, x.options());
+    with_float_type(x, [&](auto t) {
+      using T = decltype(t);
+      kernels::row_convolution<T>(x.const_data_ptr<T>(), tap.const_data_ptr<int64_t>(), w.const_data_ptr<T>(), tap.size(0),
+                                  tap.size(1), x.size(1), y.mutable_data_ptr<T>());
+    });
+    ctx->save_for_backward({x, tap, w});
+    return y;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    const at::Tensor &x = saved[0], &tap = saved[1], &w = saved[2];
+    at::Tensor grad_x = at::zeros_like(x), grad_w = at::zeros_like(w);
+    for (int64_t t = 0; t < tap.size(1); ++t) {
+      const at::Tensor rows = at::nonzero(tap.select(1, t) >= 0).squeeze(1);
+      const at::Tensor source = tap.select(1, t).index_select(0, rows), grad = grads[0].index_select(0, rows);
+      grad_x.index_add_(0, source, grad * w[t]);
+      grad_w[t] = (grad * x.index_select(0, source)).sum(0);
+    }
+    return {grad_x, {}, grad_w};
+  }
+};
+
+at::Tensor turn(const at::Tensor& x, const at::Tensor& position, double base, int direction) {
+  at::Tensor y = x.contiguous().clone();
+  with_float_type(y, [&](auto t) {
+    using T = decltype(t);
+    kernels::row_rotary<T>(y.mutable_data_ptr<T>(), position.const_data_ptr<int64_t>(), y.size(0), y.size(1), base, direction);
+  });
+  return y;
+}
+
+struct Rotary : Function<Rotary> {
+  static Variable forward(AutogradContext* ctx, const Variable& x, const Variable& position, double base) {
+    ctx->save_for_backward({position});
+    ctx->saved_data["base"] = base;
+    return turn(x, position, base, 1);
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    return {turn(grads[0], ctx->get_saved_variables()[0], ctx->saved_data["base"].toDouble(), -1), {}, {}};
+  }
+};
+
+}  // namespace
+
+at::Tensor sketch_linear(const at::Tensor& x, const at::Tensor& weight) { return Linear::apply(x, weight); }
+at::Tensor sketch_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) { return Norm::apply(x, weight, epsilon); }
+at::Tensor sketch_convolution(const at::Tensor& x, const at::Tensor& tap, const at::Tensor& weight) {
+  return Convolution::apply(x, tap, weight);
+}
+at::Tensor sketch_rotary(const at::Tensor& x, const at::Tensor& position, double base) { return Rotary::apply(x, position, base); }
+
+}  // namespace smartbird

@@ -1,0 +1,32 @@
+// Text <-> token ids. A tokenizer is saved with every shard and checkpoint (to_json) and rebuilt from there.
+// bytes: ids 0..255 are the bytes, 256 the separator that ends every document, 257 the mask.
+// words: white-space separated words of a fixed vocabulary; then separator and mask. An unknown word is an error
+// (ErrorKind::Data) that names it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace smartbird {
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  [[nodiscard]] virtual int64_t vocabulary() const = 0;  // number of ids, separator and mask included
+  [[nodiscard]] virtual int32_t separator_id() const = 0;
+  [[nodiscard]] virtual int32_t mask_id() const = 0;
+  virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;  // appends, without separator
+  [[nodiscard]] virtual std::string decode(std::span<const int32_t> ids) const = 0;
+  [[nodiscard]] virtual int64_t text_bytes(int32_t id) const = 0;  // bytes of text an id stands for; separator, mask: 0
+  [[nodiscard]] virtual std::string to_json() const = 0;
+};
+
+[[nodiscard]] std::unique_ptr<Tokenizer> make_byte_tokenizer();
+[[nodiscard]] std::unique_ptr<Tokenizer> make_word_tokenizer(std::vector<std::string> words);
+[[nodiscard]] std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json);
+
+}  // namespace smartbird

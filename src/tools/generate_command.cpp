@@ -1,0 +1,108 @@
+// generate: a passage from a causal checkpoint.
+#include <boost/program_options.hpp>
+
+#include <cmath>
+#include <cstdio>
+#include <iostream>
+
+#include "config/parse.h"
+#include "core/error.h"
+#include "core/philox.h"
+#include "model/decoder.h"
+#include "text/tokenizer.h"
+#include "tools/commands.h"
+#include "train/checkpoint.h"
+
+namespace smartbird {
+namespace {
+
+namespace po = boost::program_options;
+
+struct GenerateOptions {
+  std::string checkpoint, prompt;
+  int64_t tokens = 256, seed = 1;
+  double temperature = 0.8, top_p = 0.95;
+  bool help = false;
+};
+
+GenerateOptions parse(const Arguments& arguments, std::string& usage) {
+  GenerateOptions o;
+  po::options_description described("smartbird generate --checkpoint=DIR --prompt=TEXT");
+  described.add_options()("help", po::bool_switch(&o.help), "this text")("checkpoint", po::value(&o.checkpoint), "run or checkpoint folder")(
+      "prompt", po::value(&o.prompt), "text to go on from")("tokens", po::value(&o.tokens)->default_value(o.tokens), "tokens to add")(
+      "temperature", po::value(&o.temperature)->default_value(o.temperature), "0 = always the likeliest token")(
+      "top-p", po::value(&o.top_p)->default_value(o.top_p), "draw from the likeliest tokens that hold this probability")(
+      "seed", po::value(&o.seed)->default_value(o.seed), "random numbers");
+  usage = join(described);
+  try {
+    po::variables_map values;
+    const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+    po::store(po::command_line_parser(arguments).options(described).style(style).run(), values);
+    po::notify(values);
+  } catch (const po::error& e) {
+    fail(ErrorKind::Config, "generate: ", e.what(), "; see smartbird generate --help");
+  }
+  if (o.help) return o;
+  SB_CHECK(!o.checkpoint.empty(), Config, "generate: --checkpoint=DIR is missing");
+  SB_CHECK(!o.prompt.empty(), Config, "generate: --prompt is empty; give some text to go on from");
+  SB_CHECK(o.tokens >= 0, Config, "generate: --tokens = ", o.tokens, " must be at least 0");
+  SB_CHECK(o.temperature >= 0 && std::isfinite(o.temperature), Config, "generate: --temperature = ", o.temperature, " must be at least 0");
+  SB_CHECK(o.top_p > 0 && o.top_p <= 1, Config, "generate: --top-p = ", o.top_p, " must be above 0 and at most 1");
+  return o;
+}
+
+// The smallest set of likeliest tokens with probability top_p, one of them by u.
+int64_t choose(const at::Tensor& logits, const GenerateOptions& o, double u) {
+  if (o.temperature == 0) return logits.argmax().item<int64_t>();
+  const auto [p, order] = at::softmax(logits.to(at::kDouble) / o.temperature, 0).sort(0, true);
+  const double* probability = p.const_data_ptr<double>();
+  double total = 0;
+  int64_t count = 0;
+  while (count < p.size(0) && total < o.top_p) total += probability[count++];
+  double left = u * total;
+  for (int64_t i = 0; i < count; ++i) {
+    left -= probability[i];
+    if (left < 0) return order[i].item<int64_t>();
+  }
+  return order[count - 1].item<int64_t>();
+}
+
+}  // namespace
+
+int generate_command(const Communicator& everyone, const Arguments& arguments) {
+  std::string usage;
+  const GenerateOptions o = parse(arguments, usage);
+  if (everyone.rank() != 0) return 0;  // decoding has no collective: one rank does it
+  if (o.help) {
+    std::cout << usage;
+    return 0;
+  }
+  std::vector<std::string> warnings;
+  const std::string folder = find_checkpoint(o.checkpoint, warnings);
+  SB_CHECK(!folder.empty(), Data, "generate: --checkpoint = ", o.checkpoint, ": no complete checkpoint there");
+  const Options options = parse_options({"--config", folder + "/config.ini"}, nullptr).options;
+  const CheckpointMeta meta = read_checkpoint_meta(folder);
+  const auto tokenizer = tokenizer_from_json(meta.tokenizer_json);
+  Transformer model(make_shape(options, tokenizer->vocabulary(), static_cast<int64_t>(meta.classes.size())),
+                    options.run.dtype == "float64" ? at::kDouble : at::kFloat, 0);
+  load_weights(folder, model.parameters(), MissingWeights::Refuse);
+  Decoder decoder(model);
+  std::vector<int32_t> ids;
+  tokenizer->encode(o.prompt, ids);
+  SB_CHECK(!ids.empty(), Config, "generate: the prompt holds no token");
+  at::Tensor logits;
+  for (int32_t id : ids) logits = decoder.next(id);
+  std::cout << o.prompt;
+  const PhiloxKey key = philox_key(static_cast<uint64_t>(o.seed), 0, Purpose::Generate);
+  for (int64_t i = 0; i < o.tokens; ++i) {
+    logits[tokenizer->mask_id()] = -1e30;
+    const int32_t id = static_cast<int32_t>(choose(logits, o, uniform_at(key, static_cast<uint64_t>(i), 0, 0, 0)));
+    if (id == tokenizer->separator_id()) break;
+    std::cout << tokenizer->decode({&id, 1}) << std::flush;
+    logits = decoder.next(id);
+  }
+  std::cout << "\n";
+  return 0;
+}
+
+}  // namespace smartbird

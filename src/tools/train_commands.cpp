@@ -1,0 +1,82 @@
+// pretrain, finetune, evaluate: from arguments to a run.
+#include <algorithm>
+#include <cstdio>
+
+#include "config/inherit.h"
+#include "config/rules.h"
+#include "core/error.h"
+#include "tools/commands.h"
+#include "tools/data_generate.h"
+#include "train/trainer.h"
+#include "train/checkpoint.h"
+
+namespace smartbird {
+namespace {
+
+bool wants_help(const Arguments& arguments) {
+  return std::find(arguments.begin(), arguments.end(), "--help") != arguments.end();
+}
+
+std::string joined(const Arguments& arguments) {
+  std::string out = "smartbird";
+  for (const std::string& argument : arguments) out += " " + argument;
+  return out;
+}
+
+std::string chosen_checkpoint(const std::string& key, const std::string& name) {
+  SB_CHECK(!name.empty(), Config, key, " is empty; give --", key, "=DIR (a run or checkpoint folder)");
+  std::vector<std::string> warnings;
+  const std::string folder = find_checkpoint(name, warnings);
+  SB_CHECK(!folder.empty(), Data, key, " = ", name, ": no complete checkpoint there");
+  return folder;
+}
+
+}  // namespace
+
+int train_command(std::unique_ptr<Communicator> everyone, const Arguments& arguments, bool finetune) {
+  if (wants_help(arguments)) {
+    if (everyone->rank() == 0)
+      std::printf("smartbird %s --config FILE [--section.key=value ...]\n\n%s", finetune ? "finetune" : "pretrain", help_text().c_str());
+    return 0;
+  }
+  ParsedOptions parsed = parse_options(arguments, nullptr);
+  if (finetune) {
+    const std::string folder = chosen_checkpoint("init.checkpoint", parsed.options.init.checkpoint);
+    inherit_sections(parsed, parse_options({"--config", folder + "/config.ini"}, nullptr).options, {"model", "sketch", "attention"}, folder);
+  } else {
+    SB_CHECK(parsed.options.init.checkpoint.empty(), Config, "pretrain: init.checkpoint = ", parsed.options.init.checkpoint,
+             "; use finetune to start from a checkpoint, or --run.resume to go on with a run");
+  }
+  check_rules(parsed.options, everyone->size());
+  const World world(std::move(everyone), static_cast<int>(parsed.options.parallel.sequence_ranks));
+  if (!parsed.options.data.generate.empty()) {
+    if (world.is_root()) generate_on_first_use(parsed.options.data);
+    world.everyone().barrier();
+  }
+  return train(world, std::move(parsed), finetune ? RunKind::Finetune : RunKind::Pretrain, joined(arguments));
+}
+
+int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& arguments) {
+  if (wants_help(arguments)) {
+    if (everyone->rank() == 0)
+      std::printf("smartbird evaluate --checkpoint=DIR [--data.test=PATH] [--section.key=value ...]\n\n"
+                  "Prints loss, accuracy and bits per byte of a checkpoint on data.test, else data.valid.\n");
+    return 0;
+  }
+  Arguments rest;
+  std::string name;
+  for (const std::string& argument : arguments) {
+    if (argument.rfind("--checkpoint=", 0) == 0) name = argument.substr(13);
+    else rest.push_back(argument);
+  }
+  const std::string folder = chosen_checkpoint("checkpoint", name);
+  Arguments all{"--config", folder + "/config.ini"};
+  all.insert(all.end(), rest.begin(), rest.end());
+  ParsedOptions parsed = parse_options(all, nullptr);
+  if (parsed.source["parallel.sequence_ranks"] != "command line") parsed.options.parallel.sequence_ranks = 0;
+  check_rules(parsed.options, everyone->size());
+  const World world(std::move(everyone), static_cast<int>(parsed.options.parallel.sequence_ranks));
+  return evaluate_checkpoint(world, folder, parsed);
+}
+
+}  // namespace smartbird

@@ -1,0 +1,59 @@
+// Writing config.ini, command.txt, env.txt and build.txt.
+#include "train/run_folder.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <set>
+
+#include "comm/session.h"
+#include "core/error.h"
+#include "train/checkpoint_files.h"
+
+namespace smartbird {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Names that launchers, NCCL and we use; among them are tokens and keys, which stay out.
+bool may_record(const std::string& name) {
+  const bool allowed = name == "OMP_NUM_THREADS" || name.starts_with("OMPI_") || name.starts_with("SLURM_") || name.starts_with("NCCL_") ||
+                       name.starts_with("SMARTBIRD_");
+  std::string upper = name;
+  std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  const auto holds = [&](const char* word) { return upper.find(word) != std::string::npos; };
+  return allowed && !holds("TOKEN") && !holds("JWT") && !holds("KEY") && !holds("SECRET") && !holds("PASS") && !holds("TRANSPORTS");
+}
+
+std::string environment_text() {
+  std::set<std::string> lines;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string line = *entry;
+    if (may_record(line.substr(0, line.find('=')))) lines.insert(line);
+  }
+  std::string text;
+  for (const std::string& line : lines) text += line + "\n";
+  return text;
+}
+
+std::string build_text() { return join("compiler: ", __VERSION__, "\nC++: ", __cplusplus, "\nMPI: ", Session::description(), "\n"); }
+
+}  // namespace
+
+void prepare_run_folder(const std::string& dir, const std::string& config_ini, const std::string& command_line) {
+  SB_CHECK(!dir.empty(), Config, "run.dir is empty; give --run.dir=FOLDER");
+  SB_CHECK(!fs::exists(dir) || fs::is_directory(dir), Io, "run.dir = ", dir, " is a file, not a folder");
+  std::error_code code;
+  fs::create_directories(dir, code);
+  SB_CHECK(!code, Io, "run.dir = ", dir, " cannot be created: ", code.message());
+  SB_CHECK(::access(dir.c_str(), W_OK | X_OK) == 0, Io, "run.dir = ", dir, " is not writable");
+  const fs::path folder = dir, commands = folder / "command.txt";
+  replace_text(folder / "config.ini", config_ini);
+  replace_text(commands, (fs::exists(commands) ? read_text(commands) : "") + command_line + "\n");
+  replace_text(folder / "env.txt", environment_text());
+  replace_text(folder / "build.txt", build_text());
+}
+
+}  // namespace smartbird

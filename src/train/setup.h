@@ -1,0 +1,35 @@
+// What has to be opened, found and checked before the first step.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "comm/world.h"
+#include "config/parse.h"
+#include "data/corpus.h"
+#include "model/transformer.h"
+#include "train/checkpoint.h"
+
+namespace smartbird {
+
+struct Corpora {
+  std::unique_ptr<Corpus> train, valid, test;  // valid and test may be empty
+};
+
+[[nodiscard]] Corpora open_corpora(const Options& options, const std::vector<std::string>& classes);
+// Classes of init.checkpoint, empty when it has none or another task.
+[[nodiscard]] std::vector<std::string> classes_of_checkpoint(const Options& options);
+// The folder run.resume names, "" for a fresh start. The same on all ranks. A fresh start refuses a run folder that already
+// holds checkpoints.
+[[nodiscard]] std::string checkpoint_to_resume(const World& world, const Options& options);
+// Options that may not differ from the checkpoint's: everything but parallel, exchange, memory, run, checkpoint, eval,
+// train.steps, train.stop_after and what run.allow_change lists. All differences in one error.
+void check_resume(const std::string& folder, const ParsedOptions& options);
+void load_initial_weights(const World& world, const Options& options, Parameters& parameters);
+void check_tokenizer(const Corpus& corpus, const CheckpointMeta& meta, const std::string& key);
+// run.threads, or OMP_NUM_THREADS, or the cores of this host shared by its ranks.
+void set_threads(const World& world, int64_t threads);
+[[nodiscard]] std::string banner(const World& world, const Options& options, const Transformer& model, const Corpora& data);
+
+}  // namespace smartbird
