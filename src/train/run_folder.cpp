@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <set>
 
-#include "comm/session.h"
 #include "core/error.h"
 #include "train/checkpoint_files.h"
 
@@ -38,7 +37,7 @@ std::string environment_text() {
   return text;
 }
 
-std::string build_text() { return join("compiler: ", __VERSION__, "\nC++: ", __cplusplus, "\nMPI: ", Session::description(), "\n"); }
+std::string build_text() { return join("compiler: ", __VERSION__, "\nC++: ", __cplusplus, "\n"); }
 
 }  // namespace
 
