@@ -84,6 +84,7 @@ inline Stream tiny_stream(const TinyRun& run, const Layout& layout, int rank) {
 
 inline TinyResult run_tiny(const TinyRun& run, int ranks) {
   TinyResult result;
+  std::vector<double> losses(static_cast<size_t>(ranks), 0.0);  // summed in rank order: equal parts give equal bits
   std::mutex lock;
   run_thread_ranks(ranks, [&](Communicator& group) {
     const World world(group.split(0, group.rank()), 0);
@@ -102,13 +103,14 @@ inline TinyResult run_tiny(const TinyRun& run, int ranks) {
     all_reduce_(world.everyone(), "test", task_grad, ReduceOp::Sum);
     all_reduce_(world.everyone(), "test", sketch_grad, ReduceOp::Sum);
     const std::lock_guard guard(lock);
-    result.loss += forward.task_loss.item<double>();
+    losses[static_cast<size_t>(group.rank())] = forward.task_loss.item<double>();
     if (forward.sketch_loss.defined()) result.sketch_loss += forward.sketch_loss.item<double>();
     result.picks_hash += forward.stats.picks_hash;
     result.fetched_rows += forward.stats.fetched_rows;
     result.mass.all += forward.probe_mass.all, result.mass.domain += forward.probe_mass.domain, result.mass.picked += forward.probe_mass.picked;
     if (group.rank() == 0) result.task_grad = task_grad, result.sketch_grad = sketch_grad, result.sketch_begin = model.parameters().sketch_begin();
   });
+  for (double loss : losses) result.loss += loss;
   return result;
 }
 
