@@ -1,4 +1,5 @@
-// The K largest sketch scores of each block, ties to the smaller position, the same for every head; no correction. A NaN score ranks last.
+// The K largest sketch scores of each block, ties to the smaller position, the same for every head; no correction.
+// A NaN score ranks last.
 #include "kernels/draw_parts.h"
 
 namespace smartbird::kernels {

@@ -49,7 +49,7 @@ struct StreamShape {
   std::vector<int64_t> lengths;  // of the packed sequences
   int64_t block = 1, window = 0, share = 1, width = 4;  // share 0 = one group per sequence
   bool causal = true;
-  std::vector<int64_t> excluded;
+  std::vector<int64_t> excluded = {};
   uint64_t first_sample = 0;
 };
 

@@ -16,7 +16,8 @@ std::vector<reference::StreamShape> shapes() {
           {.lengths = {300, 1, 129}, .window = 3},
           {.lengths = {257, 40}, .block = 5, .window = 2, .share = 16, .width = 7, .causal = false},
           {.lengths = {390}, .block = 16, .share = 0, .width = 16, .causal = false, .excluded = {0, 7, 127, 128, 380}},
-          {.lengths = {200, 130}, .block = 3, .window = 1, .share = 64, .width = 1, .excluded = {0, 1, 2, 150}, .first_sample = 1ull << 33}};
+          {.lengths = {200, 130}, .block = 3, .window = 1, .share = 64, .width = 1, .excluded = {0, 1, 2, 150},
+           .first_sample = 1ull << 33}};
 }
 
 kernels::DrawOptions options(DrawMode mode, int64_t picks, double floor = 0.1) {
@@ -52,10 +53,13 @@ TEST(SketchScan, SurvivesLargeScores) {
   const std::vector<double> keys{3000, -3000, 2999}, query{1};
   const std::vector<kernels::ScanBlock> blocks{{.left_end = 3}};
   double lse = 0;
-  kernels::sketch_scan<double>({.queries = query.data(), .keys = keys.data(), .width = 1, .scale = 1, .blocks = blocks}, &lse);
+  kernels::sketch_scan<double>(
+      {.queries = query.data(), .keys = keys.data(), .width = 1, .scale = 1, .blocks = blocks, .excluded = {}}, &lse);
   EXPECT_NEAR(lse, 3000 + std::log1p(std::exp(-1.0)), 1e-12);
   const std::vector<float> narrow_keys{3000, -3000, 2999}, narrow_query{1};
-  kernels::sketch_scan<float>({.queries = narrow_query.data(), .keys = narrow_keys.data(), .width = 1, .scale = 1, .blocks = blocks}, &lse);
+  kernels::sketch_scan<float>(
+      {.queries = narrow_query.data(), .keys = narrow_keys.data(), .width = 1, .scale = 1, .blocks = blocks, .excluded = {}},
+      &lse);
   EXPECT_NEAR(lse, 3000 + std::log1p(std::exp(-1.0)), 1e-6);
 }
 
@@ -92,7 +96,8 @@ TEST(Draw, MatchesFormula) {
 
 TEST(Draw, FloatMatchesFormulaOnTheseSeeds) {  // a pair within 1e-6 of its threshold could differ; none of these is
   std::mt19937 random(3);
-  for (DrawMode mode : kModes) compare_with_formula(reference::random_stream<float>(shapes()[2], random), options(mode, 9), 1e-5);
+  for (DrawMode mode : kModes)
+    compare_with_formula(reference::random_stream<float>(shapes()[2], random), options(mode, 9), 1e-5);
 }
 
 TEST(Draw, FloorOfZeroAndOne) {

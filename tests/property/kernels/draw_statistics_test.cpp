@@ -1,0 +1,103 @@
+// Laws over seeds (method.md §10.3): inclusion frequencies equal π for every mode and share group, and the corrected
+// numerator and denominator of attention over picks have the dense sums as their mean. Bounds are 6 standard errors.
+#include <gtest/gtest.h>
+
+#include "kernels/sparse_attention.h"
+#include "tests/reference/reference_draw.h"
+
+namespace smartbird {
+namespace {
+
+using kernels::DrawMode;
+
+reference::StreamShape shape(int64_t share) {
+  return {.lengths = {67, 30}, .block = 3, .window = 2, .share = share, .width = 5, .causal = false, .excluded = {0, 20}};
+}
+
+kernels::DrawOptions options(DrawMode mode, uint64_t seed) {
+  return {.mode = mode, .picks = 7, .floor = 0.2, .heads = 2, .layer = 1, .key = philox_key(seed, 3, Purpose::Draw)};
+}
+
+class DrawStatistics : public testing::TestWithParam<std::tuple<DrawMode, int64_t>> {};
+
+TEST_P(DrawStatistics, InclusionFrequencyIsPi) {
+  const auto [mode, share] = GetParam();
+  std::mt19937 random(1);
+  const auto stream = reference::random_stream<double>(shape(share), random);
+  const int64_t blocks = static_cast<int64_t>(stream.blocks.size()), seeds = 3000, positions = 67, heads = 2;
+  std::vector<double> lse(stream.blocks.size());
+  kernels::sketch_scan<double>(stream.input(), lse.data());
+  std::vector<int64_t> count(blocks * heads * positions);
+  for (int64_t seed = 0; seed < seeds; ++seed) {
+    kernels::Picks<double> picks;
+    kernels::draw<double>(stream.input(), lse.data(), options(mode, seed), picks);
+    for (int64_t list = 0; list < blocks * heads; ++list)
+      for (int64_t i = picks.start[list]; i < picks.start[list + 1]; ++i) ++count[list * positions + picks.key[i]];
+  }
+  for (int64_t i = 0; i < blocks; ++i) {
+    std::vector<double> pi(positions);
+    const auto in = reference::inclusion(stream.input(), i, options(mode, 0));
+    for (size_t j = 0; j < in.key.size(); ++j) pi[in.key[j]] = in.pi[j];
+    for (int64_t at = i * heads * positions; at < (i + 1) * heads * positions; ++at) {
+      const double want = pi[at % positions], frequency = static_cast<double>(count[at]) / seeds;
+      ASSERT_NEAR(frequency, want, 6 * std::sqrt(want * (1 - want) / seeds) + 1e-9)
+          << "block " << i << " key " << at % positions << " head " << at / positions % heads;
+    }
+  }
+}
+
+TEST_P(DrawStatistics, CorrectedSumsAreUnbiased) {
+  const auto [mode, share] = GetParam();
+  std::mt19937 random(2);
+  const auto stream = reference::random_stream<double>(shape(share), random);
+  const int64_t rows = static_cast<int64_t>(stream.blocks.size()), seeds = 1500, tokens = 97, width = 3;
+  std::normal_distribution<double> normal(0, 0.7);
+  std::vector<double> q(rows * width), kv(tokens * 2 * width), lse(rows);
+  for (double& x : q) x = normal(random);
+  for (double& x : kv) x = normal(random);
+  std::vector<int64_t> row_block(rows), none(rows, 0);
+  for (int64_t i = 0; i < rows; ++i) row_block[i] = i;
+  kernels::sketch_scan<double>(stream.input(), lse.data());
+  std::vector<double> sum(rows * (width + 1)), square(sum.size());
+  for (int64_t seed = 0; seed < seeds; ++seed) {
+    auto o = options(mode, seed + 1000000);
+    o.heads = 1;
+    kernels::Picks<double> picks;
+    kernels::draw<double>(stream.input(), lse.data(), o, picks);
+    for (int64_t i = 0; i < rows; ++i)  // positions become units: one kv head, slot = stream position
+      for (int64_t p = picks.start[i]; p < picks.start[i + 1]; ++p) picks.key[p] += stream.blocks[i].first_key;
+    kernels::AttentionInput<double> in;
+    in.rows = rows, in.units = tokens, in.heads = 1, in.kv_heads = 1, in.width = width, in.scale = 0.9;
+    in.q = q.data(), in.kv = kv.data(), in.band_begin = none.data(), in.band_end = none.data();
+    in.blocks = rows, in.pick_heads = 1, in.row_block = row_block.data(), in.pick_start = picks.start.data();
+    in.pick_unit = picks.key.data(), in.pick_log_pi = picks.log_pi.data();
+    std::vector<double> m(rows), l(rows), acc(rows * width);
+    kernels::attention_begin<double>(rows, 1, width, m.data(), l.data(), acc.data());
+    kernels::attention_picks<double>(in, m.data(), l.data(), acc.data());
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t d = 0; d <= width; ++d) {  // [numerator, denominator]; an empty state is 0
+        const double x = std::exp(m[i]) * (d < width ? acc[i * width + d] : l[i]);
+        sum[i * (width + 1) + d] += x, square[i * (width + 1) + d] += x * x;
+      }
+  }
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t d = 0; d <= width; ++d) {
+      double want = 0;
+      for (int64_t j : reference::domain(stream.blocks[i], stream.excluded)) {
+        const double* unit = kv.data() + (stream.blocks[i].first_key + j) * 2 * width;
+        double z = 0;
+        for (int64_t c = 0; c < width; ++c) z += 0.9 * q[i * width + c] * unit[c];
+        want += std::exp(z) * (d < width ? unit[width + d] : 1);
+      }
+      const double mean = sum[i * (width + 1) + d] / seeds;
+      const double variance = square[i * (width + 1) + d] / seeds - mean * mean;
+      ASSERT_NEAR(mean, want, 6 * std::sqrt(std::max(variance, 0.0) / seeds) + 1e-9) << "row " << i << " sum " << d;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(ModesAndGroups, DrawStatistics,
+                         testing::Combine(testing::Values(DrawMode::Poisson, DrawMode::Systematic, DrawMode::Uniform),
+                                          testing::Values(1, 16, 0)));
+
+}  // namespace
+}  // namespace smartbird
