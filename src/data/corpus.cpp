@@ -3,7 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <optional>
+#include <set>
 
 #include "core/error.h"
 #include "data/corpus.h"
@@ -38,7 +38,8 @@ std::string shard_prefix(const std::string& path) {
 class SourcesCorpus : public Corpus {
  public:
   struct Source {
-    std::unique_ptr<Shard> shard;  // or
+    std::unique_ptr<Shard> shard;        // or
+    std::unique_ptr<TextReader> reader;  // until all sources have shown their labels, then
     Documents documents;
     double weight = 1;
     int64_t first = 0, count = 0;  // document numbers
@@ -85,6 +86,48 @@ void adopt_tokenizer(SourcesCorpus& corpus, const std::string& json, const std::
   SB_CHECK(corpus.own_tokenizer->to_json() == tokenizer_from_json(json)->to_json(), Data, key, ": ", path, " has another tokenizer than the sources before it");
 }
 
+void open_shard(SourcesCorpus& corpus, SourcesCorpus::Source& source, const std::string& prefix, const std::string& key, bool classify) {
+  source.shard = std::make_unique<Shard>(prefix);
+  source.count = source.shard->num_documents();
+  adopt_tokenizer(corpus, source.shard->tokenizer_json(), key, prefix);
+  if (!classify) return;
+  if (corpus.class_names.empty()) corpus.class_names = source.shard->classes();
+  SB_CHECK(corpus.class_names == source.shard->classes() && !corpus.class_names.empty(), Data, key, ": ", prefix,
+           " has other classes than training");
+}
+
+void read_text(SourcesCorpus& corpus, SourcesCorpus::Source& source, const std::string& path, const std::string& key, const DataOptions& options) {
+  SB_CHECK(options.tokenizer == "bytes", Config, key, ": raw text needs data.tokenizer = bytes; write shards for a word vocabulary");
+  adopt_tokenizer(corpus, make_byte_tokenizer()->to_json(), key, path);
+  source.reader = std::make_unique<TextReader>(key, options, *corpus.own_tokenizer);
+  source.reader->add(path);
+}
+
+// Classes nobody has fixed are the sorted labels of all text sources together.
+void number_labels(SourcesCorpus& corpus) {
+  std::set<std::string> names;
+  for (const auto& source : corpus.sources)
+    if (source.reader) source.reader->collect_labels(names);
+  if (corpus.class_names.empty()) corpus.class_names.assign(names.begin(), names.end());
+  for (auto& source : corpus.sources) {
+    if (!source.reader) continue;
+    source.documents = source.reader->finish(corpus.class_names);
+    source.count = source.documents.num_documents();
+    source.reader.reset();
+  }
+}
+
+// Gives every source its document numbers and drops the empty ones.
+void number_documents(SourcesCorpus& corpus) {
+  std::erase_if(corpus.sources, [](const auto& source) { return source.count == 0; });
+  for (auto& source : corpus.sources) {
+    source.first = corpus.documents;
+    corpus.documents += source.count;
+    for (int64_t i = 0; i < source.count; ++i)
+      corpus.tokens += source.shard ? source.shard->num_tokens(i) : source.documents.first[static_cast<size_t>(i) + 1] - source.documents.first[static_cast<size_t>(i)];
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<Corpus> open_corpus(const std::string& key, const std::vector<std::string>& names, const DataOptions& options,
@@ -92,35 +135,19 @@ std::unique_ptr<Corpus> open_corpus(const std::string& key, const std::vector<st
   auto corpus = std::make_unique<SourcesCorpus>();
   corpus->class_names = classes;
   SB_CHECK(!names.empty(), Config, key, " is empty; give --", key, "=PATH");
+  const bool classify = options.task == "classify";
   for (const std::string& text : names) {
     const SourceName name = parse_source(key, text);
-    SourcesCorpus::Source source;
-    source.weight = name.weight, source.first = corpus->documents;
+    SourcesCorpus::Source& source = corpus->sources.emplace_back();
+    source.weight = name.weight;
     const std::string prefix = shard_prefix(name.path);
-    if (!prefix.empty()) {
-      source.shard = std::make_unique<Shard>(prefix);
-      source.count = source.shard->num_documents();
-      adopt_tokenizer(*corpus, source.shard->tokenizer_json(), key, prefix);
-      if (options.task == "classify") {
-        if (corpus->class_names.empty()) corpus->class_names = source.shard->classes();
-        SB_CHECK(corpus->class_names == source.shard->classes() && !corpus->class_names.empty(), Data, key, ": ", prefix, " has other classes than training");
-      }
-    } else {
-      SB_CHECK(options.tokenizer == "bytes", Config, key, ": raw text needs data.tokenizer = bytes; write shards for a word vocabulary");
-      adopt_tokenizer(*corpus, make_byte_tokenizer()->to_json(), key, name.path);
-      TextReader reader(key, options, *corpus->own_tokenizer, corpus->class_names);
-      reader.add(name.path);
-      source.documents = reader.finish();
-      source.count = source.documents.num_documents();
-      if (options.task == "classify") corpus->class_names = source.documents.classes;
-    }
-    for (int64_t i = 0; i < source.count; ++i)
-      corpus->tokens += source.shard ? source.shard->num_tokens(i) : source.documents.first[static_cast<size_t>(i) + 1] - source.documents.first[static_cast<size_t>(i)];
-    corpus->documents += source.count;
-    if (source.count > 0) corpus->sources.push_back(std::move(source));
+    if (!prefix.empty()) open_shard(*corpus, source, prefix, key, classify);
+    else read_text(*corpus, source, name.path, key, options);
   }
+  number_labels(*corpus);
+  number_documents(*corpus);
   SB_CHECK(corpus->documents > 0, Data, key, ": the sources hold no document");
-  if (options.task != "classify") corpus->class_names.clear();
+  if (!classify) corpus->class_names.clear();
   return corpus;
 }
 

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <set>
 #include <sstream>
 
 #include "core/error.h"
@@ -59,8 +58,8 @@ std::string unescape(const std::string& text) {
 
 }  // namespace
 
-TextReader::TextReader(std::string key, const DataOptions& options, const Tokenizer& tokenizer, std::vector<std::string> known)
-    : key_(std::move(key)), options_(options), tokenizer_(tokenizer), known_(std::move(known)), classify_(options.task == "classify") {}
+TextReader::TextReader(std::string key, const DataOptions& options, const Tokenizer& tokenizer)
+    : key_(std::move(key)), options_(options), tokenizer_(tokenizer), classify_(options.task == "classify") {}
 
 void TextReader::add(const std::string& path) {
   if (fs::is_directory(path)) {
@@ -153,17 +152,17 @@ void TextReader::add_document(const std::string& place, std::string_view prompt,
   places_.push_back(place);
 }
 
-Documents TextReader::finish() {
+void TextReader::collect_labels(std::set<std::string>& names) const {
+  if (classify_) names.insert(label_names_.begin(), label_names_.end());
+}
+
+Documents TextReader::finish(const std::vector<std::string>& classes) {
   if (!classify_) return std::move(out_);
-  out_.classes = known_;
-  if (known_.empty()) {
-    const std::set<std::string> names(label_names_.begin(), label_names_.end());
-    out_.classes.assign(names.begin(), names.end());
-  }
+  out_.classes = classes;
   for (size_t i = 0; i < label_names_.size(); ++i) {
-    const auto found = std::find(out_.classes.begin(), out_.classes.end(), label_names_[i]);
-    SB_CHECK(found != out_.classes.end(), Data, key_, ": ", places_[i], ": label '", label_names_[i], "' is not among the ", out_.classes.size(), " classes of training");
-    out_.labels.push_back(static_cast<int32_t>(found - out_.classes.begin()));
+    const auto found = std::find(classes.begin(), classes.end(), label_names_[i]);
+    SB_CHECK(found != classes.end(), Data, key_, ": ", places_[i], ": label '", label_names_[i], "' is not among the ", classes.size(), " classes of training");
+    out_.labels.push_back(static_cast<int32_t>(found - classes.begin()));
   }
   return std::move(out_);
 }

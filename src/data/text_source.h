@@ -4,18 +4,21 @@
 // Errors: ErrorKind::Data with file and line.
 #pragma once
 
+#include <set>
+
 #include "config/options.h"
 #include "data/shard.h"
 
 namespace smartbird {
 
-// Appends the documents of `path`. known: class names that fix the labels; empty = names are collected, sorted, and the
-// labels numbered by finish_classes.
+// Collects the documents of several paths. Labels are names until finish numbers them by their place in `classes`
+// (a label that is not among them: ErrorKind::Data).
 class TextReader {
  public:
-  TextReader(std::string key, const DataOptions& options, const Tokenizer& tokenizer, std::vector<std::string> known_classes);
+  TextReader(std::string key, const DataOptions& options, const Tokenizer& tokenizer);
   void add(const std::string& path);
-  [[nodiscard]] Documents finish();
+  void collect_labels(std::set<std::string>& names) const;
+  [[nodiscard]] Documents finish(const std::vector<std::string>& classes);
 
  private:
   void add_file(const std::string& path, const std::string& label);
@@ -26,7 +29,6 @@ class TextReader {
   std::string key_;
   const DataOptions& options_;
   const Tokenizer& tokenizer_;
-  std::vector<std::string> known_;
   std::vector<std::string> label_names_;   // [documents]
   std::vector<std::string> places_;
   bool classify_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <set>
 
 #include "config/parse.h"
 #include "core/error.h"
@@ -59,9 +60,11 @@ int tokenize(const Arguments& arguments) {
   SB_CHECK(o.task == "clm" || o.task == "mlm" || o.task == "classify", Config, "data tokenize: --task=", o.task, ": expected clm, mlm or classify");
   SB_CHECK(o.sequence_tokens > 0, Config, "data tokenize: --sequence-tokens=", o.sequence_tokens, " must be at least 1");
   const auto tokenizer = make_byte_tokenizer();
-  TextReader reader("--input", o, *tokenizer, {});
+  TextReader reader("--input", o, *tokenizer);
   for (const std::string& input : inputs) reader.add(input);
-  const Documents documents = reader.finish();
+  std::set<std::string> labels;
+  reader.collect_labels(labels);
+  const Documents documents = reader.finish({labels.begin(), labels.end()});
   write_shard(output, documents, *tokenizer);
   std::printf("%s: %lld documents, %zu tokens\n", output.c_str(), static_cast<long long>(documents.num_documents()), documents.tokens.size());
   return 0;
