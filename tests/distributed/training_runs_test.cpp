@@ -1,0 +1,78 @@
+// Law, on real processes: the number of ranks, their split into replicas, the micro-steps, the exchange plan and an
+// interruption change no pick and, beyond rounding, no loss and no gradient norm.
+#include <cmath>
+#include <set>
+
+#include "tests/support/training_run.h"
+
+namespace smartbird::testing {
+namespace {
+
+const std::string kFive = "--run.dtype=float64 --train.stop_after=5 --eval.at_end=off ";
+
+TEST(TrainingRuns, RanksReplicasMicroStepsAndPlansChangeNothing) {
+  const RunFolders folders;
+  const TrainingRun alone = train_tiny(folders.at("alone"), 1, kFive);
+  ASSERT_EQ(alone.steps.size(), 5u);
+  std::set<std::string> hashes;
+  for (const auto& [step, record] : alone.steps) hashes.insert(record.at("picks_hash").dump());
+  EXPECT_EQ(hashes.size(), 5u) << "every step draws anew";
+  const struct {
+    int ranks;
+    std::string arguments;
+  } cases[] = {{2, ""},
+               {3, "--train.micro_tokens=400"},
+               {4, "--parallel.sequence_ranks=2 --exchange.plan=all"},
+               {4, "--parallel.sequence_ranks=1"},
+               {5, "--parallel.layout=zigzag"},
+               {8, "--train.micro_tokens=400 --parallel.sequence_ranks=4"}};
+  for (const auto& c : cases) {
+    const std::string what = std::to_string(c.ranks) + " ranks " + c.arguments;
+    expect_same_steps(alone, train_tiny(folders.at(what.substr(0, 1) + std::to_string(std::hash<std::string>()(what))), c.ranks, kFive + c.arguments), what);
+  }
+}
+
+TEST(TrainingRuns, AnotherSeedDrawsOtherPicks) {
+  const RunFolders folders;
+  const std::string one = "--run.dtype=float64 --train.stop_after=1 --eval.at_end=off ";
+  const TrainingRun a = train_tiny(folders.at("a"), 1, one), b = train_tiny(folders.at("b"), 1, one + "--run.seed=2");
+  EXPECT_NE(a.steps.at(1).at("picks_hash"), b.steps.at(1).at("picks_hash"));
+}
+
+TEST(TrainingRuns, PlanRowsSendsFewerBytesThanAll) {
+  const RunFolders folders;
+  const auto exchanged = [&](const std::string& plan) {
+    const TrainingRun run = train_tiny(folders.at(plan), 3, kFive + "--exchange.plan=" + plan);
+    int64_t bytes = 0;
+    for (const auto& [step, record] : run.steps)
+      for (const auto& [operation, sent] : record.at("sent_bytes").items()) bytes += sent.get<int64_t>();
+    return bytes;
+  };
+  EXPECT_LT(exchanged("rows"), exchanged("all"));
+}
+
+TEST(TrainingRuns, FloatDrawsTheSameFirstPicks) {
+  const RunFolders folders;
+  const std::string arguments = "--train.stop_after=1 --eval.at_end=off --train.batch_tokens=1500 --data.sequence_tokens=251 ";
+  const TrainingRun alone = train_tiny(folders.at("1"), 1, arguments);
+  for (int ranks : {2, 3, 7, 8, 16}) {
+    const TrainingRun run = train_tiny(folders.at(std::to_string(ranks)), ranks, arguments);
+    EXPECT_EQ(run.steps.at(1).at("picks_hash"), alone.steps.at(1).at("picks_hash")) << ranks << " ranks";
+  }
+}
+
+TEST(TrainingRuns, StoppingAndResumingOnOtherRanksIsNoInterruption) {
+  const RunFolders folders;
+  const std::string all = "--run.dtype=float64 --train.steps=18 --eval.sequences=4 ";
+  const TrainingRun whole = train_tiny(folders.at("whole"), 2, all);
+  const std::string folder = folders.at("parts");
+  train_tiny(folder, 4, all + "--train.stop_after=10");
+  train_tiny(folder, 3, all + "--train.stop_after=14 --run.resume=auto");
+  const TrainingRun parts = train_tiny(folder, 1, all + "--run.resume=auto");
+  expect_same_steps(whole, parts, "stopped at 10 on 4 ranks, at 14 on 3, finished on 1");
+  const double loss = whole.evaluation.at("eval").at("loss").get<double>();
+  EXPECT_NEAR(parts.evaluation.at("eval").at("loss").get<double>(), loss, 1e-9 * loss);
+}
+
+}  // namespace
+}  // namespace smartbird::testing

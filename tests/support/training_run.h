@@ -1,0 +1,88 @@
+// A whole training run as a user starts it: launch/run.sh in processes, its metrics file read back.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace smartbird::testing {
+
+// A folder of its own for every object, removed at the end.
+class RunFolders {
+ public:
+  RunFolders() {
+    std::string name = (std::filesystem::temp_directory_path() / "smartbird_runs_XXXXXX").string();
+    root_ = mkdtemp(name.data());
+  }
+  ~RunFolders() { std::filesystem::remove_all(root_); }
+  RunFolders(const RunFolders&) = delete;
+  RunFolders& operator=(const RunFolders&) = delete;
+  [[nodiscard]] std::string at(const std::string& name) const { return (root_ / name).string(); }
+
+ private:
+  std::filesystem::path root_;
+};
+
+struct CommandResult {
+  int code = -1;
+  std::string output;  // stdout and stderr
+};
+
+inline CommandResult run_command(const std::string& command) {
+  CommandResult out;
+  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  char buffer[4096];
+  for (size_t n; (n = fread(buffer, 1, sizeof buffer, pipe)) > 0;) out.output.append(buffer, n);
+  const int status = pclose(pipe);
+  out.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return out;
+}
+
+// launch/run.sh -n ranks arguments, with the binary under test.
+inline CommandResult smartbird(int ranks, const std::string& arguments) {
+  return run_command(std::string("SMARTBIRD_BINARY=" SMARTBIRD_BINARY " OMP_NUM_THREADS=1 bash " SMARTBIRD_SOURCE_DIR "/launch/run.sh -n ") +
+                     std::to_string(ranks) + " " + arguments);
+}
+
+struct TrainingRun {
+  std::map<int, nlohmann::json> steps;  // step -> its record in metrics.jsonl
+  nlohmann::json evaluation;            // the last one
+};
+
+inline TrainingRun read_run(const std::string& folder) {
+  TrainingRun out;
+  std::ifstream in(folder + "/metrics.jsonl");
+  for (std::string line; std::getline(in, line);) {
+    const auto record = nlohmann::json::parse(line);
+    if (record.contains("eval")) out.evaluation = record;
+    else out.steps[record.at("step").get<int>()] = record;
+  }
+  return out;
+}
+
+// configs/tiny.ini in float64 unless `arguments` say otherwise.
+inline TrainingRun train_tiny(const std::string& folder, int ranks, const std::string& arguments) {
+  const CommandResult result = smartbird(ranks, "pretrain --config configs/tiny.ini --run.dir=" + folder + " " + arguments);
+  EXPECT_EQ(result.code, 0) << ranks << " ranks, " << arguments << "\n" << result.output;
+  return read_run(folder);
+}
+
+inline void expect_same_steps(const TrainingRun& a, const TrainingRun& b, const std::string& what) {
+  ASSERT_EQ(a.steps.size(), b.steps.size()) << what;
+  for (const auto& [step, expected] : a.steps) {
+    const auto& record = b.steps.at(step);
+    EXPECT_EQ(record.at("picks_hash"), expected.at("picks_hash")) << what << ", step " << step;
+    for (const char* key : {"loss", "grad_norm", "sketch_loss"}) {
+      const double value = expected.at(key).get<double>();
+      EXPECT_NEAR(record.at(key).get<double>(), value, 1e-9 * (1 + std::abs(value))) << what << ", step " << step << ", " << key;
+    }
+  }
+}
+
+}  // namespace smartbird::testing
