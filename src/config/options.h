@@ -30,7 +30,7 @@ struct RunOptions {
 
 struct TrainOptions {
   int64_t steps = 0, stop_after = 0, batch_tokens = 0, micro_tokens = 0, warmup_steps = 0, patience = 0;
-  double learning_rate = 0, sketch_learning_rate = 0, final_learning_rate_share = 0, beta1 = 0, beta2 = 0, epsilon = 0,
+  double learning_rate = 0, head_learning_rate = 0, sketch_learning_rate = 0, final_learning_rate_share = 0, beta1 = 0, beta2 = 0, epsilon = 0,
          weight_decay = 0, clip_norm = 0, sketch_clip_norm = 0;
   std::string schedule;
   template <class V>
@@ -39,7 +39,8 @@ struct TrainOptions {
     v("train.stop_after", stop_after, 0, at_least(0), "end early after this step, with a checkpoint; the schedule is unchanged; 0 = off");
     v("train.batch_tokens", batch_tokens, 16384, at_least(1), "tokens of an optimizer step over all ranks");
     v("train.micro_tokens", micro_tokens, 0, at_least(0), "largest packed stream of a micro-step, in tokens (a longer sequence is a stream by itself); 0 = a replica's share of the batch");
-    v("train.learning_rate", learning_rate, 2e-3, positive(), "peak learning rate of the model");
+    v("train.learning_rate", learning_rate, 2e-3, at_least(0.0), "peak learning rate of the model; 0 leaves it as it is (finetune: train the head alone)");
+    v("train.head_learning_rate", head_learning_rate, 0.0, at_least(0.0), "classify: peak learning rate of classifier and attention pooling; 0 = train.learning_rate");
     v("train.sketch_learning_rate", sketch_learning_rate, 1e-2, positive(), "peak learning rate of the sketch");
     v("train.final_learning_rate_share", final_learning_rate_share, 0.1, between(0.0, 1.0), "learning rate at the last step, as a share of the peak");
     v("train.schedule", schedule, "cosine", one_of({"cosine", "linear", "constant"}), "decay of the learning rate after the warm-up");

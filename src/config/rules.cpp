@@ -40,6 +40,7 @@ void check_rules(const Options& o, int num_ranks) {
   rule(o.train.stop_after <= o.train.steps, "train.stop_after = ", o.train.stop_after, " is beyond train.steps = ", o.train.steps);
   rule(o.train.steps == 0 || o.train.warmup_steps <= o.train.steps, "train.warmup_steps = ", o.train.warmup_steps, " exceeds train.steps = ",
        o.train.steps, "; lower train.warmup_steps");
+  rule(o.train.learning_rate > 0 || (o.data.task == "classify" && o.train.head_learning_rate > 0), "train.learning_rate = 0 trains nothing; it needs data.task = classify and train.head_learning_rate above 0");
   rule(o.train.patience == 0 || (o.eval.every > 0 && !o.data.valid.empty()), "train.patience = ", o.train.patience,
        " needs data.valid and eval.every > 0");
   SB_CHECK(errors.empty(), Config, errors);

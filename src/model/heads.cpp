@@ -26,6 +26,8 @@ at::Tensor pooling_weights(const StepContext& context, const Parameters& paramet
 
 }  // namespace
 
+bool is_label_head(const std::string& name) { return name.starts_with("classifier.") || name.starts_with("pooling."); }
+
 LossSum token_head(const Parameters& parameters, const ModelShape& shape, const at::Tensor& h, const Stream& stream) {
   const at::Tensor& w = parameters.value(shape.tie_embeddings ? "embed.weight" : "lm_head.weight");
   return chunked_loss(h, w, index_tensor(stream.target), shape.loss_rows);

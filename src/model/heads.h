@@ -9,6 +9,9 @@
 
 namespace smartbird {
 
+// Parameters of the label head: classifier and attention pooling.
+[[nodiscard]] bool is_label_head(const std::string& name);
+
 [[nodiscard]] LossSum token_head(const Parameters& parameters, const ModelShape& shape, const at::Tensor& h, const Stream& stream);
 
 // Pools every sequence over its rows on all ranks (mean, first row, or attention with one learned query) and leaves each

@@ -164,6 +164,7 @@ Forward Transformer::forward(const StepContext& context, const Stream& stream, c
   planner.finish();
   const auto timing = context.timer.measure("loss");
   h = norm(h, parameters_.value("final_norm.weight"), shape_);
+  if (options.body_frozen) h = h.detach();
   const LossSum loss = options.task == Task::Classify ? label_head(context, parameters_, shape_, h, stream)
                                                       : token_head(parameters_, shape_, h, stream);
   out.task_loss = loss.loss, out.correct = loss.correct, out.counted = loss.counted;

@@ -4,10 +4,19 @@
 #include <cmath>
 
 #include "kernels/adamw.h"
+#include "model/heads.h"
 #include "ops/tensors.h"
 #include "train/schedule.h"
 
 namespace smartbird {
+namespace {
+
+double peak_rate(const TrainOptions& options, const Parameter& p) {
+  if (p.sketch) return options.sketch_learning_rate;
+  return is_label_head(p.name) && options.head_learning_rate > 0 ? options.head_learning_rate : options.learning_rate;
+}
+
+}  // namespace
 
 Optimizer::Optimizer(const World& world, Parameters& parameters, const TrainOptions& options)
     : world_(world), parameters_(parameters), options_(options) {
@@ -46,7 +55,7 @@ void Optimizer::update(int64_t step, const GradNorms& norms, double sketch_scale
     const int64_t begin = std::max(p.offset, shard_.begin), end = std::min(p.offset + p.count, shard_.end);
     if (begin >= end) continue;
     const kernels::AdamW adam{
-        .learning_rate = factor * (p.sketch ? options_.sketch_learning_rate : options_.learning_rate), .beta1 = options_.beta1,
+        .learning_rate = factor * peak_rate(options_, p), .beta1 = options_.beta1,
         .beta2 = options_.beta2, .epsilon = options_.epsilon, .decay = p.decay ? options_.weight_decay : 0.0,
         .grad_scale = p.sketch ? sketch_scale * clip(options_.sketch_clip_norm, norms.sketch) : clip(options_.clip_norm, norms.model),
         .step = step};

@@ -84,7 +84,7 @@ StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus
   const double targets = count_targets(setup, micro_steps, batch);
   timer.add("data", watch.elapsed_ms());
 
-  ForwardOptions options{.task = setup.task, .independent = step <= o.attention.share_warmup_steps};
+  ForwardOptions options{.task = setup.task, .body_frozen = o.train.learning_rate == 0, .independent = step <= o.attention.share_warmup_steps};
   options.probe_rate = o.sketch.probes == 0 ? -1.0 : static_cast<double>(o.sketch.probes) / static_cast<double>(num_blocks(batch, o.attention.query_block));
   setup.model.parameters().zero_grad();
   Totals totals;
