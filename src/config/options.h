@@ -95,7 +95,7 @@ struct ModelOptions {
     v("model.norm", norm, "rms", one_of({"rms", "layer"}), "RMSNorm or LayerNorm, before each sub-block");
     v("model.activation", activation, "swiglu", one_of({"swiglu", "geglu"}), "gated MLP: SwiGLU or GeGLU");
     v("model.pooling", pooling, "mean", one_of({"mean", "first", "attention"}), "classify: how a document's rows become one");
-    v("model.causal", causal, "auto", one_of({"auto", "on", "off"}), "may a row see later rows; auto = no for clm, yes for mlm and classify");
+    v("model.causal", causal, "auto", one_of({"auto", "on", "off"}), "on: a row sees no later row; auto = on for clm, off for mlm and classify");
     v("model.tie_embeddings", tie_embeddings, true, any(), "output weights are the input embeddings");
     v("model.rotary_base", rotary_base, "10000", positive(), "base of the rotary positions, one value or a pattern repeated over layers");
     v("model.dropout", dropout, 0.0, between(0.0, 0.99), "dropout of each sub-block's output");
@@ -182,13 +182,14 @@ struct CheckpointOptions {
 };
 
 struct EvalOptions {
-  int64_t every = 0, sequences = 0;
+  int64_t every = 0, sequences = 0, sequence_tokens = 0;
   std::string draw, metric, at_end;
   template <class V>
   void visit(V& v) {
     v("eval.every", every, 500, at_least(0), "steps between evaluations of data.valid; 0 = never");
     v("eval.at_end", at_end, "on", one_of({"on", "off"}), "evaluate data.test, else data.valid, after the last step");
     v("eval.sequences", sequences, 0, at_least(0), "sequences of an evaluation; 0 = all");
+    v("eval.sequence_tokens", sequence_tokens, 0, at_least(0), "longest sequence in evaluation; 0 = data.sequence_tokens");
     v("eval.draw", draw, "same", one_of({"same", "dense"}), "attention in evaluation: as trained, or dense");
     v("eval.metric", metric, "loss", one_of({"loss", "accuracy"}), "metric of the best checkpoint and of early stopping");
   }

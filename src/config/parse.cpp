@@ -3,6 +3,7 @@
 
 #include <boost/program_options.hpp>
 
+#include <algorithm>
 #include <climits>
 #include <filesystem>
 #include <fstream>
@@ -16,6 +17,19 @@ namespace smartbird {
 namespace {
 
 namespace po = boost::program_options;
+
+// A comment begins a line or follows white space, so that a value may hold '#'.
+size_t comment_of(const std::string& text) {
+  for (size_t at = text.find('#'); at != std::string::npos; at = text.find('#', at + 1))
+    if (at == 0 || text[at - 1] == ' ' || text[at - 1] == '\t') return at;
+  return std::string::npos;
+}
+
+constexpr char kHash = '\x1f';  // stands for a '#' that begins no comment, where Program_options would cut the line
+
+bool holds_control_character(const std::string& text) {
+  return std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < ' ' && c != '\t' && c != '\r'; });
+}
 
 class Parser {
  public:
@@ -44,6 +58,8 @@ class Parser {
     return nullptr;
   }
   void set(const std::string& place, const std::string& name, std::string value);
+  void read_line(const std::string& place, const std::string& section, const std::string& line,
+                 std::map<std::string, std::string>& seen);
 
   ParsedOptions parsed_;
   std::vector<OptionEntry> entries_;
@@ -58,40 +74,51 @@ void Parser::set(const std::string& place, const std::string& name, std::string 
     if (repository_folder().empty()) return error(join(place, ": ", name, " = ", value, " needs the repository, which is not above this binary"));
     value.replace(at, variable.size(), repository_folder());
   }
+  if (holds_control_character(value) || comment_of(value) != std::string::npos)
+    return error(join(place, ": ", name, " = ", value,
+                      ": a file could not hold this value: a line break, a control character, or '#' at its beginning "
+                      "or after white space"));
   const std::string wrong = entry->set(value);
   if (!wrong.empty()) return error(join(place, ": ", name, " = ", value, ": ", wrong));
   parsed_.source[name] = place;
 }
 
 // The INI reader of Program_options drops line numbers, so lines go to it one at a time, below their section.
+void Parser::read_line(const std::string& place, const std::string& section, const std::string& line,
+                       std::map<std::string, std::string>& seen) {
+  std::string hidden = line;
+  std::replace(hidden.begin(), hidden.end(), '#', kHash);
+  std::istringstream one(section + "\n" + hidden + "\n");
+  try {
+    const po::options_description nothing;
+    for (const auto& option : po::parse_config_file(one, nothing, true).options) {
+      std::string name = option.string_key, value = option.value.empty() ? "" : option.value[0];
+      std::replace(name.begin(), name.end(), kHash, '#');
+      std::replace(value.begin(), value.end(), kHash, '#');
+      if (const auto [it, fresh] = seen.emplace(name, place); fresh) set(place, name, value);
+      else error(join(place, ": ", name, " is set twice, first at ", it->second));
+    }
+  } catch (const po::error&) {
+    error(join(place, ": '", line, "' is neither [section] nor key = value"));
+  }
+}
+
 void Parser::read_file(const std::string& name) {
   std::filesystem::path path = name;
   if (!std::filesystem::exists(path) && path.is_relative() && !repository_folder().empty()) path = repository_folder() / path;
   std::ifstream in(path);
   if (!in || std::filesystem::is_directory(path)) return error(join("--config ", name, ": no such file, here or in the repository"));
   std::string line, section;
-  std::map<std::string, int> seen;
+  std::map<std::string, std::string> seen;  // where each key was set
   for (int number = 1; std::getline(in, line); ++number) {
-    const std::string place = join(name, ":", number);
-    const size_t begin = line.find_first_not_of(" \t\r");
-    if (begin == std::string::npos || line[begin] == '#' || line[begin] == ';') continue;
-    if (line[begin] == '[') {
-      section = line.substr(begin);
-      continue;
-    }
-    std::istringstream one(section + "\n" + line + "\n");
-    try {
-      const po::options_description nothing;
-      const auto parsed = po::parse_config_file(one, nothing, true);
-      for (const auto& option : parsed.options) {
-        if (const auto [it, fresh] = seen.emplace(option.string_key, number); !fresh) {
-          error(join(place, ": ", option.string_key, " is set twice, first on line ", it->second));
-          continue;
-        }
-        set(place, option.string_key, option.value.empty() ? "" : option.value[0]);
-      }
-    } catch (const po::error&) {
-      error(join(place, ": '", line, "' is neither [section] nor key = value"));
+    line.resize(std::min(comment_of(line), line.size()));
+    const size_t begin = line.find_first_not_of(" \t\r"), end = line.find_last_not_of(" \t\r");
+    if (begin == std::string::npos || line[begin] == ';') continue;
+    line = line.substr(begin, end - begin + 1);
+    if (line.front() != '[') read_line(join(name, ":", number), section, line, seen);
+    else if (section = line; line.back() != ']') {
+      error(join(name, ":", number, ": '", line, "' is neither [section] nor key = value"));
+      section += ']';  // what was meant, so that the keys below it are checked
     }
   }
 }
@@ -101,9 +128,16 @@ void Parser::read_arguments(const std::vector<std::string>& arguments, std::vect
   described.add_options()("config", po::value<std::vector<std::string>>());
   for (const OptionEntry& entry : entries_) described.add_options()(entry.name.c_str(), po::value<std::vector<std::string>>());
   const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+  std::vector<std::string> tokens;
+  for (const std::string& argument : arguments) {  // Program_options takes an empty value only as a token of its own
+    const bool empty_value = argument.size() > 3 && argument.find('=') == argument.size() - 1 &&
+                             find(argument.substr(2, argument.size() - 3)) != nullptr;
+    tokens.push_back(empty_value ? argument.substr(0, argument.size() - 1) : argument);
+    if (empty_value) tokens.emplace_back();
+  }
   std::vector<po::option> options;
   try {
-    options = po::command_line_parser(arguments).options(described).style(style).allow_unregistered().run().options;
+    options = po::command_line_parser(tokens).options(described).style(style).allow_unregistered().run().options;
   } catch (const po::error& e) {
     return error(join("command line: ", e.what()));
   }
@@ -116,7 +150,9 @@ void Parser::read_arguments(const std::vector<std::string>& arguments, std::vect
     if (key == "config") continue;
     if (rest != nullptr && (key.empty() || option.unregistered)) rest->insert(rest->end(), option.original_tokens.begin(), option.original_tokens.end());
     else if (key.empty()) error(join("command line: unexpected '", option.original_tokens.empty() ? "" : option.original_tokens[0], "'; options are written --section.key=value"));
-    else if (option.unregistered) error(join("command line: unknown option '--", key, "'; did you mean '--", nearest_name(key, entries_), "'?"));
+    else if (option.unregistered)
+      error(join("command line: unknown option '", key[0] == '-' ? "" : "--", key, "'; did you mean '--",
+                 nearest_name(key, entries_), "'?"));
     else if (!seen.insert(key).second) error(join("command line: --", key, " is given twice"));
     else set("command line", key, option.value.empty() ? "" : option.value[0]);
   }

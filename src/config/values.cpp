@@ -10,16 +10,6 @@
 
 namespace smartbird {
 
-std::string describe(const Rule& rule) {
-  std::string out;
-  for (const std::string& choice : rule.choices) out += (out.empty() ? "" : " | ") + choice;
-  if (!out.empty()) return out;
-  const bool low = std::isfinite(rule.low), high = std::isfinite(rule.high);
-  if (low && high) return join("from ", rule.low, " to ", rule.high);
-  if (low) return rule.above_low ? join("above ", rule.low) : join("at least ", rule.low);
-  return "";
-}
-
 namespace {
 
 std::string trim(const std::string& text) {
@@ -31,6 +21,8 @@ template <class T>
 struct TypeName {
   static constexpr const char* value = std::is_same_v<T, bool> ? "on or off" : std::is_same_v<T, int64_t> ? "an integer" : std::is_same_v<T, double> ? "a number" : "text";
 };
+template <class T>
+struct TypeName<std::vector<T>> : TypeName<T> {};  // of an element
 
 std::string to_text(const std::string& value) { return value; }
 std::string to_text(bool value) { return value ? "on" : "off"; }
@@ -49,18 +41,20 @@ std::string to_text(const std::vector<T>& values) {
   return out;
 }
 
-bool from_text(const std::string& text, std::string& value) { return value = text, true; }
-bool from_text(const std::string& text, bool& value) {
+// "" or what is wrong.
+std::string from_text(const std::string& text, std::string& value) { return value = text, ""; }
+std::string from_text(const std::string& text, bool& value) {
   value = text == "on" || text == "true" || text == "yes" || text == "1";
-  return value || text == "off" || text == "false" || text == "no" || text == "0";
+  return value || text == "off" || text == "false" || text == "no" || text == "0" ? "" : "expected on or off";
 }
 template <class T>
-bool number_from(const std::string& text, T& value) {
+std::string from_text(const std::string& text, T& value) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc{} && end == text.data() + text.size();
+  const bool number = end == text.data() + text.size() && std::isfinite(static_cast<double>(value));
+  if (number && error == std::errc::result_out_of_range)
+    return std::is_same_v<T, double> ? "beyond the range of a 64-bit float" : "beyond the range of a 64-bit integer";
+  return number && error == std::errc{} ? "" : std::string("expected ") + TypeName<T>::value;
 }
-bool from_text(const std::string& text, int64_t& value) { return number_from(text, value); }
-bool from_text(const std::string& text, double& value) { return number_from(text, value) && std::isfinite(value); }
 
 template <class T>
 std::string broken(const Rule& rule, const T& value) {
@@ -79,8 +73,8 @@ template <class T>
 std::string set_value(const std::string& raw, const Rule& rule, T& field) {
   T value{};
   const std::string text = trim(raw);
-  if (!from_text(text, value)) return std::string("expected ") + TypeName<T>::value;
-  const std::string wrong = broken(rule, value);
+  std::string wrong = from_text(text, value);
+  if (wrong.empty()) wrong = broken(rule, value);
   if (wrong.empty()) field = value;
   return wrong;
 }
@@ -101,7 +95,6 @@ std::string set_value(const std::string& raw, const Rule& rule, std::vector<T>& 
     if (!wrong.empty()) return wrong;
     values.push_back(value);
   }
-  if (values.empty() && !rule.choices.empty()) return "expected " + describe(rule);
   field = values;
   return "";
 }
@@ -115,7 +108,11 @@ struct Collect {
     else if constexpr (std::is_arithmetic_v<Default>) entry.default_text = to_text(static_cast<T>(standard));
     else entry.default_text = standard;
     entry.text = [&field] { return to_text(field); };
-    entry.set = [&field, rule](const std::string& text) { return set_value(text, rule, field); };
+    const bool may_be_empty = entry.default_text.empty();
+    entry.set = [&field, rule, may_be_empty](const std::string& text) -> std::string {
+      if (may_be_empty || !trim(text).empty()) return set_value(text, rule, field);
+      return "is empty, expected " + (rule.choices.empty() ? TypeName<T>::value : describe(rule));
+    };
     out.push_back(std::move(entry));
   }
 };
@@ -136,6 +133,16 @@ size_t edit_distance(const std::string& a, const std::string& b) {
 }
 
 }  // namespace
+
+std::string describe(const Rule& rule) {
+  std::string out;
+  for (const std::string& choice : rule.choices) out += (out.empty() ? "" : " | ") + choice;
+  if (!out.empty()) return out;
+  const bool low = std::isfinite(rule.low), high = std::isfinite(rule.high);
+  if (low && high) return "from " + number_text(rule.low) + " to " + number_text(rule.high);
+  if (low) return (rule.above_low ? "above " : "at least ") + number_text(rule.low);
+  return "";
+}
 
 std::vector<OptionEntry> entries_of(Options& options) {
   std::vector<OptionEntry> out;

@@ -23,7 +23,8 @@ SourceName parse_source(const std::string& key, const std::string& text) {
   if (at == std::string::npos) return {text, 1};
   char* end = nullptr;
   const double weight = std::strtod(text.c_str() + at + 1, &end);
-  SB_CHECK(*end == '\0' && end != text.c_str() + at + 1 && weight > 0 && std::isfinite(weight), Config, key, ": in '", text, "' the weight after @ must be a positive number");
+  SB_CHECK(*end == '\0' && end != text.c_str() + at + 1 && weight > 0 && std::isfinite(weight), Config, key, ": in '",
+           text, "' the weight after @ must be a positive number; a path that holds an @ needs @1 behind it");
   return {text.substr(0, at), weight};
 }
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -32,9 +33,10 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) munmap(const_cast<char*>(data_), static_cast<size_t>(size_));
 }
 
-Shard::Shard(const std::string& prefix) : bin_(std::make_unique<MappedFile>(prefix + ".bin")) {
+Shard::Shard(const std::string& prefix) : prefix_(prefix), bin_(std::make_unique<MappedFile>(prefix + ".bin")) {
   read_index(prefix + ".idx");
-  read_sidecars(prefix);
+  read_description(prefix + ".json");
+  read_sidecars();
 }
 
 void Shard::read_index(const std::string& path) {
@@ -58,30 +60,61 @@ void Shard::read_index(const std::string& path) {
   if (sequences > 0) std::memcpy(length_.data(), file.data() + kHeader, 4 * sequences);
   if (sequences > 0) std::memcpy(offset_.data(), file.data() + kHeader + 4 * sequences, 8 * sequences);
   for (size_t i = 0; i < sequences; ++i)
-    SB_CHECK(length_[i] > 0 && offset_[i] >= 0 && offset_[i] + length_[i] * token_bytes_ <= bin_->size(), Data, path, ": sequence ", i, " has ", length_[i],
-             " tokens at byte ", offset_[i], "; its .bin has ", bin_->size(), " bytes");
+    SB_CHECK(length_[i] > 0 && offset_[i] >= 0 && offset_[i] <= bin_->size() - length_[i] * token_bytes_, Data, path,
+             ": sequence ", i, " has ", length_[i], " tokens at byte ", offset_[i], "; its .bin has ", bin_->size(),
+             " bytes");
 }
 
-void Shard::read_sidecars(const std::string& prefix) {
-  namespace fs = std::filesystem;
-  const std::string path = prefix + ".json";
-  SB_CHECK(fs::exists(path), Data, path, ": missing; it names the shard's tokenizer");
+void Shard::check_id(int64_t id, int64_t document) const {
+  SB_CHECK(id >= 0 && id < vocabulary_, Data, prefix_, ".bin: token id ", id, " of document ", document,
+           " is beyond the vocabulary of ", vocabulary_);
+}
+
+void Shard::read_description(const std::string& path) {
+  SB_CHECK(std::filesystem::exists(path), Data, path, ": missing; it names the shard's tokenizer");
   std::ifstream in(path);
   const auto json = nlohmann::json::parse(in, nullptr, false);
   SB_CHECK(json.is_object() && json.contains("tokenizer"), Data, path, ": does not name a tokenizer");
   tokenizer_json_ = json["tokenizer"].dump();
-  classes_ = json.value("classes", std::vector<std::string>{});
-  const int64_t vocabulary = tokenizer_from_json(tokenizer_json_)->vocabulary(), largest = json.value("max_id", int64_t{0});
-  SB_CHECK(largest < vocabulary, Data, prefix, ".bin: token id ", largest, " is beyond the vocabulary of ", vocabulary);
-  if (fs::exists(prefix + ".labels")) {
-    const MappedFile labels(prefix + ".labels");
-    SB_CHECK(labels.size() == static_cast<int64_t>(4 * length_.size()), Data, prefix, ".labels: ", labels.size(), " bytes for ", length_.size(), " documents");
-    labels_.resize(length_.size());
-    if (labels.size() > 0) std::memcpy(labels_.data(), labels.data(), static_cast<size_t>(labels.size()));
+  int64_t largest = -1;
+  try {
+    vocabulary_ = tokenizer_from_json(tokenizer_json_)->vocabulary();
+    classes_ = json.value("classes", std::vector<std::string>{});
+    largest = json.value("max_id", largest);
+  } catch (const Error& e) {
+    fail(ErrorKind::Data, path, ": ", e.what());
+  } catch (const nlohmann::json::exception&) {
+    fail(ErrorKind::Data, path, ": classes must be a list of texts and max_id an integer");
   }
-  if (!fs::exists(prefix + ".mask")) return;
-  mask_ = std::make_unique<MappedFile>(prefix + ".mask");
-  SB_CHECK(mask_->size() * token_bytes_ == bin_->size(), Data, prefix, ".mask: ", mask_->size(), " bytes for ", bin_->size() / token_bytes_, " tokens");
+  SB_CHECK(largest < vocabulary_, Data, prefix_, ".bin: token id ", largest, " is beyond the vocabulary of ",
+           vocabulary_);
+  if (json.contains("max_id")) return;  // else every token is looked at
+  for (int64_t document = 0; document < num_documents(); ++document) {
+    std::vector<int32_t> ids(static_cast<size_t>(num_tokens(document)));
+    read(document, 0, ids);
+  }
+}
+
+void Shard::read_labels(const std::string& path) {
+  const MappedFile labels(path);
+  SB_CHECK(labels.size() == static_cast<int64_t>(4 * length_.size()), Data, path, ": ", labels.size(), " bytes for ",
+           length_.size(), " documents");
+  labels_.resize(length_.size());
+  if (labels.size() > 0) std::memcpy(labels_.data(), labels.data(), static_cast<size_t>(labels.size()));
+  for (size_t i = 0; i < labels_.size(); ++i)
+    SB_CHECK(labels_[i] >= 0 && labels_[i] < static_cast<int64_t>(classes_.size()), Data, path, ": document ", i,
+             " has label ", labels_[i], "; ", prefix_, ".json names ", classes_.size(), " classes");
+}
+
+void Shard::read_sidecars() {
+  const std::string labels = prefix_ + ".labels", mask = prefix_ + ".mask";
+  if (std::filesystem::exists(labels)) read_labels(labels);
+  SB_CHECK(!labels_.empty() || classes_.empty() || length_.empty(), Data, labels, ": missing; ", prefix_,
+           ".json names ", classes_.size(), " classes");
+  if (!std::filesystem::exists(mask)) return;
+  mask_ = std::make_unique<MappedFile>(mask);
+  SB_CHECK(mask_->size() * token_bytes_ == bin_->size(), Data, mask, ": ", mask_->size(), " bytes for ",
+           bin_->size() / token_bytes_, " tokens");
 }
 
 int32_t Shard::token(const char* at) const {
@@ -99,6 +132,7 @@ void Shard::read(int64_t document, int64_t begin, std::span<int32_t> ids) const 
   const char* at = bin_->data() + offset_[static_cast<size_t>(document)] + begin * token_bytes_;
   for (int32_t& id : ids) {
     id = token(at);
+    check_id(id, document);
     at += token_bytes_;
   }
 }
@@ -106,7 +140,7 @@ void Shard::read(int64_t document, int64_t begin, std::span<int32_t> ids) const 
 void Shard::read_mask(int64_t document, int64_t begin, std::span<uint8_t> counts) const {
   if (!mask_) return std::fill(counts.begin(), counts.end(), uint8_t{1});
   const char* at = mask_->data() + offset_[static_cast<size_t>(document)] / token_bytes_ + begin;
-  std::memcpy(counts.data(), at, counts.size());
+  std::copy_n(at, counts.size(), counts.begin());
 }
 
 }  // namespace smartbird

@@ -46,19 +46,23 @@ class Shard {
   [[nodiscard]] int64_t num_documents() const { return static_cast<int64_t>(length_.size()); }
   [[nodiscard]] int64_t num_tokens(int64_t document) const { return length_[static_cast<size_t>(document)]; }
   [[nodiscard]] int32_t label(int64_t document) const { return labels_.empty() ? -1 : labels_[static_cast<size_t>(document)]; }
-  void read(int64_t document, int64_t begin, std::span<int32_t> ids) const;
+  void read(int64_t document, int64_t begin, std::span<int32_t> ids) const;  // an id beyond the vocabulary is an error
   void read_mask(int64_t document, int64_t begin, std::span<uint8_t> counts) const;
   [[nodiscard]] const std::string& tokenizer_json() const { return tokenizer_json_; }
   [[nodiscard]] const std::vector<std::string>& classes() const { return classes_; }
 
  private:
   void read_index(const std::string& path);
-  void read_sidecars(const std::string& prefix);
+  void read_description(const std::string& path);
+  void read_labels(const std::string& path);
+  void read_sidecars();
+  void check_id(int64_t id, int64_t document) const;
   [[nodiscard]] int32_t token(const char* at) const;
+  std::string prefix_;
   std::unique_ptr<MappedFile> bin_, mask_;
   std::vector<int32_t> length_, labels_;
   std::vector<int64_t> offset_;           // bytes
-  int64_t token_bytes_ = 2;
+  int64_t token_bytes_ = 2, vocabulary_ = 0;
   std::string tokenizer_json_;
   std::vector<std::string> classes_;
 };

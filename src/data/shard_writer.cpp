@@ -63,6 +63,7 @@ void write_shard(const std::string& prefix, const Documents& d, const Tokenizer&
     write_aside(prefix + ".mask", [&](std::ofstream& out) { for (uint8_t counts : d.counts) put(out, counts); });
     endings.push_back(".mask");
   }
+  for (const char* ending : {".labels", ".mask"}) fs::remove(prefix + ending);  // of a write that was cut off
   endings.push_back(".bin");
   endings.push_back(".idx");
   for (const std::string& ending : endings) fs::rename(prefix + ending + ".tmp", prefix + ending);

@@ -26,8 +26,11 @@ std::string read_all(const std::string& path) {
 
 std::vector<std::string> files_below(const std::string& folder) {
   std::vector<std::string> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file() && entry.path().filename().string()[0] != '.') files.push_back(entry.path().string());
+  for (auto entry = fs::recursive_directory_iterator(folder); entry != fs::recursive_directory_iterator(); ++entry) {
+    const bool hidden = entry->path().filename().string()[0] == '.';
+    if (hidden && entry->is_directory()) entry.disable_recursion_pending();
+    if (!hidden && entry->is_regular_file()) files.push_back(entry->path().string());
+  }
   std::sort(files.begin(), files.end());
   return files;
 }
@@ -36,10 +39,20 @@ bool ends_with(const std::string& text, const std::string& ending) {
   return text.size() >= ending.size() && text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
 }
 
+// A line without its end, be that LF or CR LF.
+bool read_line(std::istream& in, std::string& line) {
+  if (!std::getline(in, line)) return false;
+  if (!line.empty() && line.back() == '\r') line.pop_back();
+  return true;
+}
+
 std::vector<std::string> split_tabs(const std::string& line) {
   std::vector<std::string> out;
-  std::istringstream in(line);
-  for (std::string field; std::getline(in, field, '\t');) out.push_back(field);
+  for (size_t begin = 0; begin <= line.size();) {
+    const size_t end = std::min(line.find('\t', begin), line.size());
+    out.push_back(line.substr(begin, end - begin));
+    begin = end + 1;
+  }
   return out;
 }
 
@@ -80,6 +93,8 @@ void TextReader::add(const std::string& path) {
 void TextReader::add_file(const std::string& path, const std::string& label) {
   if (ends_with(path, ".jsonl")) return add_jsonl(path);
   if (ends_with(path, ".tsv")) return add_tsv(path);
+  SB_CHECK(!ends_with(path, ".bin") && !ends_with(path, ".idx"), Data, key_, ": ", path,
+           " is half of a shard, not text; name the shard itself, ", path.substr(0, path.size() - 4));
   const std::string text = read_all(path);
   if (!classify_) return add_document(path, "", text, "", false);
   SB_CHECK(!label.empty(), Data, key_, ": ", path, " has no label; classify takes TSV, JSONL or a folder with one folder a class");
@@ -106,25 +121,25 @@ void TextReader::add_jsonl(const std::string& path) {
     const std::string place = join(path, ":", number);
     simdjson::dom::element object;
     SB_CHECK(parser.parse(simdjson::padded_string(line)).get(object) == simdjson::SUCCESS && object.is_object(), Data, place, ": not a JSON object");
-    const auto field = [&](const std::string& name, bool required) {
+    const auto field = [&](const std::string& name) {
       simdjson::dom::element value;
-      const bool there = object[name].get(value) == simdjson::SUCCESS;
-      SB_CHECK(there || !required, Data, place, ": no field '", name, "'");
-      if (!there) return std::string();
+      SB_CHECK(object[name].get(value) == simdjson::SUCCESS, Data, place, ": no field '", name, "'");
       std::string_view text;
       if (value.get(text) == simdjson::SUCCESS) return std::string(text);
-      return std::string(simdjson::minify(value));  // numeric labels
+      // Labels may be numbers.
+      SB_CHECK(value.is_number() || value.is_bool(), Data, place, ": field '", name, "' is not a text");
+      return std::string(simdjson::minify(value));
     };
-    const std::string response = classify_ ? "" : field(options_.response_field, false);
-    if (!response.empty()) add_document(place, field(options_.prompt_field, true), response, "", true);
-    else add_document(place, "", field(options_.field, true), classify_ ? field(options_.label_field, true) : "", false);
+    const bool has_response = !classify_ && object[options_.response_field].error() == simdjson::SUCCESS;
+    if (has_response) add_document(place, field(options_.prompt_field), field(options_.response_field), "", true);
+    else add_document(place, "", field(options_.field), classify_ ? field(options_.label_field) : "", false);
   }
 }
 
 void TextReader::add_tsv(const std::string& path) {
   std::ifstream in(path);
   std::string line;
-  SB_CHECK(in && std::getline(in, line), Data, path, ": empty or unreadable; a TSV begins with a header line");
+  SB_CHECK(in && read_line(in, line), Data, path, ": empty or unreadable; a TSV begins with a header line");
   const std::vector<std::string> header = split_tabs(line);
   const auto column = [&](const std::string& name) {
     const auto found = std::find(header.begin(), header.end(), name);
@@ -132,7 +147,8 @@ void TextReader::add_tsv(const std::string& path) {
     return static_cast<size_t>(found - header.begin());
   };
   const size_t text = column(options_.field), label = classify_ ? column(options_.label_field) : 0;
-  for (int64_t number = 2; std::getline(in, line); ++number) {
+  for (int64_t number = 2; read_line(in, line); ++number) {
+    if (line.empty()) continue;
     const std::vector<std::string> fields = split_tabs(line);
     SB_CHECK(fields.size() == header.size(), Data, path, ":", number, ": ", fields.size(), " columns, the header has ", header.size());
     add_document(join(path, ":", number), "", unescape(fields[text]), classify_ ? fields[label] : "", false);
@@ -145,6 +161,7 @@ void TextReader::add_document(const std::string& place, std::string_view prompt,
   out_.counts.resize(out_.tokens.size(), has_prompt ? 0 : 1);
   tokenizer_.encode(text, out_.tokens);
   SB_CHECK(out_.tokens.size() > before, Data, place, ": the document is empty");
+  SB_CHECK(!classify_ || !label.empty(), Data, place, ": the label is empty");
   if (!classify_) out_.tokens.push_back(tokenizer_.separator_id());
   out_.counts.resize(out_.tokens.size(), 1);
   out_.end_document();

@@ -1,4 +1,5 @@
 // White-space separated words of a fixed vocabulary, and tokenizers from their JSON.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
@@ -8,17 +9,22 @@
 namespace smartbird {
 namespace {
 
+constexpr std::string_view kSpace = " \t\r\n";
+
 class WordTokenizer : public Tokenizer {
  public:
   explicit WordTokenizer(std::vector<std::string> words) : words_(std::move(words)) {
-    for (size_t i = 0; i < words_.size(); ++i)
-      SB_CHECK(ids_.emplace(words_[i], static_cast<int32_t>(i)).second, Data, "word tokenizer: '", words_[i], "' stands twice in the vocabulary");
+    for (size_t i = 0; i < words_.size(); ++i) {
+      SB_CHECK(!words_[i].empty() && words_[i].find_first_of(kSpace) == std::string::npos, Data, "word tokenizer: '",
+               words_[i], "' is empty or holds white space, so no text could contain it as one word");
+      SB_CHECK(ids_.emplace(words_[i], static_cast<int32_t>(i)).second, Data, "word tokenizer: '", words_[i],
+               "' stands twice in the vocabulary");
+    }
   }
   int64_t vocabulary() const override { return static_cast<int64_t>(words_.size()) + 2; }
   int32_t separator_id() const override { return static_cast<int32_t>(words_.size()); }
   int32_t mask_id() const override { return separator_id() + 1; }
   void encode(std::string_view text, std::vector<int32_t>& ids) const override {
-    constexpr std::string_view kSpace = " \t\r\n";
     for (size_t begin = text.find_first_not_of(kSpace); begin != std::string_view::npos; begin = text.find_first_not_of(kSpace, begin)) {
       const size_t end = std::min(text.find_first_of(kSpace, begin), text.size());
       const std::string word(text.substr(begin, end - begin));
@@ -52,8 +58,13 @@ std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view text) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
   SB_CHECK(json.is_object() && json.contains("type"), Data, "tokenizer: '", text.substr(0, 60), "' is not its JSON description");
   if (json["type"] == "bytes") return make_byte_tokenizer();
-  SB_CHECK(json["type"] == "words" && json.contains("words"), Data, "tokenizer: unknown type ", json["type"].dump());
-  return make_word_tokenizer(json["words"].get<std::vector<std::string>>());
+  SB_CHECK(json["type"] == "words", Data, "tokenizer: unknown type ", json["type"].dump(),
+           "; known are bytes and words");
+  const auto words = json.find("words");
+  SB_CHECK(words != json.end() && words->is_array() &&
+               std::all_of(words->begin(), words->end(), [](const auto& w) { return w.is_string(); }),
+           Data, "tokenizer: type words needs 'words', a list of texts");
+  return make_word_tokenizer(words->get<std::vector<std::string>>());
 }
 
 }  // namespace smartbird

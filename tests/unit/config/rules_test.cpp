@@ -1,0 +1,108 @@
+// Rules between options: each violated alone and read whole, all together, and what a 0 or auto stands for.
+#include "config/rules.h"
+
+#include <gtest/gtest.h>
+
+#include "config/parse.h"
+#include "tests/support/temp_folder.h"
+
+namespace smartbird {
+namespace {
+
+using testing::expect_error;
+
+Options with(const std::vector<std::string>& arguments) { return parse_options(arguments, nullptr).options; }
+
+struct Violation {
+  std::vector<std::string> arguments;
+  std::string message;
+  int num_ranks = 1;
+};
+
+const std::vector<Violation> kViolations{
+    {{"--model.kv_heads=3"}, "model.kv_heads = 3 does not divide model.heads = 4"},
+    {{"--model.heads=3"},
+     "model.width = 128 is not a multiple of model.heads = 3; set model.head_width or change one of them"},
+    {{"--model.width=12"}, "model.head_width = 3 (0 = width / heads) must be even and positive"},
+    {{"--model.head_width=7"}, "model.head_width = 7 (0 = width / heads) must be even and positive"},
+    {{"--sketch.inner_width=5"}, "sketch.inner_width = 5 must be even"},
+    {{"--attention.share=some"},
+     "attention.share = some must be 'all' or a positive multiple of attention.query_block = 1"},
+    {{"--attention.share=0"}, "attention.share = 0 must be 'all' or a positive multiple of attention.query_block = 1"},
+    {{"--attention.share=-64"},
+     "attention.share = -64 must be 'all' or a positive multiple of attention.query_block = 1"},
+    {{"--attention.share=99999999999999999999"},
+     "attention.share = 99999999999999999999 must be 'all' or a positive multiple of attention.query_block = 1"},
+    {{"--attention.query_block=5"},
+     "attention.share = 64 must be 'all' or a positive multiple of attention.query_block = 5"},
+    {{"--parallel.sequence_ranks=4"}, "parallel.sequence_ranks = 4 does not divide the 6 ranks of this run", 6},
+    {{"--data.prefix_tokens=8", "--data.task=mlm"}, "data.prefix_tokens = 8 needs data.task = clm and a causal model"},
+    {{"--model.causal=off"}, "data.task = clm needs a causal model; model.causal = off"},
+    {{"--train.stop_after=1001"}, "train.stop_after = 1001 is beyond train.steps = 1000"},
+    {{"--train.steps=50"}, "train.warmup_steps = 100 exceeds train.steps = 50; lower train.warmup_steps"},
+    {{"--train.learning_rate=0", "--train.head_learning_rate=1"},
+     "train.learning_rate = 0 trains nothing; it needs data.task = classify and train.head_learning_rate above 0"},
+    {{"--train.learning_rate=0", "--data.task=classify"},
+     "train.learning_rate = 0 trains nothing; it needs data.task = classify and train.head_learning_rate above 0"},
+    {{"--train.patience=3"}, "train.patience = 3 needs data.valid and eval.every > 0"},
+    {{"--train.patience=3", "--data.valid=a", "--eval.every=0"},
+     "train.patience = 3 needs data.valid and eval.every > 0"},
+};
+
+TEST(Rules, EachViolationIsReadWhole) {
+  for (const Violation& v : kViolations) {
+    const Options options = with(v.arguments);
+    expect_error(ErrorKind::Config, v.message, [&] { check_rules(options, v.num_ranks); });
+  }
+}
+
+TEST(Rules, AllViolationsAtOnce) {
+  const Options options =
+      with({"--model.kv_heads=3", "--sketch.inner_width=5", "--train.patience=1", "--parallel.sequence_ranks=2"});
+  expect_error(ErrorKind::Config,
+               "model.kv_heads = 3 does not divide model.heads = 4\nsketch.inner_width = 5 must be even\n"
+               "parallel.sequence_ranks = 2 does not divide the 3 ranks of this run\ntrain.patience = 1 needs "
+               "data.valid and eval.every > 0",
+               [&] { check_rules(options, 3); });
+}
+
+TEST(Rules, WhatTheyAllow) {
+  const std::vector<std::vector<std::string>> allowed{
+      {},
+      {"--model.heads=3", "--model.head_width=8"},
+      {"--model.kv_heads=2", "--attention.query_block=4"},
+      {"--attention.share=all", "--attention.query_block=3"},
+      {"--parallel.sequence_ranks=2"},
+      {"--data.prefix_tokens=8"},
+      {"--data.task=mlm", "--model.causal=on"},
+      {"--train.steps=0"},
+      {"--train.stop_after=1000"},
+      {"--train.learning_rate=0", "--train.head_learning_rate=1e-3", "--data.task=classify"},
+      {"--train.patience=3", "--data.valid=a"}};
+  for (const auto& arguments : allowed)
+    for (int ranks : {2, 6})
+      EXPECT_NO_THROW(check_rules(with(arguments), ranks)) << (arguments.empty() ? "defaults" : arguments[0]);
+}
+
+TEST(Rules, WhatZeroAndAutoStandFor) {
+  const Options standard = default_options();
+  EXPECT_EQ(kv_heads(standard.model), 4);
+  EXPECT_EQ(head_width(standard.model), 32);
+  EXPECT_EQ(mlp_width(standard.model), 352);  // 341 rounded up
+  EXPECT_EQ(sketch_inner_width(standard.sketch), 32);
+  EXPECT_EQ(share_rows(standard), 64);
+  EXPECT_TRUE(is_causal(standard));
+  EXPECT_FALSE(is_causal(with({"--data.task=mlm"})));
+  EXPECT_FALSE(is_causal(with({"--data.task=classify"})));
+  EXPECT_TRUE(is_causal(with({"--data.task=classify", "--model.causal=on"})));
+  const Options given = with({"--model.kv_heads=2", "--model.head_width=10", "--model.mlp_width=7",
+                              "--sketch.inner_width=6", "--attention.share=all"});
+  EXPECT_EQ(kv_heads(given.model), 2);
+  EXPECT_EQ(head_width(given.model), 10);
+  EXPECT_EQ(mlp_width(given.model), 7);
+  EXPECT_EQ(sketch_inner_width(given.sketch), 6);
+  EXPECT_EQ(share_rows(given), 0);
+}
+
+}  // namespace
+}  // namespace smartbird
