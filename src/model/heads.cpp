@@ -26,6 +26,20 @@ at::Tensor pooling_weights(const StepContext& context, const Parameters& paramet
 
 }  // namespace
 
+void declare_label_head(Parameters& parameters, const ModelShape& shape) {
+  parameters.add("classifier.weight", {shape.classes, shape.width}, shape.init_scale, 0, true, false);
+  parameters.add("classifier.bias", {shape.classes}, 0, 0, false, false);
+  parameters.add("classifier.mean", {shape.width}, 0, 0, false, false);
+  parameters.add("classifier.whitening", {shape.width, shape.width}, 0, 0, false, false);
+  if (shape.pooling == Pooling::Attention) parameters.add("pooling.weight", {shape.width}, shape.init_scale, 0, false, false);
+}
+
+void reset_whitening(Parameters& parameters) {
+  const at::NoGradGuard no_grad;
+  at::Tensor whitening = parameters.value("classifier.whitening");
+  whitening.copy_(at::eye(whitening.size(0), whitening.options().requires_grad(false)));
+}
+
 bool is_label_head(const std::string& name) { return name.starts_with("classifier.") || name.starts_with("pooling."); }
 
 LossSum token_head(const Parameters& parameters, const ModelShape& shape, const at::Tensor& h, const Stream& stream) {
@@ -33,7 +47,7 @@ LossSum token_head(const Parameters& parameters, const ModelShape& shape, const 
   return chunked_loss(h, w, index_tensor(stream.target), shape.loss_rows);
 }
 
-LossSum label_head(const StepContext& context, const Parameters& parameters, const ModelShape& shape, const at::Tensor& h,
+LabelScores label_head(const StepContext& context, const Parameters& parameters, const ModelShape& shape, const at::Tensor& h,
                    const Stream& stream) {
   const int64_t sequences = static_cast<int64_t>(context.layout.sequences().size()), ranks = context.group().size();
   const at::Tensor sequence = index_tensor(stream.sequence);
@@ -44,7 +58,10 @@ LossSum label_head(const StepContext& context, const Parameters& parameters, con
   const at::Tensor pooled = mine.narrow(1, 0, h.size(1)) / mine.narrow(1, h.size(1), 1);
   const int64_t first = context.rank() * sequences / ranks;
   const at::Tensor label = index_tensor(stream.label).narrow(0, first, mine.size(0));
-  return chunked_loss(pooled, parameters.value("classifier.weight"), label, shape.loss_rows);
+  const at::Tensor white = at::linear(pooled - parameters.value("classifier.mean").detach(), parameters.value("classifier.whitening").detach());
+  const at::Tensor ones = at::ones({mine.size(0), 1}, mine.options().requires_grad(false));
+  const at::Tensor weight = at::cat({parameters.value("classifier.weight"), parameters.value("classifier.bias").unsqueeze(1)}, 1);
+  return {chunked_loss(at::cat({white, ones}, 1), weight, label, shape.loss_rows), pooled.detach()};
 }
 
 }  // namespace smartbird

@@ -10,13 +10,21 @@
 namespace smartbird {
 
 // Parameters of the label head: classifier and attention pooling.
+void declare_label_head(Parameters& parameters, const ModelShape& shape);
+void reset_whitening(Parameters& parameters);  // to the identity; after Parameters::finish
 [[nodiscard]] bool is_label_head(const std::string& name);
 
 [[nodiscard]] LossSum token_head(const Parameters& parameters, const ModelShape& shape, const at::Tensor& h, const Stream& stream);
 
 // Pools every sequence over its rows on all ranks (mean, first row, or attention with one learned query) and leaves each
 // sequence on one rank, which scores it. Collective.
-[[nodiscard]] LossSum label_head(const StepContext& context, const Parameters& parameters, const ModelShape& shape,
+// Its score of a pooled row x is classifier.weight · (classifier.whitening · (x - classifier.mean)) + classifier.bias; mean
+// and whitening do not learn (train/whiten.h).
+struct LabelScores {
+  LossSum loss;
+  at::Tensor pooled;  // [my sequences, C], detached
+};
+[[nodiscard]] LabelScores label_head(const StepContext& context, const Parameters& parameters, const ModelShape& shape,
                                  const at::Tensor& h, const Stream& stream);
 
 }  // namespace smartbird

@@ -109,6 +109,7 @@ RowInfo row_info(const StepContext& context, const Stream& stream) {
 Transformer::Transformer(ModelShape shape, at::ScalarType dtype, uint64_t seed) : shape_(std::move(shape)) {
   declare();
   parameters_.finish(dtype, seed);
+  if (shape_.classes > 0) reset_whitening(parameters_);
 }
 
 void Transformer::declare() {
@@ -131,8 +132,7 @@ void Transformer::declare() {
   }
   ones("final_norm.weight");
   if (!shape_.tie_embeddings) matrix("lm_head.weight", shape_.vocabulary, c, scale);
-  if (shape_.classes > 0) matrix("classifier.weight", shape_.classes, c, scale);
-  if (shape_.classes > 0 && shape_.pooling == Pooling::Attention) parameters_.add("pooling.weight", {c}, scale, 0, false, false);
+  if (shape_.classes > 0) declare_label_head(parameters_, shape_);
   declare_sketches(parameters_, shape_);
 }
 
@@ -165,8 +165,13 @@ Forward Transformer::forward(const StepContext& context, const Stream& stream, c
   const auto timing = context.timer.measure("loss");
   h = norm(h, parameters_.value("final_norm.weight"), shape_);
   if (options.body_frozen) h = h.detach();
-  const LossSum loss = options.task == Task::Classify ? label_head(context, parameters_, shape_, h, stream)
-                                                      : token_head(parameters_, shape_, h, stream);
+  LossSum loss;
+  if (options.task == Task::Classify) {
+    LabelScores scores = label_head(context, parameters_, shape_, h, stream);
+    loss = scores.loss, out.pooled = scores.pooled;
+  } else {
+    loss = token_head(parameters_, shape_, h, stream);
+  }
   out.task_loss = loss.loss, out.correct = loss.correct, out.counted = loss.counted;
   return out;
 }

@@ -28,12 +28,18 @@ void warn(const World& world, const std::vector<std::string>& warnings) {
 
 }  // namespace
 
+DataOptions evaluation_data(const Options& o) {
+  DataOptions data = o.data;
+  if (o.eval.sequence_tokens > 0) data.sequence_tokens = o.eval.sequence_tokens;
+  return data;
+}
+
 Corpora open_corpora(const Options& o, const std::vector<std::string>& classes) {
   SB_CHECK(!o.data.train.empty(), Config, "data.train is empty; give --data.train=PATH (shards or text files, folders, globs)");
   Corpora out;
   out.train = open_corpus("data.train", o.data.train, o.data, classes);
-  if (!o.data.valid.empty()) out.valid = open_corpus("data.valid", o.data.valid, o.data, out.train->classes());
-  if (!o.data.test.empty()) out.test = open_corpus("data.test", o.data.test, o.data, out.train->classes());
+  if (!o.data.valid.empty()) out.valid = open_corpus("data.valid", o.data.valid, evaluation_data(o), out.train->classes());
+  if (!o.data.test.empty()) out.test = open_corpus("data.test", o.data.test, evaluation_data(o), out.train->classes());
   for (const auto& [key, corpus] : {std::pair{"data.valid", &out.valid}, std::pair{"data.test", &out.test}})
     SB_CHECK(!*corpus || (*corpus)->tokenizer().to_json() == out.train->tokenizer().to_json(), Data, key,
              " has another tokenizer than data.train; write its shards with the tokenizer of data.train");
@@ -74,15 +80,16 @@ void check_resume(const std::string& folder, const ParsedOptions& options) {
            "; set them back, or list them in --run.allow_change to change them on purpose");
 }
 
-void load_initial_weights(const World& world, const Options& o, Parameters& parameters) {
+std::vector<std::string> load_initial_weights(const World& world, const Options& o, Parameters& parameters) {
   std::vector<std::string> warnings;
   const std::string folder = find_checkpoint(o.init.checkpoint, warnings);
   warn(world, warnings);
   const std::vector<std::string> fresh = load_weights(folder, parameters, MissingWeights::Keep);
-  if (!world.is_root()) return;
+  if (!world.is_root()) return fresh;
   std::printf("weights from %s", folder.c_str());
   for (const std::string& name : fresh) std::printf("; new: %s", name.c_str());
   std::printf("\n");
+  return fresh;
 }
 
 void check_tokenizer(const Corpus& corpus, const CheckpointMeta& meta, const std::string& key) {

@@ -17,6 +17,8 @@ struct Corpora {
   std::unique_ptr<Corpus> train, valid, test;  // valid and test may be empty
 };
 
+// data.* as an evaluation reads it: sequences of eval.sequence_tokens.
+[[nodiscard]] DataOptions evaluation_data(const Options& options);
 [[nodiscard]] Corpora open_corpora(const Options& options, const std::vector<std::string>& classes);
 // Classes of init.checkpoint, empty when it has none or another task.
 [[nodiscard]] std::vector<std::string> classes_of_checkpoint(const Options& options);
@@ -26,7 +28,8 @@ struct Corpora {
 // Options that may not differ from the checkpoint's: everything but parallel, exchange, memory, run, checkpoint, eval,
 // train.steps, train.stop_after and what run.allow_change lists. All differences in one error.
 void check_resume(const std::string& folder, const ParsedOptions& options);
-void load_initial_weights(const World& world, const Options& options, Parameters& parameters);
+// Returns the names that the checkpoint does not have.
+std::vector<std::string> load_initial_weights(const World& world, const Options& options, Parameters& parameters);
 void check_tokenizer(const Corpus& corpus, const CheckpointMeta& meta, const std::string& key);
 // run.threads, or OMP_NUM_THREADS, or the cores of this host shared by its ranks.
 void set_threads(const World& world, int64_t threads);

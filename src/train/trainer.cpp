@@ -3,6 +3,7 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <set>
@@ -11,11 +12,14 @@
 #include "core/error.h"
 #include "train/run_folder.h"
 #include "train/setup.h"
+#include "train/whiten.h"
 #include "train/step.h"
 #include "train/stop_signal.h"
 
 namespace smartbird {
 namespace {
+
+constexpr int64_t kWhiteningSequences = 1024;  // read for the mean and covariance of pooled rows
 
 // Everything a run owns, in the order of its creation.
 class Trainer {
@@ -25,6 +29,7 @@ class Trainer {
 
  private:
   void start(const std::string& command_line);
+  void start_from_checkpoint();
   void resume(const std::string& folder);
   bool evaluate_now(const Corpus& corpus, const char* split);
   void save();
@@ -64,11 +69,17 @@ void Trainer::start(const std::string& command_line) {
   if (world_.is_root()) prepare_run_folder(o.run.dir, dump_ini(options_), command_line);
   world_.everyone().barrier();
   if (!folder.empty()) resume(folder);
-  if (folder.empty() && kind_ == RunKind::Finetune) load_initial_weights(world_, o, model_->parameters());
+  if (folder.empty() && kind_ == RunKind::Finetune) start_from_checkpoint();
   if (!world_.is_root()) return;
   metrics_ = std::make_unique<Metrics>(o.run.dir, state_.step, o.train.steps, o.run.progress, o.run.log_every);
   metrics_->message(banner(world_, o, *model_, data_));
   if (!folder.empty()) metrics_->message(join("resumed from ", folder, " at step ", state_.step));
+}
+
+void Trainer::start_from_checkpoint() {
+  const auto fresh = load_initial_weights(world_, options_.options, model_->parameters());
+  if (std::find(fresh.begin(), fresh.end(), "classifier.whitening") != fresh.end())
+    whiten_label_head(setup(), *data_.train, *sampler_, kWhiteningSequences);
 }
 
 void Trainer::resume(const std::string& folder) {
@@ -155,7 +166,7 @@ int evaluate_checkpoint(const World& world, const std::string& folder, const Par
   const std::string key = o.data.test.empty() ? "data.valid" : "data.test";
   const auto& sources = o.data.test.empty() ? o.data.valid : o.data.test;
   SB_CHECK(!sources.empty(), Config, "evaluate: neither data.test nor data.valid is given; add --data.test=PATH");
-  const auto corpus = open_corpus(key, sources, o.data, meta.classes);
+  const auto corpus = open_corpus(key, sources, evaluation_data(o), meta.classes);
   check_tokenizer(*corpus, meta, key);
   Transformer model(make_shape(o, corpus->tokenizer().vocabulary(), static_cast<int64_t>(meta.classes.size())),
                     o.run.dtype == "float64" ? at::kDouble : at::kFloat, static_cast<uint64_t>(o.run.seed));

@@ -1,0 +1,83 @@
+// Law: after whiten_label_head the pooled rows it read have mean 0 and covariance 1, for any number of ranks.
+#include "train/whiten.h"
+
+#include <gtest/gtest.h>
+
+#include "config/parse.h"
+#include "model/shape.h"
+#include "tests/support/memory_corpus.h"
+#include "tests/support/ranks.h"
+#include "train/micro_steps.h"
+
+namespace smartbird::testing {
+namespace {
+
+struct Whitened {
+  at::Tensor mean, precision;  // [C], [C, C] = whiteningᵀ · whitening
+  at::Tensor rows;             // [samples, C] whitened pooled rows of one rank alone
+};
+
+Options small_options() {
+  return parse_options({"--data.task=classify", "--model.width=8", "--model.heads=2", "--model.layers=1", "--sketch.width=4",
+                        "--attention.picks=4", "--attention.window=2", "--data.sequence_tokens=40", "--train.batch_tokens=200"},
+                       nullptr)
+      .options;
+}
+
+MemoryCorpus labelled_corpus() {
+  std::vector<Document> documents;
+  for (int64_t i = 0; i < 60; ++i) documents.push_back({.num_tokens = 5 + i % 31, .label = static_cast<int32_t>(i % 3)});
+  return MemoryCorpus(documents);
+}
+
+Whitened whiten(int ranks) {
+  Whitened out;
+  const Options options = small_options();
+  const MemoryCorpus corpus = labelled_corpus();
+  for_ranks(ranks, [&](Communicator& group) {
+    const at::NoGradGuard no_grad;
+    const World world(group.split(0, group.rank()), 0);
+    const Sampler sampler(corpus, {.seed = 1, .sequence_tokens = 40, .cut_documents = false});
+    Transformer model(make_shape(options, corpus.tokenizer().vocabulary(), 3), at::kDouble, 1);
+    const StepSetup setup{world, model, options, Task::Classify};
+    whiten_label_head(setup, corpus, sampler, 60);
+    if (!world.is_root()) return;
+    const at::Tensor whitening = model.parameters().value("classifier.whitening");
+    out.mean = model.parameters().value("classifier.mean").clone();
+    out.precision = at::mm(whitening.t(), whitening);
+    if (ranks > 1) return;
+    StageTimer timer;
+    std::vector<at::Tensor> rows;
+    for (int64_t next = 0; next < 60;) {
+      const auto batch = sampler.batch(next, options.train.batch_tokens);
+      next += static_cast<int64_t>(batch.size());
+      for (const MicroStep& micro : micro_steps_of(setup, corpus, batch, 0, philox_key(0, 0, Purpose::Evaluate))) {
+        const StepContext context{world, micro.layout, timer, 0, 0, Phase::Evaluate};
+        const at::Tensor pooled = model.forward(context, micro.stream, {.task = Task::Classify, .probe_rate = -1}).pooled;
+        rows.push_back(at::linear(pooled - out.mean, whitening));
+      }
+    }
+    out.rows = at::cat(rows);
+  });
+  return out;
+}
+
+TEST(Whiten, PooledRowsHaveMeanZeroAndCovarianceOne) {
+  const Whitened w = whiten(1);
+  ASSERT_EQ(w.rows.size(0), 60);
+  EXPECT_LT(w.rows.mean(0).abs().max().item<double>(), 1e-6);
+  const at::Tensor covariance = at::mm(w.rows.t(), w.rows) / 60;
+  EXPECT_LT((covariance - at::eye(8, at::kDouble)).abs().max().item<double>(), 2e-2);
+}
+
+TEST(Whiten, RanksChangeNothing) {
+  const Whitened alone = whiten(1);
+  for (int ranks : {2, 3, 5}) {
+    const Whitened many = whiten(ranks);
+    EXPECT_LT((alone.mean - many.mean).abs().max().item<double>(), 1e-10) << ranks;
+    EXPECT_LT((alone.precision - many.precision).abs().max().item<double>(), 1e-6 * alone.precision.abs().max().item<double>()) << ranks;
+  }
+}
+
+}  // namespace
+}  // namespace smartbird::testing
