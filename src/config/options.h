@@ -94,7 +94,7 @@ struct ModelOptions {
     v("model.mlp_width", mlp_width, 0, at_least(0), "inner width of the gated MLP; 0 = 8/3 of model.width, rounded up to 16");
     v("model.norm", norm, "rms", one_of({"rms", "layer"}), "RMSNorm or LayerNorm, before each sub-block");
     v("model.activation", activation, "swiglu", one_of({"swiglu", "geglu"}), "gated MLP: SwiGLU or GeGLU");
-    v("model.pooling", pooling, "mean", one_of({"mean", "first", "attention"}), "classify: how a document's rows become one");
+    v("model.pooling", pooling, "mean", one_of({"mean", "first", "attention", "statistics"}), "classify: how a document's rows become one; statistics = mean and mean square of each channel");
     v("model.causal", causal, "auto", one_of({"auto", "on", "off"}), "on: a row sees no later row; auto = on for clm, off for mlm and classify");
     v("model.tie_embeddings", tie_embeddings, true, any(), "output weights are the input embeddings");
     v("model.rotary_base", rotary_base, "10000", positive(), "base of the rotary positions, one value or a pattern repeated over layers");

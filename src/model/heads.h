@@ -9,6 +9,9 @@
 
 namespace smartbird {
 
+// Width of a pooled row: C, with statistics pooling 2C (mean and mean square of each channel; after the statistics
+// pooling of x-vectors, Snyder et al., 2018).
+[[nodiscard]] int64_t pooled_width(const ModelShape& shape);
 // Parameters of the label head: classifier and attention pooling.
 void declare_label_head(Parameters& parameters, const ModelShape& shape);
 void reset_whitening(Parameters& parameters);  // to the identity; after Parameters::finish
@@ -22,7 +25,7 @@ void reset_whitening(Parameters& parameters);  // to the identity; after Paramet
 // and whitening do not learn (train/whiten.h).
 struct LabelScores {
   LossSum loss;
-  at::Tensor pooled;  // [my sequences, C], detached
+  at::Tensor pooled;  // [my sequences, pooled_width], detached
 };
 [[nodiscard]] LabelScores label_head(const StepContext& context, const Parameters& parameters, const ModelShape& shape,
                                  const at::Tensor& h, const Stream& stream);

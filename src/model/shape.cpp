@@ -42,6 +42,12 @@ AttentionSettings attention_from(const Options& o, const ModelShape& shape) {
   return s;
 }
 
+Pooling pooling_from_name(const std::string& name) {
+  if (name == "first") return Pooling::First;
+  if (name == "attention") return Pooling::Attention;
+  return name == "statistics" ? Pooling::Statistics : Pooling::Mean;
+}
+
 }  // namespace
 
 int64_t ModelShape::num_sketches() const {
@@ -58,7 +64,7 @@ ModelShape make_shape(const Options& o, int64_t vocabulary, int64_t classes) {
   s.vocabulary = vocabulary, s.classes = classes;
   s.layer_norm = o.model.norm == "layer", s.geglu = o.model.activation == "geglu", s.tie_embeddings = o.model.tie_embeddings;
   s.norm_epsilon = o.model.norm_epsilon, s.dropout = o.model.dropout, s.init_scale = o.init.scale;
-  s.pooling = o.model.pooling == "first" ? Pooling::First : o.model.pooling == "attention" ? Pooling::Attention : Pooling::Mean;
+  s.pooling = pooling_from_name(o.model.pooling);
   for (int64_t layer = 0; layer < s.layers; ++layer) {
     s.rotary_base.push_back(o.model.rotary_base[static_cast<size_t>(layer) % o.model.rotary_base.size()]);
     s.pattern.push_back(pattern_from(o.attention.pattern[static_cast<size_t>(layer) % o.attention.pattern.size()]));

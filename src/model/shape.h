@@ -9,7 +9,7 @@
 
 namespace smartbird {
 
-enum class Pooling { Mean, First, Attention };
+enum class Pooling { Mean, First, Attention, Statistics };
 
 struct ModelShape {
   int64_t layers = 0, width = 0, heads = 0, kv_heads = 0, head_width = 0, mlp_width = 0;  // L, C, H, G, D

@@ -2,7 +2,7 @@
 // packed stream; the shapes of Llama (causal) and ModernBERT (bidirectional). Parameter names:
 //   embed.weight [V, C]; layers.N.{attn_norm, mlp_norm}.weight [C]; layers.N.attn.{q [HD, C], k, v [GD, C], o [C, HD]}.weight;
 //   layers.N.mlp.{gate, up [F, C], down [C, F]}.weight; final_norm.weight [C]; lm_head.weight [V, C] unless tied;
-//   classifier.{weight [classes, C], bias [classes], mean [C], whitening [C, C]}; pooling.weight [C]; sketch.N.*
+//   classifier.{weight [classes, C], bias [classes], mean [C], whitening [C, C]} (C: pooled_width); pooling.weight [C]; sketch.N.*
 #pragma once
 
 #include <functional>
@@ -26,7 +26,7 @@ struct ForwardOptions {
 struct Forward {
   at::Tensor task_loss;       // scalar: my sum
   int64_t correct = 0, counted = 0;
-  at::Tensor pooled;          // classify: [my sequences, C], what the classifier reads
+  at::Tensor pooled;          // classify: [my sequences, pooled_width], what the classifier reads
   at::Tensor sketch_loss;     // scalar: my sum; undefined without probes
   ProbeMass probe_mass;
   PlanStats stats;            // sums over my plans

@@ -1,6 +1,7 @@
 // Moments of the pooled rows, summed over ranks in double, and their eigenvectors.
 #include "train/whiten.h"
 
+#include "model/heads.h"
 #include "ops/collectives.h"
 #include "train/micro_steps.h"
 
@@ -15,7 +16,7 @@ struct Moments {
 
 Moments pooled_moments(const StepSetup& setup, const Corpus& corpus, const Sampler& sampler, int64_t sequences) {
   const Options& o = setup.options;
-  const int64_t width = setup.model.shape().width, end = std::min(sampler.epoch_begin(1), sequences);
+  const int64_t width = pooled_width(setup.model.shape()), end = std::min(sampler.epoch_begin(1), sequences);
   Moments m{at::zeros({width}, at::kDouble), at::zeros({width, width}, at::kDouble), 0};
   StageTimer timer;
   for (int64_t next = 0; next < end;) {

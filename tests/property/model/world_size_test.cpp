@@ -44,6 +44,8 @@ std::vector<TinyRun> variants() {
   out.back().task = Task::Classify;
   out.back().shape.classes = 3;
   out.back().shape.pooling = Pooling::Attention;
+  out.push_back(out.back());
+  out.back().shape.pooling = Pooling::Statistics;
   return out;
 }
 
