@@ -12,9 +12,9 @@
 #include "core/error.h"
 #include "train/run_folder.h"
 #include "train/setup.h"
-#include "train/whiten.h"
 #include "train/step.h"
 #include "train/stop_signal.h"
+#include "train/whiten.h"
 
 namespace smartbird {
 namespace {

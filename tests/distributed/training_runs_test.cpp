@@ -11,8 +11,8 @@ namespace {
 const std::string kFive = "--run.dtype=float64 --train.stop_after=5 --eval.at_end=off ";
 
 TEST(TrainingRuns, RanksReplicasMicroStepsAndPlansChangeNothing) {
-  const RunFolders folders;
-  const TrainingRun alone = train_tiny(folders.at("alone"), 1, kFive);
+  const TempFolder folders;
+  const TrainingRun alone = train_tiny(folders.path("alone"), 1, kFive);
   ASSERT_EQ(alone.steps.size(), 5u);
   std::set<std::string> hashes;
   for (const auto& [step, record] : alone.steps) hashes.insert(record.at("picks_hash").dump());
@@ -28,21 +28,21 @@ TEST(TrainingRuns, RanksReplicasMicroStepsAndPlansChangeNothing) {
                {8, "--train.micro_tokens=400 --parallel.sequence_ranks=4"}};
   for (const auto& c : cases) {
     const std::string what = std::to_string(c.ranks) + " ranks " + c.arguments;
-    expect_same_steps(alone, train_tiny(folders.at(what.substr(0, 1) + std::to_string(std::hash<std::string>()(what))), c.ranks, kFive + c.arguments), what);
+    expect_same_steps(alone, train_tiny(folders.path("case" + std::to_string(&c - cases)), c.ranks, kFive + c.arguments), what);
   }
 }
 
 TEST(TrainingRuns, AnotherSeedDrawsOtherPicks) {
-  const RunFolders folders;
+  const TempFolder folders;
   const std::string one = "--run.dtype=float64 --train.stop_after=1 --eval.at_end=off ";
-  const TrainingRun a = train_tiny(folders.at("a"), 1, one), b = train_tiny(folders.at("b"), 1, one + "--run.seed=2");
+  const TrainingRun a = train_tiny(folders.path("a"), 1, one), b = train_tiny(folders.path("b"), 1, one + "--run.seed=2");
   EXPECT_NE(a.steps.at(1).at("picks_hash"), b.steps.at(1).at("picks_hash"));
 }
 
 TEST(TrainingRuns, PlanRowsSendsFewerBytesThanAll) {
-  const RunFolders folders;
+  const TempFolder folders;
   const auto exchanged = [&](const std::string& plan) {
-    const TrainingRun run = train_tiny(folders.at(plan), 3, kFive + "--exchange.plan=" + plan);
+    const TrainingRun run = train_tiny(folders.path(plan), 3, kFive + "--exchange.plan=" + plan);
     int64_t bytes = 0;
     for (const auto& [step, record] : run.steps)
       for (const auto& [operation, sent] : record.at("sent_bytes").items()) bytes += sent.get<int64_t>();
@@ -52,20 +52,20 @@ TEST(TrainingRuns, PlanRowsSendsFewerBytesThanAll) {
 }
 
 TEST(TrainingRuns, FloatDrawsTheSameFirstPicks) {
-  const RunFolders folders;
+  const TempFolder folders;
   const std::string arguments = "--train.stop_after=1 --eval.at_end=off --train.batch_tokens=1500 --data.sequence_tokens=251 ";
-  const TrainingRun alone = train_tiny(folders.at("1"), 1, arguments);
+  const TrainingRun alone = train_tiny(folders.path("1"), 1, arguments);
   for (int ranks : {2, 3, 7, 8, 16}) {
-    const TrainingRun run = train_tiny(folders.at(std::to_string(ranks)), ranks, arguments);
+    const TrainingRun run = train_tiny(folders.path(std::to_string(ranks)), ranks, arguments);
     EXPECT_EQ(run.steps.at(1).at("picks_hash"), alone.steps.at(1).at("picks_hash")) << ranks << " ranks";
   }
 }
 
 TEST(TrainingRuns, StoppingAndResumingOnOtherRanksIsNoInterruption) {
-  const RunFolders folders;
+  const TempFolder folders;
   const std::string all = "--run.dtype=float64 --train.steps=18 --eval.sequences=4 ";
-  const TrainingRun whole = train_tiny(folders.at("whole"), 2, all);
-  const std::string folder = folders.at("parts");
+  const TrainingRun whole = train_tiny(folders.path("whole"), 2, all);
+  const std::string folder = folders.path("parts");
   train_tiny(folder, 4, all + "--train.stop_after=10");
   train_tiny(folder, 3, all + "--train.stop_after=14 --run.resume=auto");
   const TrainingRun parts = train_tiny(folder, 1, all + "--run.resume=auto");

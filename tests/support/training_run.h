@@ -2,32 +2,16 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <cstdlib>
-#include <filesystem>
+#include <cstdio>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "tests/support/temp_folder.h"
+
 namespace smartbird::testing {
-
-// A folder of its own for every object, removed at the end.
-class RunFolders {
- public:
-  RunFolders() {
-    std::string name = (std::filesystem::temp_directory_path() / "smartbird_runs_XXXXXX").string();
-    root_ = mkdtemp(name.data());
-  }
-  ~RunFolders() { std::filesystem::remove_all(root_); }
-  RunFolders(const RunFolders&) = delete;
-  RunFolders& operator=(const RunFolders&) = delete;
-  [[nodiscard]] std::string at(const std::string& name) const { return (root_ / name).string(); }
-
- private:
-  std::filesystem::path root_;
-};
 
 struct CommandResult {
   int code = -1;
@@ -66,7 +50,7 @@ inline TrainingRun read_run(const std::string& folder) {
   return out;
 }
 
-// configs/tiny.ini in float64 unless `arguments` say otherwise.
+// Pre-trains configs/tiny.ini, changed by `arguments`, in `folder`; the command must succeed.
 inline TrainingRun train_tiny(const std::string& folder, int ranks, const std::string& arguments) {
   const CommandResult result = smartbird(ranks, "pretrain --config configs/tiny.ini --run.dir=" + folder + " " + arguments);
   EXPECT_EQ(result.code, 0) << ranks << " ranks, " << arguments << "\n" << result.output;
