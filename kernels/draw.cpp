@@ -14,8 +14,9 @@ void take_all(const ScanInput<T>& input, const Piece& piece, const int64_t* doma
   for (int64_t i = piece.begin; i < piece.end; ++i) {
     if (domain[i] > options.picks) continue;
     for (int head = 0; head < options.heads; ++head)
-      for_domain(input.blocks[static_cast<size_t>(i)], input.excluded,
-                 [&](int64_t j) { out.push_back({(i - piece.begin) * options.heads + head, j, T{0}}); });
+      for_domain(input.blocks[static_cast<size_t>(i)], input.excluded, [&](int64_t j) {
+        out.push_back({(i - piece.begin) * options.heads + head, j, T{0}});
+      });
   }
 }
 

@@ -22,10 +22,10 @@ enum class DrawMode { Poisson, Systematic, TopK, Uniform, None };
 
 struct DrawOptions {
   DrawMode mode = DrawMode::Poisson;
-  int64_t picks = 0;      // K
-  double floor = 0.1;     // ε
-  int heads = 1;          // pick heads
-  int layer = 0;          // sketch number
+  int64_t picks = 0;   // K
+  double floor = 0.1;  // ε
+  int heads = 1;       // pick heads
+  int layer = 0;       // sketch number
   PhiloxKey key;
 };
 
@@ -41,7 +41,8 @@ template <class T>
 void draw(const ScanInput<T>& input, const double* lse, const DrawOptions& options, Picks<T>& picks);
 
 // The uniform of a key (the definition, shared with whoever has to know it).
-[[nodiscard]] inline double draw_uniform(PhiloxKey key, uint64_t sample, int64_t group, int layer, int head, int64_t position) {
+[[nodiscard]] inline double draw_uniform(PhiloxKey key, uint64_t sample, int64_t group, int layer, int head,
+                                         int64_t position) {
   return uniform_at(key, sample, static_cast<uint32_t>(group), static_cast<uint32_t>(layer * 65536 + head),
                     static_cast<uint32_t>(position));
 }

@@ -95,9 +95,8 @@ void draw_poisson(const ScanInput<T>& input, const Piece& piece, const double* l
         const Inclusion<T> pi = inclusion[static_cast<size_t>(i - piece.begin)];
         for (int64_t j = 0; j < kLeafKeys; ++j) log_pi[j] = pi(s[j]);
         for (int head = 0; head < options.heads; ++head)
-          compare_leaf(block, input.excluded, first, log_pi,
-                       uniforms.below.data() + head * kLeafKeys, uniforms.bits.data() + head * kLeafKeys,
-                       (i - piece.begin) * options.heads + head, out);
+          compare_leaf(block, input.excluded, first, log_pi, uniforms.below.data() + head * kLeafKeys,
+                       uniforms.bits.data() + head * kLeafKeys, (i - piece.begin) * options.heads + head, out);
       });
 }
 
@@ -126,8 +125,8 @@ void draw_uniform_keys(const ScanInput<T>& input, const Piece& piece, const int6
   }
 }
 
-template void draw_poisson<float>(const ScanInput<float>&, const Piece&, const double*, const int64_t*, const DrawOptions&,
-                                  std::vector<Drawn<float>>&);
+template void draw_poisson<float>(const ScanInput<float>&, const Piece&, const double*, const int64_t*,
+                                  const DrawOptions&, std::vector<Drawn<float>>&);
 template void draw_poisson<double>(const ScanInput<double>&, const Piece&, const double*, const int64_t*,
                                    const DrawOptions&, std::vector<Drawn<double>>&);
 template void draw_uniform_keys<float>(const ScanInput<float>&, const Piece&, const int64_t*, const DrawOptions&,

@@ -29,7 +29,8 @@ void draw_topk(const ScanInput<T>& input, const Piece& piece, const int64_t* dom
         });
     std::nth_element(candidates.begin(), candidates.begin() + options.picks, candidates.end(), better);
     candidates.resize(static_cast<size_t>(options.picks));
-    std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) { return a.key < b.key; });
+    std::sort(candidates.begin(), candidates.end(),
+              [](const Candidate& a, const Candidate& b) { return a.key < b.key; });
     for (int64_t h = 0; h < options.heads; ++h)
       for (const Candidate& c : candidates) out.push_back({(i - piece.begin) * options.heads + h, c.key, T{0}});
   }

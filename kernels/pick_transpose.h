@@ -12,6 +12,7 @@ struct PicksByUnit {
   std::vector<int64_t> pick;   // [picks] its index in the pick arrays
 };
 
-[[nodiscard]] PicksByUnit pick_transpose(const int64_t* pick_start, int64_t lists, const int64_t* pick_unit, int64_t units);
+[[nodiscard]] PicksByUnit pick_transpose(const int64_t* pick_start, int64_t lists, const int64_t* pick_unit,
+                                         int64_t units);
 
 }  // namespace smartbird::kernels

@@ -26,8 +26,10 @@ struct Piece {
   for (int64_t i = 0; i < static_cast<int64_t>(blocks.size()); ++i) {
     const bool joins = !pieces.empty() && i - pieces.back().begin < most &&
                        same_sequence(blocks[static_cast<size_t>(pieces.back().begin)], blocks[static_cast<size_t>(i)]);
-    if (joins) pieces.back().end = i + 1;
-    else pieces.push_back({i, i + 1});
+    if (joins)
+      pieces.back().end = i + 1;
+    else
+      pieces.push_back({i, i + 1});
   }
   return pieces;
 }
@@ -45,7 +47,8 @@ struct Piece {
 // Whether every key of the leaf at `first` lies in the ranges / any of it does.
 [[nodiscard]] inline bool covers_leaf(const ScanBlock& block, int64_t first) {
   const int64_t last = first + kLeafKeys;
-  return (block.left_begin <= first && last <= block.left_end) || (block.right_begin <= first && last <= block.right_end);
+  return (block.left_begin <= first && last <= block.left_end) ||
+         (block.right_begin <= first && last <= block.right_end);
 }
 [[nodiscard]] inline bool meets_leaf(const ScanBlock& block, int64_t first) {
   const int64_t last = first + kLeafKeys;

@@ -79,21 +79,23 @@ struct Running {
 template <class T>
 void scan_piece(const ScanInput<T>& input, const Piece& piece, double* lse) {
   Running state[kPieceBlocks];
-  for_leaves(input, piece, [](int64_t) { return true; },
-             [&](int64_t i, int64_t first, T* s) {
-               mask_leaf(input.blocks[static_cast<size_t>(i)], input.excluded, first, s);
-               T max, sum;
-               reduce_leaf(s, max, sum);
-               state[i - piece.begin].add(max, sum);
-             });
+  for_leaves(
+      input, piece, [](int64_t) { return true; },
+      [&](int64_t i, int64_t first, T* s) {
+        mask_leaf(input.blocks[static_cast<size_t>(i)], input.excluded, first, s);
+        T max, sum;
+        reduce_leaf(s, max, sum);
+        state[i - piece.begin].add(max, sum);
+      });
   for (int64_t i = piece.begin; i < piece.end; ++i)
     lse[i] = state[i - piece.begin].max + std::log(state[i - piece.begin].sum);
 }
 
 int64_t range_size(std::span<const int64_t> excluded, int64_t begin, int64_t end) {
   if (begin >= end) return 0;
-  return end - begin - (std::lower_bound(excluded.begin(), excluded.end(), end) -
-                        std::lower_bound(excluded.begin(), excluded.end(), begin));
+  return end - begin -
+         (std::lower_bound(excluded.begin(), excluded.end(), end) -
+          std::lower_bound(excluded.begin(), excluded.end(), begin));
 }
 
 }  // namespace
@@ -107,7 +109,8 @@ template <class T>
 void sketch_scan(const ScanInput<T>& input, double* lse) {
   const std::vector<Piece> pieces = cut_pieces(input.blocks, kPieceBlocks);
 #pragma omp parallel for schedule(dynamic)
-  for (int64_t i = 0; i < static_cast<int64_t>(pieces.size()); ++i) scan_piece(input, pieces[static_cast<size_t>(i)], lse);
+  for (int64_t i = 0; i < static_cast<int64_t>(pieces.size()); ++i)
+    scan_piece(input, pieces[static_cast<size_t>(i)], lse);
 }
 
 template void sketch_scan<float>(const ScanInput<float>&, double*);

@@ -69,13 +69,14 @@ void attention_begin(int64_t rows, int heads, int width, T* m, T* l, T* acc) {
 template <class T>
 void attention_band(const AttentionInput<T>& input, T* m, T* l, T* acc) {
   attention_part(
-      input,
-      [&](int64_t row, int64_t h, auto body) { for_band(input, row, h * input.kv_heads / input.heads, body); }, m, l, acc);
+      input, [&](int64_t row, int64_t h, auto body) { for_band(input, row, h * input.kv_heads / input.heads, body); },
+      m, l, acc);
 }
 
 template <class T>
 void attention_picks(const AttentionInput<T>& input, T* m, T* l, T* acc) {
-  attention_part(input, [&](int64_t row, int64_t h, auto body) { for_picks(input, row, h, body); }, m, l, acc);
+  attention_part(
+      input, [&](int64_t row, int64_t h, auto body) { for_picks(input, row, h, body); }, m, l, acc);
 }
 
 template <class T>
@@ -95,6 +96,7 @@ template void attention_band<double>(const AttentionInput<double>&, double*, dou
 template void attention_picks<float>(const AttentionInput<float>&, float*, float*, float*);
 template void attention_picks<double>(const AttentionInput<double>&, double*, double*, double*);
 template void attention_finish<float>(int64_t, int, int, const float*, const float*, const float*, float*, float*);
-template void attention_finish<double>(int64_t, int, int, const double*, const double*, const double*, double*, double*);
+template void attention_finish<double>(int64_t, int, int, const double*, const double*, const double*, double*,
+                                       double*);
 
 }  // namespace smartbird::kernels

@@ -12,24 +12,24 @@ namespace smartbird::kernels {
 
 template <class T>
 struct AttentionInput {
-  int64_t rows = 0;                       // T (rows of this rank)
-  int64_t units = 0;                      // U
-  int heads = 0, kv_heads = 0, width = 0; // H, G, D
-  T scale = 1;                            // 1 / sqrt(D)
-  const T* q = nullptr;                   // [T, H, D]
-  const T* kv = nullptr;                  // [U, 2D]
+  int64_t rows = 0;                        // T (rows of this rank)
+  int64_t units = 0;                       // U
+  int heads = 0, kv_heads = 0, width = 0;  // H, G, D
+  T scale = 1;                             // 1 / sqrt(D)
+  const T* q = nullptr;                    // [T, H, D]
+  const T* kv = nullptr;                   // [U, 2D]
   // band: stream positions [band_begin, band_end) of each row; both ascend with the row
-  const int64_t* band_begin = nullptr;    // [T]
-  const int64_t* band_end = nullptr;      // [T]
-  const int32_t* token_slot = nullptr;    // [N] stream position -> slot, -1 = not on this rank
-  int64_t num_tokens = 0;                 // N
+  const int64_t* band_begin = nullptr;  // [T]
+  const int64_t* band_end = nullptr;    // [T]
+  const int32_t* token_slot = nullptr;  // [N] stream position -> slot, -1 = not on this rank
+  int64_t num_tokens = 0;               // N
   // picks: lists of (block, pick head); query head h uses pick head h · pick_heads / heads
-  int64_t blocks = 0;                     // Q
-  int pick_heads = 0;                     // G or H; 0 = no picks
-  const int64_t* row_block = nullptr;     // [T] block of a row, ascending
-  const int64_t* pick_start = nullptr;    // [Q · pick_heads + 1]
-  const int64_t* pick_unit = nullptr;     // [picks]
-  const T* pick_log_pi = nullptr;         // [picks], already capped; 0 where no correction applies
+  int64_t blocks = 0;                   // Q
+  int pick_heads = 0;                   // G or H; 0 = no picks
+  const int64_t* row_block = nullptr;   // [T] block of a row, ascending
+  const int64_t* pick_start = nullptr;  // [Q · pick_heads + 1]
+  const int64_t* pick_unit = nullptr;   // [picks]
+  const T* pick_log_pi = nullptr;       // [picks], already capped; 0 where no correction applies
 };
 
 // The state between parts: m [T, H] running max (-inf when empty), l [T, H] running sum, acc [T, H, D].
@@ -45,6 +45,7 @@ void attention_finish(int64_t rows, int heads, int width, const T* m, const T* l
 
 // From o, lse and grad_o [T, H, D]: grad_q [T, H, D], grad_kv [U, 2D] (both overwritten).
 template <class T>
-void attention_backward(const AttentionInput<T>& input, const T* o, const T* lse, const T* grad_o, T* grad_q, T* grad_kv);
+void attention_backward(const AttentionInput<T>& input, const T* o, const T* lse, const T* grad_o, T* grad_q,
+                        T* grad_kv);
 
 }  // namespace smartbird::kernels

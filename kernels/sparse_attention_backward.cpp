@@ -99,7 +99,8 @@ std::vector<int64_t> token_of_slot(const AttentionInput<T>& input) {
 }  // namespace
 
 template <class T>
-void attention_backward(const AttentionInput<T>& input, const T* o, const T* lse, const T* grad_o, T* grad_q, T* grad_kv) {
+void attention_backward(const AttentionInput<T>& input, const T* o, const T* lse, const T* grad_o, T* grad_q,
+                        T* grad_kv) {
   const Backward<T> backward(input, o, lse, grad_o);
 #pragma omp parallel for schedule(dynamic, 16)
   for (int64_t row = 0; row < input.rows; ++row)

@@ -26,21 +26,24 @@ constexpr const char* kUsage =
     "  data        tokenize | inspect | listops | recall\n"
     "  checkpoint  inspect | verify DIR\n"
     "  options     every option, its default and range [--markdown]\n\n"
-    "Each has --help; --version tells what this binary was built with. Several ranks: launch/run.sh -n P SUBCOMMAND ...\n"
-    "Exit codes: 0 done, 2 usage or configuration, 3 data or files, 4 environment, 5 out of memory, 6 non-finite values,\n"
+    "Each has --help; --version tells what this binary was built with. Several ranks: launch/run.sh -n P SUBCOMMAND "
+    "...\n"
+    "Exit codes: 0 done, 2 usage or configuration, 3 data or files, 4 environment, 5 out of memory, 6 non-finite "
+    "values,\n"
     "7 peer lost, 75 stopped by a signal and resumable.\n";
 
 void print_version(const Communicator& everyone) {
   if (everyone.rank() != 0) return;
-  std::cout << "smartbird " << SMARTBIRD_VERSION << "\nMPI: " << Session::description() << "\nLibTorch: " << SMARTBIRD_TORCH_VERSION
-            << "\nCUDA, NCCL: not built in\n";
+  std::cout << "smartbird " << SMARTBIRD_VERSION << "\nMPI: " << Session::description()
+            << "\nLibTorch: " << SMARTBIRD_TORCH_VERSION << "\nCUDA, NCCL: not built in\n";
 }
 
 int run(const Session& session, const std::vector<std::string>& arguments) {
   auto everyone = session.everyone();
   const std::string command = arguments.empty() ? "" : arguments[0];
   const std::vector<std::string> rest(arguments.begin() + (arguments.empty() ? 0 : 1), arguments.end());
-  if (command == "pretrain" || command == "finetune") return train_command(std::move(everyone), rest, command == "finetune");
+  if (command == "pretrain" || command == "finetune")
+    return train_command(std::move(everyone), rest, command == "finetune");
   if (command == "evaluate") return evaluate_command(std::move(everyone), rest);
   if (command == "generate") return generate_command(*everyone, rest);
   if (command == "data") return everyone->rank() == 0 ? data_command(rest) : 0;
@@ -76,7 +79,8 @@ int main(int argc, char** argv) {
   } catch (const Error& e) {
     end_with(session, e.what(), exit_code(e.kind()));
   } catch (const std::bad_alloc&) {
-    end_with(session, "out of memory; lower train.micro_tokens or set memory.recompute=layer", exit_code(ErrorKind::Memory));
+    end_with(session, "out of memory; lower train.micro_tokens or set memory.recompute=layer",
+             exit_code(ErrorKind::Memory));
   } catch (const std::exception& e) {
     const std::string text = e.what();
     end_with(session, "internal error: " + text.substr(0, text.find('\n')), exit_code(ErrorKind::Shape));

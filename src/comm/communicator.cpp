@@ -17,16 +17,11 @@ constexpr int64_t kLargeReduceElements = 65536;
 template <class F>
 void with_type(DType type, F&& f) {
   switch (type) {
-    case DType::u8:
-      return f(uint8_t{});
-    case DType::i32:
-      return f(int32_t{});
-    case DType::i64:
-      return f(int64_t{});
-    case DType::f32:
-      return f(float{});
-    case DType::f64:
-      return f(double{});
+    case DType::u8: return f(uint8_t{});
+    case DType::i32: return f(int32_t{});
+    case DType::i64: return f(int64_t{});
+    case DType::f32: return f(float{});
+    case DType::f64: return f(double{});
   }
 }
 
@@ -40,12 +35,9 @@ bool is_nan(T value) {
 template <class T>
 T combine(T a, T b, ReduceOp op) {
   switch (op) {
-    case ReduceOp::Sum:
-      return static_cast<T>(a + b);
-    case ReduceOp::Max:
-      return b > a || is_nan(b) ? b : a;
-    case ReduceOp::Min:
-      return b < a || is_nan(b) ? b : a;
+    case ReduceOp::Sum: return static_cast<T>(a + b);
+    case ReduceOp::Max: return b > a || is_nan(b) ? b : a;
+    case ReduceOp::Min: return b < a || is_nan(b) ? b : a;
   }
   return a;
 }

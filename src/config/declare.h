@@ -14,8 +14,8 @@ namespace smartbird {
 struct Rule {
   double low = -std::numeric_limits<double>::infinity();
   double high = std::numeric_limits<double>::infinity();
-  bool above_low = false;              // low itself is not allowed
-  std::vector<std::string> choices;    // empty: any text
+  bool above_low = false;            // low itself is not allowed
+  std::vector<std::string> choices;  // empty: any text
 };
 
 [[nodiscard]] inline Rule any() { return {}; }

@@ -12,7 +12,9 @@ namespace {
 struct Remember {
   std::map<std::string, const void*>& places;
   template <class T, class Default, class Rule>
-  void operator()(const char* name, T& field, const Default&, const Rule&, const char*) { places[name] = &field; }
+  void operator()(const char* name, T& field, const Default&, const Rule&, const char*) {
+    places[name] = &field;
+  }
 };
 
 struct Copy {
@@ -26,14 +28,16 @@ struct Copy {
 
 }  // namespace
 
-void inherit_sections(ParsedOptions& options, const Options& base, const std::vector<std::string>& sections, const std::string& source) {
+void inherit_sections(ParsedOptions& options, const Options& base, const std::vector<std::string>& sections,
+                      const std::string& source) {
   Options from = base;
   std::map<std::string, const void*> places;
   Remember remember{places};
   from.visit(remember);
   const std::function<bool(const std::string&)> wanted = [&](const std::string& name) {
     const std::string section = name.substr(0, name.find('.'));
-    if (std::find(sections.begin(), sections.end(), section) == sections.end() || options.source[name] != "default") return false;
+    if (std::find(sections.begin(), sections.end(), section) == sections.end() || options.source[name] != "default")
+      return false;
     options.source[name] = source;
     return true;
   };

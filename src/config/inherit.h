@@ -9,6 +9,7 @@
 namespace smartbird {
 
 // Copies every option of the named sections ("model", "sketch", ...) from `base` where `options` has its default.
-void inherit_sections(ParsedOptions& options, const Options& base, const std::vector<std::string>& sections, const std::string& source);
+void inherit_sections(ParsedOptions& options, const Options& base, const std::vector<std::string>& sections,
+                      const std::string& source);
 
 }  // namespace smartbird

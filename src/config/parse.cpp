@@ -1,14 +1,14 @@
 // Command line and INI files -> options, by Boost.Program_options.
 #include "config/parse.h"
 
-#include <boost/program_options.hpp>
+#include <unistd.h>
 
 #include <algorithm>
+#include <boost/program_options.hpp>
 #include <climits>
 #include <filesystem>
 #include <fstream>
 #include <set>
-#include <unistd.h>
 
 #include "config/values.h"
 #include "core/error.h"
@@ -68,10 +68,12 @@ class Parser {
 
 void Parser::set(const std::string& place, const std::string& name, std::string value) {
   OptionEntry* entry = find(name);
-  if (entry == nullptr) return error(join(place, ": unknown key '", name, "'; did you mean '", nearest_name(name, entries_), "'?"));
+  if (entry == nullptr)
+    return error(join(place, ": unknown key '", name, "'; did you mean '", nearest_name(name, entries_), "'?"));
   const std::string variable = "${repository}";
   for (size_t at = value.find(variable); at != std::string::npos; at = value.find(variable)) {
-    if (repository_folder().empty()) return error(join(place, ": ", name, " = ", value, " needs the repository, which is not above this binary"));
+    if (repository_folder().empty())
+      return error(join(place, ": ", name, " = ", value, " needs the repository, which is not above this binary"));
     value.replace(at, variable.size(), repository_folder());
   }
   if (holds_control_character(value) || comment_of(value) != std::string::npos)
@@ -95,8 +97,10 @@ void Parser::read_line(const std::string& place, const std::string& section, con
       std::string name = option.string_key, value = option.value.empty() ? "" : option.value[0];
       std::replace(name.begin(), name.end(), kHash, '#');
       std::replace(value.begin(), value.end(), kHash, '#');
-      if (const auto [it, fresh] = seen.emplace(name, place); fresh) set(place, name, value);
-      else error(join(place, ": ", name, " is set twice, first at ", it->second));
+      if (const auto [it, fresh] = seen.emplace(name, place); fresh)
+        set(place, name, value);
+      else
+        error(join(place, ": ", name, " is set twice, first at ", it->second));
     }
   } catch (const po::error&) {
     error(join(place, ": '", line, "' is neither [section] nor key = value"));
@@ -105,9 +109,11 @@ void Parser::read_line(const std::string& place, const std::string& section, con
 
 void Parser::read_file(const std::string& name) {
   std::filesystem::path path = name;
-  if (!std::filesystem::exists(path) && path.is_relative() && !repository_folder().empty()) path = repository_folder() / path;
+  if (!std::filesystem::exists(path) && path.is_relative() && !repository_folder().empty())
+    path = repository_folder() / path;
   std::ifstream in(path);
-  if (!in || std::filesystem::is_directory(path)) return error(join("--config ", name, ": no such file, here or in the repository"));
+  if (!in || std::filesystem::is_directory(path))
+    return error(join("--config ", name, ": no such file, here or in the repository"));
   std::string line, section;
   std::map<std::string, std::string> seen;  // where each key was set
   for (int number = 1; std::getline(in, line); ++number) {
@@ -115,7 +121,8 @@ void Parser::read_file(const std::string& name) {
     const size_t begin = line.find_first_not_of(" \t\r"), end = line.find_last_not_of(" \t\r");
     if (begin == std::string::npos || line[begin] == ';') continue;
     line = line.substr(begin, end - begin + 1);
-    if (line.front() != '[') read_line(join(name, ":", number), section, line, seen);
+    if (line.front() != '[')
+      read_line(join(name, ":", number), section, line, seen);
     else if (section = line; line.back() != ']') {
       error(join(name, ":", number, ": '", line, "' is neither [section] nor key = value"));
       section += ']';  // what was meant, so that the keys below it are checked
@@ -126,7 +133,8 @@ void Parser::read_file(const std::string& name) {
 void Parser::read_arguments(const std::vector<std::string>& arguments, std::vector<std::string>* rest) {
   po::options_description described;
   described.add_options()("config", po::value<std::vector<std::string>>());
-  for (const OptionEntry& entry : entries_) described.add_options()(entry.name.c_str(), po::value<std::vector<std::string>>());
+  for (const OptionEntry& entry : entries_)
+    described.add_options()(entry.name.c_str(), po::value<std::vector<std::string>>());
   const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
   std::vector<std::string> tokens;
   for (const std::string& argument : arguments) {  // Program_options takes an empty value only as a token of its own
@@ -148,13 +156,18 @@ void Parser::read_arguments(const std::vector<std::string>& arguments, std::vect
   for (const auto& option : options) {
     const std::string& key = option.string_key;
     if (key == "config") continue;
-    if (rest != nullptr && (key.empty() || option.unregistered)) rest->insert(rest->end(), option.original_tokens.begin(), option.original_tokens.end());
-    else if (key.empty()) error(join("command line: unexpected '", option.original_tokens.empty() ? "" : option.original_tokens[0], "'; options are written --section.key=value"));
+    if (rest != nullptr && (key.empty() || option.unregistered))
+      rest->insert(rest->end(), option.original_tokens.begin(), option.original_tokens.end());
+    else if (key.empty())
+      error(join("command line: unexpected '", option.original_tokens.empty() ? "" : option.original_tokens[0],
+                 "'; options are written --section.key=value"));
     else if (option.unregistered)
       error(join("command line: unknown option '", key[0] == '-' ? "" : "--", key, "'; did you mean '--",
                  nearest_name(key, entries_), "'?"));
-    else if (!seen.insert(key).second) error(join("command line: --", key, " is given twice"));
-    else set("command line", key, option.value.empty() ? "" : option.value[0]);
+    else if (!seen.insert(key).second)
+      error(join("command line: --", key, " is given twice"));
+    else
+      set("command line", key, option.value.empty() ? "" : option.value[0]);
   }
 }
 
@@ -185,19 +198,23 @@ std::string markdown_table() {
   std::string out, section;
   for (const OptionEntry& entry : entries_of(options)) {
     if (section_of(entry.name) != section)
-      out += join(section.empty() ? "" : "\n", "**", section = section_of(entry.name), "**\n\n| option | default | allowed | meaning |\n|---|---|---|---|\n");
+      out += join(section.empty() ? "" : "\n", "**", section = section_of(entry.name),
+                  "**\n\n| option | default | allowed | meaning |\n|---|---|---|---|\n");
     std::string allowed = describe(entry.rule);
     for (size_t at = 0; (at = allowed.find(" | ", at)) != std::string::npos; at += 2) allowed.replace(at, 3, ", ");
     std::string help = entry.help;
     for (size_t at = 0; (at = help.find('|', at)) != std::string::npos; at += 2) help.replace(at, 1, "\\|");
-    out += join("| `", entry.name, "` | ", entry.default_text.empty() ? "" : "`" + entry.default_text + "`", " | ", allowed.empty() ? entry.type : allowed, " | ", help, " |\n");
+    out += join("| `", entry.name, "` | ", entry.default_text.empty() ? "" : "`" + entry.default_text + "`", " | ",
+                allowed.empty() ? entry.type : allowed, " | ", help, " |\n");
   }
   return out;
 }
 
 std::string help_text() {
   Options options;
-  std::string out = "--config FILE                          INI file, repeatable; later files and the command line win\n", section;
+  std::string out =
+                  "--config FILE                          INI file, repeatable; later files and the command line win\n",
+              section;
   for (const OptionEntry& entry : entries_of(options)) {
     if (section_of(entry.name) != section) out += join("\n[", section = section_of(entry.name), "]\n");
     std::string left = join("--", entry.name, "=", entry.default_text);
@@ -220,9 +237,11 @@ std::string repository_folder() {
   char buffer[PATH_MAX];
   const ssize_t length = readlink("/proc/self/exe", buffer, sizeof buffer);
   if (length <= 0) return "";
-  for (std::filesystem::path folder = std::filesystem::path(std::string(buffer, static_cast<size_t>(length))).parent_path();
+  for (std::filesystem::path folder =
+           std::filesystem::path(std::string(buffer, static_cast<size_t>(length))).parent_path();
        folder.has_relative_path(); folder = folder.parent_path())
-    if (std::filesystem::exists(folder / "CMakeLists.txt") && std::filesystem::exists(folder / "configs")) return folder.string();
+    if (std::filesystem::exists(folder / "CMakeLists.txt") && std::filesystem::exists(folder / "configs"))
+      return folder.string();
   return "";
 }
 

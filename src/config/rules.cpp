@@ -12,9 +12,7 @@ int64_t sketch_inner_width(const SketchOptions& s) { return s.inner_width > 0 ? 
 
 int64_t share_rows(const Options& o) { return o.attention.share == "all" ? 0 : std::stoll(o.attention.share); }
 
-bool is_causal(const Options& o) {
-  return o.model.causal == "auto" ? o.data.task == "clm" : o.model.causal == "on";
-}
+bool is_causal(const Options& o) { return o.model.causal == "auto" ? o.data.task == "clm" : o.model.causal == "on"; }
 
 void check_rules(const Options& o, int num_ranks) {
   std::string errors;
@@ -23,24 +21,31 @@ void check_rules(const Options& o, int num_ranks) {
     if (!errors.empty()) errors += '\n';
     errors += join(parts...);
   };
-  rule(o.model.heads % kv_heads(o.model) == 0, "model.kv_heads = ", kv_heads(o.model), " does not divide model.heads = ", o.model.heads);
-  rule(o.model.head_width > 0 || o.model.width % o.model.heads == 0, "model.width = ", o.model.width, " is not a multiple of model.heads = ",
-       o.model.heads, "; set model.head_width or change one of them");
-  rule(head_width(o.model) % 2 == 0 && head_width(o.model) > 0, "model.head_width = ", head_width(o.model), " (0 = width / heads) must be even and positive");
+  rule(o.model.heads % kv_heads(o.model) == 0, "model.kv_heads = ", kv_heads(o.model),
+       " does not divide model.heads = ", o.model.heads);
+  rule(o.model.head_width > 0 || o.model.width % o.model.heads == 0, "model.width = ", o.model.width,
+       " is not a multiple of model.heads = ", o.model.heads, "; set model.head_width or change one of them");
+  rule(head_width(o.model) % 2 == 0 && head_width(o.model) > 0, "model.head_width = ", head_width(o.model),
+       " (0 = width / heads) must be even and positive");
   rule(sketch_inner_width(o.sketch) % 2 == 0, "sketch.inner_width = ", sketch_inner_width(o.sketch), " must be even");
-  const bool number = !o.attention.share.empty() && o.attention.share.size() < 10 && o.attention.share.find_first_not_of("0123456789") == std::string::npos;
+  const bool number = !o.attention.share.empty() && o.attention.share.size() < 10 &&
+                      o.attention.share.find_first_not_of("0123456789") == std::string::npos;
   const int64_t share = number ? std::stoll(o.attention.share) : 0;
-  rule(o.attention.share == "all" || (share > 0 && share % o.attention.query_block == 0), "attention.share = ", o.attention.share,
+  rule(o.attention.share == "all" || (share > 0 && share % o.attention.query_block == 0),
+       "attention.share = ", o.attention.share,
        " must be 'all' or a positive multiple of attention.query_block = ", o.attention.query_block);
-  rule(o.parallel.sequence_ranks == 0 || num_ranks % o.parallel.sequence_ranks == 0, "parallel.sequence_ranks = ", o.parallel.sequence_ranks,
-       " does not divide the ", num_ranks, " ranks of this run");
-  rule(o.data.prefix_tokens == 0 || (o.data.task == "clm" && is_causal(o)), "data.prefix_tokens = ", o.data.prefix_tokens,
-       " needs data.task = clm and a causal model");
+  rule(o.parallel.sequence_ranks == 0 || num_ranks % o.parallel.sequence_ranks == 0,
+       "parallel.sequence_ranks = ", o.parallel.sequence_ranks, " does not divide the ", num_ranks,
+       " ranks of this run");
+  rule(o.data.prefix_tokens == 0 || (o.data.task == "clm" && is_causal(o)),
+       "data.prefix_tokens = ", o.data.prefix_tokens, " needs data.task = clm and a causal model");
   rule(o.data.task != "clm" || is_causal(o), "data.task = clm needs a causal model; model.causal = ", o.model.causal);
-  rule(o.train.stop_after <= o.train.steps, "train.stop_after = ", o.train.stop_after, " is beyond train.steps = ", o.train.steps);
-  rule(o.train.steps == 0 || o.train.warmup_steps <= o.train.steps, "train.warmup_steps = ", o.train.warmup_steps, " exceeds train.steps = ",
-       o.train.steps, "; lower train.warmup_steps");
-  rule(o.train.learning_rate > 0 || (o.data.task == "classify" && o.train.head_learning_rate > 0), "train.learning_rate = 0 trains nothing; it needs data.task = classify and train.head_learning_rate above 0");
+  rule(o.train.stop_after <= o.train.steps, "train.stop_after = ", o.train.stop_after,
+       " is beyond train.steps = ", o.train.steps);
+  rule(o.train.steps == 0 || o.train.warmup_steps <= o.train.steps, "train.warmup_steps = ", o.train.warmup_steps,
+       " exceeds train.steps = ", o.train.steps, "; lower train.warmup_steps");
+  rule(o.train.learning_rate > 0 || (o.data.task == "classify" && o.train.head_learning_rate > 0),
+       "train.learning_rate = 0 trains nothing; it needs data.task = classify and train.head_learning_rate above 0");
   rule(o.train.patience == 0 || (o.eval.every > 0 && !o.data.valid.empty()), "train.patience = ", o.train.patience,
        " needs data.valid and eval.every > 0");
   SB_CHECK(errors.empty(), Config, errors);

@@ -19,7 +19,10 @@ std::string trim(const std::string& text) {
 
 template <class T>
 struct TypeName {
-  static constexpr const char* value = std::is_same_v<T, bool> ? "on or off" : std::is_same_v<T, int64_t> ? "an integer" : std::is_same_v<T, double> ? "a number" : "text";
+  static constexpr const char* value = std::is_same_v<T, bool>      ? "on or off"
+                                       : std::is_same_v<T, int64_t> ? "an integer"
+                                       : std::is_same_v<T, double>  ? "a number"
+                                                                    : "text";
 };
 template <class T>
 struct TypeName<std::vector<T>> : TypeName<T> {};  // of an element
@@ -103,10 +106,19 @@ struct Collect {
   std::vector<OptionEntry>& out;
   template <class T, class Default>
   void operator()(const char* name, T& field, const Default& standard, const Rule& rule, const char* help) {
-    OptionEntry entry{.name = name, .type = TypeName<T>::value, .default_text = "", .help = help, .rule = rule, .text = {}, .set = {}};
-    if constexpr (std::is_same_v<Default, bool>) entry.default_text = standard ? "on" : "off";
-    else if constexpr (std::is_arithmetic_v<Default>) entry.default_text = to_text(static_cast<T>(standard));
-    else entry.default_text = standard;
+    OptionEntry entry{.name = name,
+                      .type = TypeName<T>::value,
+                      .default_text = "",
+                      .help = help,
+                      .rule = rule,
+                      .text = {},
+                      .set = {}};
+    if constexpr (std::is_same_v<Default, bool>)
+      entry.default_text = standard ? "on" : "off";
+    else if constexpr (std::is_arithmetic_v<Default>)
+      entry.default_text = to_text(static_cast<T>(standard));
+    else
+      entry.default_text = standard;
     entry.text = [&field] { return to_text(field); };
     const bool may_be_empty = entry.default_text.empty();
     entry.set = [&field, rule, may_be_empty](const std::string& text) -> std::string {

@@ -11,9 +11,9 @@ namespace smartbird {
 
 // One option of a particular Options object.
 struct OptionEntry {
-  std::string name, type, default_text, help;               // type: of an element, where the option is a list
+  std::string name, type, default_text, help;  // type: of an element, where the option is a list
   Rule rule;
-  std::function<std::string()> text;                        // current value
+  std::function<std::string()> text;  // current value
   // Sets the value and returns "", or leaves it and returns what is wrong ("expected an integer"). Empty text is a
   // value only where the default is empty.
   std::function<std::string(const std::string&)> set;

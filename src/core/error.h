@@ -40,7 +40,7 @@ template <class... Parts>
 }  // namespace smartbird
 
 // SB_CHECK(condition, kind, message parts...): throws smartbird::Error unless the condition holds.
-#define SB_CHECK(condition, kind, ...)                                                          \
-  do {                                                                                          \
-    if (!(condition)) ::smartbird::fail(::smartbird::ErrorKind::kind, __VA_ARGS__);             \
+#define SB_CHECK(condition, kind, ...)                                              \
+  do {                                                                              \
+    if (!(condition)) ::smartbird::fail(::smartbird::ErrorKind::kind, __VA_ARGS__); \
   } while (false)

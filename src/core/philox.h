@@ -17,7 +17,19 @@ struct PhiloxKey {
 };
 
 // Streams that must never share numbers.
-enum class Purpose : uint32_t { Draw = 1, Probe = 2, Dropout = 3, MaskTokens = 4, Init = 5, Order = 6, Cut = 7, Generate = 8, Evaluate = 9, Weight = 10, Tool = 11 };
+enum class Purpose : uint32_t {
+  Draw = 1,
+  Probe = 2,
+  Dropout = 3,
+  MaskTokens = 4,
+  Init = 5,
+  Order = 6,
+  Cut = 7,
+  Generate = 8,
+  Evaluate = 9,
+  Weight = 10,
+  Tool = 11
+};
 
 [[nodiscard]] inline PhiloxCounter philox(PhiloxCounter counter, PhiloxKey key) {
   for (int round = 0; round < 10; ++round) {
@@ -32,9 +44,9 @@ enum class Purpose : uint32_t { Draw = 1, Probe = 2, Dropout = 3, MaskTokens = 4
 
 // The key of a stream: one Philox block over (seed, step, purpose).
 [[nodiscard]] inline PhiloxKey philox_key(uint64_t seed, uint64_t step, Purpose purpose) {
-  const PhiloxCounter x = philox({static_cast<uint32_t>(step), static_cast<uint32_t>(step >> 32),
-                                  static_cast<uint32_t>(purpose), 0x5B1Du},
-                                 {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+  const PhiloxCounter x =
+      philox({static_cast<uint32_t>(step), static_cast<uint32_t>(step >> 32), static_cast<uint32_t>(purpose), 0x5B1Du},
+             {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
   return {x[0], x[1]};
 }
 

@@ -1,4 +1,6 @@
 // Sources of one option behind one interface.
+#include "data/corpus.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -6,7 +8,6 @@
 #include <set>
 
 #include "core/error.h"
-#include "data/corpus.h"
 #include "data/shard.h"
 #include "data/text_source.h"
 
@@ -59,7 +60,8 @@ class SourcesCorpus : public Corpus {
     const Source& s = source_of(index);
     const size_t i = static_cast<size_t>(index - s.first);
     if (s.shard) return {s.shard->num_tokens(index - s.first), s.shard->label(index - s.first), s.weight};
-    return {s.documents.first[i + 1] - s.documents.first[i], s.documents.labels.empty() ? -1 : s.documents.labels[i], s.weight};
+    return {s.documents.first[i + 1] - s.documents.first[i], s.documents.labels.empty() ? -1 : s.documents.labels[i],
+            s.weight};
   }
   void read(int64_t index, int64_t begin, std::span<int32_t> ids) const override {
     const Source& s = source_of(index);
@@ -77,17 +79,20 @@ class SourcesCorpus : public Corpus {
  private:
   const Source& source_of(int64_t index) const {
     SB_CHECK(index >= 0 && index < documents, Shape, "corpus: document ", index, " of ", documents);
-    auto after = std::upper_bound(sources.begin(), sources.end(), index, [](int64_t i, const Source& s) { return i < s.first; });
+    auto after =
+        std::upper_bound(sources.begin(), sources.end(), index, [](int64_t i, const Source& s) { return i < s.first; });
     return *(after - 1);
   }
 };
 
 void adopt_tokenizer(SourcesCorpus& corpus, const std::string& json, const std::string& key, const std::string& path) {
   if (!corpus.own_tokenizer) corpus.own_tokenizer = tokenizer_from_json(json);
-  SB_CHECK(corpus.own_tokenizer->to_json() == tokenizer_from_json(json)->to_json(), Data, key, ": ", path, " has another tokenizer than the sources before it");
+  SB_CHECK(corpus.own_tokenizer->to_json() == tokenizer_from_json(json)->to_json(), Data, key, ": ", path,
+           " has another tokenizer than the sources before it");
 }
 
-void open_shard(SourcesCorpus& corpus, SourcesCorpus::Source& source, const std::string& prefix, const std::string& key, bool classify) {
+void open_shard(SourcesCorpus& corpus, SourcesCorpus::Source& source, const std::string& prefix, const std::string& key,
+                bool classify) {
   source.shard = std::make_unique<Shard>(prefix);
   source.count = source.shard->num_documents();
   adopt_tokenizer(corpus, source.shard->tokenizer_json(), key, prefix);
@@ -97,8 +102,10 @@ void open_shard(SourcesCorpus& corpus, SourcesCorpus::Source& source, const std:
            " has other classes than training");
 }
 
-void read_text(SourcesCorpus& corpus, SourcesCorpus::Source& source, const std::string& path, const std::string& key, const DataOptions& options) {
-  SB_CHECK(options.tokenizer == "bytes", Config, key, ": raw text needs data.tokenizer = bytes; write shards for a word vocabulary");
+void read_text(SourcesCorpus& corpus, SourcesCorpus::Source& source, const std::string& path, const std::string& key,
+               const DataOptions& options) {
+  SB_CHECK(options.tokenizer == "bytes", Config, key,
+           ": raw text needs data.tokenizer = bytes; write shards for a word vocabulary");
   adopt_tokenizer(corpus, make_byte_tokenizer()->to_json(), key, path);
   source.reader = std::make_unique<TextReader>(key, options, *corpus.own_tokenizer);
   source.reader->add(path);
@@ -125,14 +132,16 @@ void number_documents(SourcesCorpus& corpus) {
     source.first = corpus.documents;
     corpus.documents += source.count;
     for (int64_t i = 0; i < source.count; ++i)
-      corpus.tokens += source.shard ? source.shard->num_tokens(i) : source.documents.first[static_cast<size_t>(i) + 1] - source.documents.first[static_cast<size_t>(i)];
+      corpus.tokens += source.shard ? source.shard->num_tokens(i)
+                                    : source.documents.first[static_cast<size_t>(i) + 1] -
+                                          source.documents.first[static_cast<size_t>(i)];
   }
 }
 
 }  // namespace
 
-std::unique_ptr<Corpus> open_corpus(const std::string& key, const std::vector<std::string>& names, const DataOptions& options,
-                                    const std::vector<std::string>& classes) {
+std::unique_ptr<Corpus> open_corpus(const std::string& key, const std::vector<std::string>& names,
+                                    const DataOptions& options, const std::vector<std::string>& classes) {
   auto corpus = std::make_unique<SourcesCorpus>();
   corpus->class_names = classes;
   SB_CHECK(!names.empty(), Config, key, " is empty; give --", key, "=PATH");
@@ -142,8 +151,10 @@ std::unique_ptr<Corpus> open_corpus(const std::string& key, const std::vector<st
     SourcesCorpus::Source& source = corpus->sources.emplace_back();
     source.weight = name.weight;
     const std::string prefix = shard_prefix(name.path);
-    if (!prefix.empty()) open_shard(*corpus, source, prefix, key, classify);
-    else read_text(*corpus, source, name.path, key, options);
+    if (!prefix.empty())
+      open_shard(*corpus, source, prefix, key, classify);
+    else
+      read_text(*corpus, source, name.path, key, options);
   }
   number_labels(*corpus);
   number_documents(*corpus);

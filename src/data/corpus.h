@@ -16,8 +16,8 @@ namespace smartbird {
 
 struct Document {
   int64_t num_tokens = 0;
-  int32_t label = -1;    // classify: class, else -1
-  double weight = 1.0;   // passes over it an epoch
+  int32_t label = -1;   // classify: class, else -1
+  double weight = 1.0;  // passes over it an epoch
 };
 
 class Corpus {

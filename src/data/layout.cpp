@@ -12,7 +12,8 @@ Layout::Layout(std::vector<Sequence> sequences, int query_block, int num_ranks, 
   SB_CHECK(query_block > 0 && num_ranks > 0, Shape, "layout: query block ", query_block, ", ", num_ranks, " ranks");
   first_block_.push_back(0);
   for (const Sequence& s : sequences_) {
-    SB_CHECK(s.begin == num_tokens_ && s.length > 0, Shape, "layout: a sequence of ", s.length, " tokens begins at ", s.begin, ", expected ", num_tokens_);
+    SB_CHECK(s.begin == num_tokens_ && s.length > 0, Shape, "layout: a sequence of ", s.length, " tokens begins at ",
+             s.begin, ", expected ", num_tokens_);
     num_tokens_ += s.length;
     first_block_.push_back(first_block_.back() + (s.length + query_block - 1) / query_block);
   }
@@ -30,20 +31,24 @@ Layout::Layout(std::vector<Sequence> sequences, int query_block, int num_ranks, 
     if (begin >= end) continue;
     const int rank = static_cast<int>(part < num_ranks ? part : 2 * num_ranks - 1 - part);
     int64_t& tokens = rank_tokens_[static_cast<size_t>(rank)];
-    if (!runs_.empty() && runs_.back().rank == rank) runs_.back().end = end;
-    else runs_.push_back({begin, end, rank, tokens});
+    if (!runs_.empty() && runs_.back().rank == rank)
+      runs_.back().end = end;
+    else
+      runs_.push_back({begin, end, rank, tokens});
     tokens += end - begin;
   }
 }
 
 int64_t Layout::sequence_of(int64_t token) const {
-  const auto after = std::upper_bound(sequences_.begin(), sequences_.end(), token, [](int64_t t, const Sequence& s) { return t < s.begin; });
+  const auto after = std::upper_bound(sequences_.begin(), sequences_.end(), token,
+                                      [](int64_t t, const Sequence& s) { return t < s.begin; });
   return after - sequences_.begin() - 1;
 }
 
 const Run& Layout::run_of(int64_t token) const {
   SB_CHECK(token >= 0 && token < num_tokens_, Shape, "layout: token ", token, " of ", num_tokens_);
-  return *(std::upper_bound(runs_.begin(), runs_.end(), token, [](int64_t t, const Run& r) { return t < r.begin; }) - 1);
+  return *(std::upper_bound(runs_.begin(), runs_.end(), token, [](int64_t t, const Run& r) { return t < r.begin; }) -
+           1);
 }
 
 int64_t Layout::local_row(int64_t token) const {

@@ -13,15 +13,15 @@
 namespace smartbird {
 
 struct Sequence {
-  uint64_t sample = 0;    // sample number: names the sequence in every random number
-  int64_t begin = 0;      // first token, in the stream
-  int64_t length = 0;     // tokens
+  uint64_t sample = 0;  // sample number: names the sequence in every random number
+  int64_t begin = 0;    // first token, in the stream
+  int64_t length = 0;   // tokens
 };
 
 struct Run {
   int64_t begin = 0, end = 0;  // tokens [begin, end) of the stream
   int rank = 0;
-  int64_t local = 0;           // row of `begin` on its rank
+  int64_t local = 0;  // row of `begin` on its rank
 };
 
 enum class LayoutKind { Contiguous, Zigzag };
@@ -34,13 +34,13 @@ class Layout {
   [[nodiscard]] int num_ranks() const { return static_cast<int>(rank_tokens_.size()); }  // P
   [[nodiscard]] int query_block() const { return query_block_; }                         // b
   [[nodiscard]] std::span<const Sequence> sequences() const { return sequences_; }
-  [[nodiscard]] std::span<const Run> runs() const { return runs_; }                      // in stream order
+  [[nodiscard]] std::span<const Run> runs() const { return runs_; }  // in stream order
   [[nodiscard]] int64_t rank_tokens(int rank) const { return rank_tokens_[static_cast<size_t>(rank)]; }  // T
   [[nodiscard]] std::span<const int64_t> tokens_by_rank() const { return rank_tokens_; }
   [[nodiscard]] int owner(int64_t token) const { return run_of(token).rank; }
-  [[nodiscard]] int64_t local_row(int64_t token) const;                  // row of a token on its owner
-  [[nodiscard]] std::vector<int64_t> tokens_of(int rank) const;          // [T] stream index of each row
-  [[nodiscard]] int64_t sequence_of(int64_t token) const;                // index into sequences()
+  [[nodiscard]] int64_t local_row(int64_t token) const;          // row of a token on its owner
+  [[nodiscard]] std::vector<int64_t> tokens_of(int rank) const;  // [T] stream index of each row
+  [[nodiscard]] int64_t sequence_of(int64_t token) const;        // index into sequences()
   [[nodiscard]] const Run& run_of(int64_t token) const;
   // Query blocks of all sequences: the number of those before sequence s, and in all.
   [[nodiscard]] int64_t blocks_before(int64_t sequence) const { return first_block_[static_cast<size_t>(sequence)]; }

@@ -30,7 +30,8 @@ int64_t permute(int64_t index, int64_t n, PhiloxKey key) {
 }  // namespace
 
 Sampler::Sampler(const Corpus& corpus, SamplerOptions options) : corpus_(corpus), options_(options), epoch_begins_{0} {
-  SB_CHECK(options_.sequence_tokens > 0, Config, "data.sequence_tokens = ", options_.sequence_tokens, " must be at least 1");
+  SB_CHECK(options_.sequence_tokens > 0, Config, "data.sequence_tokens = ", options_.sequence_tokens,
+           " must be at least 1");
   SB_CHECK(corpus.num_documents() > 0, Data, "the corpus has no document");
 }
 
@@ -38,7 +39,8 @@ int64_t Sampler::first_cut(int64_t document, int64_t epoch) const {
   const int64_t tokens = corpus_.document(document).num_tokens, s = options_.sequence_tokens;
   if (!options_.cut_documents || tokens <= s || options_.fixed || epoch == 0) return std::min(tokens, s);
   const PhiloxKey key = philox_key(options_.seed, static_cast<uint64_t>(epoch), Purpose::Cut);
-  return std::min(tokens - 1, 1 + static_cast<int64_t>(uniform_at(key, static_cast<uint64_t>(document), 0, 0, 0) * static_cast<double>(s)));
+  return std::min(tokens - 1, 1 + static_cast<int64_t>(uniform_at(key, static_cast<uint64_t>(document), 0, 0, 0) *
+                                                       static_cast<double>(s)));
 }
 
 Sampler::Epoch Sampler::build_epoch(int64_t index, int64_t first_number) const {
@@ -49,9 +51,12 @@ Sampler::Epoch Sampler::build_epoch(int64_t index, int64_t first_number) const {
   for (int64_t d = 0; d < corpus_.num_documents(); ++d) {
     const Document document = corpus_.document(d);
     const double weight = options_.fixed ? 1.0 : document.weight, whole = std::floor(weight);
-    int64_t passes = static_cast<int64_t>(whole) + (uniform_at(key, static_cast<uint64_t>(d), 0, 0, 0) < weight - whole ? 1 : 0);
+    int64_t passes =
+        static_cast<int64_t>(whole) + (uniform_at(key, static_cast<uint64_t>(d), 0, 0, 0) < weight - whole ? 1 : 0);
     const int64_t cut = first_cut(d, index);
-    const int64_t sequences = options_.cut_documents ? 1 + (document.num_tokens - cut + options_.sequence_tokens - 1) / options_.sequence_tokens : 1;
+    const int64_t sequences = options_.cut_documents ? 1 + (document.num_tokens - cut + options_.sequence_tokens - 1) /
+                                                               options_.sequence_tokens
+                                                     : 1;
     for (; passes > 0; --passes) {
       out.document.push_back(d);
       out.first_sequence.push_back(out.first_sequence.back() + sequences);
@@ -91,10 +96,13 @@ Sample Sampler::at(int64_t number) const {
   const int64_t index = epoch_of(number);
   const Epoch& e = epoch(index);
   const int64_t in_epoch = number - e.first_number, n = e.first_sequence.back();
-  const int64_t place = options_.fixed ? in_epoch : permute(in_epoch, n, philox_key(options_.seed, static_cast<uint64_t>(index), Purpose::Order));
+  const int64_t place =
+      options_.fixed ? in_epoch
+                     : permute(in_epoch, n, philox_key(options_.seed, static_cast<uint64_t>(index), Purpose::Order));
   const auto after = std::upper_bound(e.first_sequence.begin(), e.first_sequence.end(), place);
   const int64_t pass = after - e.first_sequence.begin() - 1, piece = place - *(after - 1);
-  const int64_t document = e.document[static_cast<size_t>(pass)], cut = first_cut(document, index), s = options_.sequence_tokens;
+  const int64_t document = e.document[static_cast<size_t>(pass)], cut = first_cut(document, index),
+                s = options_.sequence_tokens;
   if (piece == 0) return {number, document, 0, cut};
   const int64_t begin = cut + (piece - 1) * s;
   return {number, document, begin, std::min(s, corpus_.document(document).num_tokens - begin)};
@@ -113,7 +121,8 @@ std::vector<Sample> Sampler::batch(int64_t next, int64_t batch_tokens) const {
   return out;
 }
 
-std::vector<std::vector<std::vector<Sample>>> deal(const std::vector<Sample>& batch, int num_replicas, int64_t micro_tokens) {
+std::vector<std::vector<std::vector<Sample>>> deal(const std::vector<Sample>& batch, int num_replicas,
+                                                   int64_t micro_tokens) {
   const size_t replicas = static_cast<size_t>(num_replicas);
   std::vector<std::vector<std::vector<Sample>>> streams(replicas);  // [replica][micro-step]
   std::vector<int64_t> total(replicas, 0), current(replicas, 0);

@@ -14,10 +14,10 @@
 namespace smartbird {
 
 struct Sample {
-  int64_t number = 0;    // in the whole order of the run
+  int64_t number = 0;  // in the whole order of the run
   int64_t document = 0;
-  int64_t begin = 0;     // first token, in the document
-  int64_t length = 0;    // tokens
+  int64_t begin = 0;   // first token, in the document
+  int64_t length = 0;  // tokens
 };
 
 struct SamplerOptions {

@@ -53,8 +53,8 @@ void Shard::read_index(const std::string& path) {
   SB_CHECK(code == 8 || code == 4, Data, path, ": dtype code ", code, "; tokens must be u16 (8) or i32 (4)");
   token_bytes_ = code == 8 ? 2 : 4;
   const uint64_t most = static_cast<uint64_t>(file.size());
-  SB_CHECK(sequences <= most && entries <= most && kHeader + 12 * sequences + 8 * entries <= most, Data, path, ": ", file.size(), " bytes are too short for ",
-           sequences, " sequences and ", entries, " documents");
+  SB_CHECK(sequences <= most && entries <= most && kHeader + 12 * sequences + 8 * entries <= most, Data, path, ": ",
+           file.size(), " bytes are too short for ", sequences, " sequences and ", entries, " documents");
   length_.resize(sequences);
   offset_.resize(sequences);
   if (sequences > 0) std::memcpy(length_.data(), file.data() + kHeader, 4 * sequences);

@@ -18,9 +18,9 @@ namespace smartbird {
 // Documents in memory, as text readers make them and the writer takes them.
 struct Documents {
   std::vector<int32_t> tokens;
-  std::vector<uint8_t> counts;          // a token: 1 = counts as a target
-  std::vector<int64_t> first{0};        // [documents + 1]
-  std::vector<int32_t> labels;          // [documents], or empty
+  std::vector<uint8_t> counts;    // a token: 1 = counts as a target
+  std::vector<int64_t> first{0};  // [documents + 1]
+  std::vector<int32_t> labels;    // [documents], or empty
   std::vector<std::string> classes;
   [[nodiscard]] int64_t num_documents() const { return static_cast<int64_t>(first.size()) - 1; }
   void end_document() { first.push_back(static_cast<int64_t>(tokens.size())); }
@@ -45,7 +45,9 @@ class Shard {
   explicit Shard(const std::string& prefix);
   [[nodiscard]] int64_t num_documents() const { return static_cast<int64_t>(length_.size()); }
   [[nodiscard]] int64_t num_tokens(int64_t document) const { return length_[static_cast<size_t>(document)]; }
-  [[nodiscard]] int32_t label(int64_t document) const { return labels_.empty() ? -1 : labels_[static_cast<size_t>(document)]; }
+  [[nodiscard]] int32_t label(int64_t document) const {
+    return labels_.empty() ? -1 : labels_[static_cast<size_t>(document)];
+  }
   void read(int64_t document, int64_t begin, std::span<int32_t> ids) const;  // an id beyond the vocabulary is an error
   void read_mask(int64_t document, int64_t begin, std::span<uint8_t> counts) const;
   [[nodiscard]] const std::string& tokenizer_json() const { return tokenizer_json_; }
@@ -61,7 +63,7 @@ class Shard {
   std::string prefix_;
   std::unique_ptr<MappedFile> bin_, mask_;
   std::vector<int32_t> length_, labels_;
-  std::vector<int64_t> offset_;           // bytes
+  std::vector<int64_t> offset_;  // bytes
   int64_t token_bytes_ = 2, vocabulary_ = 0;
   std::string tokenizer_json_;
   std::vector<std::string> classes_;

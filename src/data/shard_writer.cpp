@@ -15,7 +15,9 @@ namespace {
 namespace fs = std::filesystem;
 
 template <class T>
-void put(std::ofstream& out, const T& value) { out.write(reinterpret_cast<const char*>(&value), sizeof value); }
+void put(std::ofstream& out, const T& value) {
+  out.write(reinterpret_cast<const char*>(&value), sizeof value);
+}
 
 // Everything goes to PREFIX.x.tmp; the renames come last.
 void write_aside(const std::string& path, const std::function<void(std::ofstream&)>& body) {
@@ -44,23 +46,33 @@ void write_shard(const std::string& prefix, const Documents& d, const Tokenizer&
     SB_CHECK(!fs::exists(prefix + ending), Data, prefix, ending, " exists already; choose another output or remove it");
   SB_CHECK(d.num_documents() > 0, Data, prefix, ": there is no document to write");
   if (fs::path(prefix).has_parent_path()) fs::create_directories(fs::path(prefix).parent_path());
-  const bool small = tokenizer.vocabulary() < 65500, masked = std::find(d.counts.begin(), d.counts.end(), 0) != d.counts.end();
+  const bool small = tokenizer.vocabulary() < 65500,
+             masked = std::find(d.counts.begin(), d.counts.end(), 0) != d.counts.end();
   write_aside(prefix + ".bin", [&](std::ofstream& out) {
     for (int32_t id : d.tokens) small ? put(out, static_cast<uint16_t>(id)) : put(out, id);
   });
   write_aside(prefix + ".idx", [&](std::ofstream& out) { write_index(out, d, small, small ? 2 : 4); });
   write_aside(prefix + ".json", [&](std::ofstream& out) {
     const int32_t largest = *std::max_element(d.tokens.begin(), d.tokens.end());
-    out << nlohmann::json{{"tokenizer", nlohmann::json::parse(tokenizer.to_json())}, {"max_id", largest}, {"num_documents", d.num_documents()},
-                          {"num_tokens", d.tokens.size()}, {"classes", d.classes}}.dump(1) << "\n";
+    out << nlohmann::json{{"tokenizer", nlohmann::json::parse(tokenizer.to_json())},
+                          {"max_id", largest},
+                          {"num_documents", d.num_documents()},
+                          {"num_tokens", d.tokens.size()},
+                          {"classes", d.classes}}
+               .dump(1)
+        << "\n";
   });
   std::vector<std::string> endings{".json"};
   if (!d.labels.empty()) {
-    write_aside(prefix + ".labels", [&](std::ofstream& out) { for (int32_t label : d.labels) put(out, label); });
+    write_aside(prefix + ".labels", [&](std::ofstream& out) {
+      for (int32_t label : d.labels) put(out, label);
+    });
     endings.push_back(".labels");
   }
   if (masked) {
-    write_aside(prefix + ".mask", [&](std::ofstream& out) { for (uint8_t counts : d.counts) put(out, counts); });
+    write_aside(prefix + ".mask", [&](std::ofstream& out) {
+      for (uint8_t counts : d.counts) put(out, counts);
+    });
     endings.push_back(".mask");
   }
   for (const char* ending : {".labels", ".mask"}) fs::remove(prefix + ending);  // of a write that was cut off

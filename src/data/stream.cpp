@@ -24,16 +24,18 @@ Piece read_piece(const Corpus& corpus, const Sample& sample, int64_t begin, int6
   return piece;
 }
 
-void mask_token(const Sample& sample, int64_t position, double share, PhiloxKey key, const Tokenizer& tokenizer, int64_t& token,
-                int64_t& target) {
+void mask_token(const Sample& sample, int64_t position, double share, PhiloxKey key, const Tokenizer& tokenizer,
+                int64_t& token, int64_t& target) {
   target = -1;
   key.high ^= static_cast<uint32_t>(static_cast<uint64_t>(sample.number) >> 32);
   const PhiloxCounter x = philox({static_cast<uint32_t>(sample.number), static_cast<uint32_t>(position), 0, 0}, key);
   if (uniform(x[0]) >= share) return;
   target = token;
   const double choice = uniform(x[1]);
-  if (choice < 0.8) token = tokenizer.mask_id();
-  else if (choice < 0.9) token = static_cast<int64_t>(uniform(x[2]) * static_cast<double>(tokenizer.separator_id()));
+  if (choice < 0.8)
+    token = tokenizer.mask_id();
+  else if (choice < 0.9)
+    token = static_cast<int64_t>(uniform(x[2]) * static_cast<double>(tokenizer.separator_id()));
 }
 
 }  // namespace

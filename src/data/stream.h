@@ -29,7 +29,7 @@ struct Stream {
 
 [[nodiscard]] std::vector<Sequence> sequences_of(const std::vector<Sample>& samples);
 // key: Purpose::MaskTokens of the step.
-[[nodiscard]] Stream make_stream(const Corpus& corpus, const Layout& layout, const std::vector<Sample>& samples, int rank,
-                                 Task task, double mask_share, PhiloxKey key);
+[[nodiscard]] Stream make_stream(const Corpus& corpus, const Layout& layout, const std::vector<Sample>& samples,
+                                 int rank, Task task, double mask_share, PhiloxKey key);
 
 }  // namespace smartbird

@@ -86,7 +86,8 @@ void TextReader::add(const std::string& path) {
   const int code = glob(path.c_str(), 0, nullptr, &found);
   const std::vector<std::string> files(found.gl_pathv, found.gl_pathv + (code == 0 ? found.gl_pathc : 0));
   globfree(&found);
-  SB_CHECK(!files.empty(), Data, key_, ": nothing at ", path, " (current folder ", fs::current_path().string(), "): no file, folder, glob match, or shard ", path, ".idx");
+  SB_CHECK(!files.empty(), Data, key_, ": nothing at ", path, " (current folder ", fs::current_path().string(),
+           "): no file, folder, glob match, or shard ", path, ".idx");
   for (const std::string& file : files) add(file);
 }
 
@@ -97,13 +98,16 @@ void TextReader::add_file(const std::string& path, const std::string& label) {
            " is half of a shard, not text; name the shard itself, ", path.substr(0, path.size() - 4));
   const std::string text = read_all(path);
   if (!classify_) return add_document(path, "", text, "", false);
-  SB_CHECK(!label.empty(), Data, key_, ": ", path, " has no label; classify takes TSV, JSONL or a folder with one folder a class");
+  SB_CHECK(!label.empty(), Data, key_, ": ", path,
+           " has no label; classify takes TSV, JSONL or a folder with one folder a class");
   std::vector<int32_t> ids;
   tokenizer_.encode(text, ids);
   const size_t piece = static_cast<size_t>(options_.sequence_tokens);
-  SB_CHECK(ids.size() >= piece, Data, path, ": ", ids.size(), " tokens are less than one piece of data.sequence_tokens = ", piece);
+  SB_CHECK(ids.size() >= piece, Data, path, ": ", ids.size(),
+           " tokens are less than one piece of data.sequence_tokens = ", piece);
   for (size_t begin = 0; begin + piece <= ids.size(); begin += piece) {
-    out_.tokens.insert(out_.tokens.end(), ids.begin() + static_cast<int64_t>(begin), ids.begin() + static_cast<int64_t>(begin + piece));
+    out_.tokens.insert(out_.tokens.end(), ids.begin() + static_cast<int64_t>(begin),
+                       ids.begin() + static_cast<int64_t>(begin + piece));
     out_.counts.resize(out_.tokens.size(), 1);
     out_.end_document();
     label_names_.push_back(label);
@@ -120,7 +124,8 @@ void TextReader::add_jsonl(const std::string& path) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
     const std::string place = join(path, ":", number);
     simdjson::dom::element object;
-    SB_CHECK(parser.parse(simdjson::padded_string(line)).get(object) == simdjson::SUCCESS && object.is_object(), Data, place, ": not a JSON object");
+    SB_CHECK(parser.parse(simdjson::padded_string(line)).get(object) == simdjson::SUCCESS && object.is_object(), Data,
+             place, ": not a JSON object");
     const auto field = [&](const std::string& name) {
       simdjson::dom::element value;
       SB_CHECK(object[name].get(value) == simdjson::SUCCESS, Data, place, ": no field '", name, "'");
@@ -131,8 +136,10 @@ void TextReader::add_jsonl(const std::string& path) {
       return std::string(simdjson::minify(value));
     };
     const bool has_response = !classify_ && object[options_.response_field].error() == simdjson::SUCCESS;
-    if (has_response) add_document(place, field(options_.prompt_field), field(options_.response_field), "", true);
-    else add_document(place, "", field(options_.field), classify_ ? field(options_.label_field) : "", false);
+    if (has_response)
+      add_document(place, field(options_.prompt_field), field(options_.response_field), "", true);
+    else
+      add_document(place, "", field(options_.field), classify_ ? field(options_.label_field) : "", false);
   }
 }
 
@@ -150,12 +157,14 @@ void TextReader::add_tsv(const std::string& path) {
   for (int64_t number = 2; read_line(in, line); ++number) {
     if (line.empty()) continue;
     const std::vector<std::string> fields = split_tabs(line);
-    SB_CHECK(fields.size() == header.size(), Data, path, ":", number, ": ", fields.size(), " columns, the header has ", header.size());
+    SB_CHECK(fields.size() == header.size(), Data, path, ":", number, ": ", fields.size(), " columns, the header has ",
+             header.size());
     add_document(join(path, ":", number), "", unescape(fields[text]), classify_ ? fields[label] : "", false);
   }
 }
 
-void TextReader::add_document(const std::string& place, std::string_view prompt, std::string_view text, const std::string& label, bool has_prompt) {
+void TextReader::add_document(const std::string& place, std::string_view prompt, std::string_view text,
+                              const std::string& label, bool has_prompt) {
   const size_t before = out_.tokens.size();
   tokenizer_.encode(prompt, out_.tokens);
   out_.counts.resize(out_.tokens.size(), has_prompt ? 0 : 1);
@@ -178,7 +187,8 @@ Documents TextReader::finish(const std::vector<std::string>& classes) {
   out_.classes = classes;
   for (size_t i = 0; i < label_names_.size(); ++i) {
     const auto found = std::find(classes.begin(), classes.end(), label_names_[i]);
-    SB_CHECK(found != classes.end(), Data, key_, ": ", places_[i], ": label '", label_names_[i], "' is not among the ", classes.size(), " classes of training");
+    SB_CHECK(found != classes.end(), Data, key_, ": ", places_[i], ": label '", label_names_[i], "' is not among the ",
+             classes.size(), " classes of training");
     out_.labels.push_back(static_cast<int32_t>(found - classes.begin()));
   }
   return std::move(out_);

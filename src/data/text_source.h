@@ -24,12 +24,13 @@ class TextReader {
   void add_file(const std::string& path, const std::string& label);
   void add_jsonl(const std::string& path);
   void add_tsv(const std::string& path);
-  void add_document(const std::string& place, std::string_view prompt, std::string_view text, const std::string& label, bool has_prompt);
+  void add_document(const std::string& place, std::string_view prompt, std::string_view text, const std::string& label,
+                    bool has_prompt);
 
   std::string key_;
   const DataOptions& options_;
   const Tokenizer& tokenizer_;
-  std::vector<std::string> label_names_;   // [documents]
+  std::vector<std::string> label_names_;  // [documents]
   std::vector<std::string> places_;
   bool classify_;
   Documents out_;

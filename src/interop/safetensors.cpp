@@ -49,22 +49,26 @@ std::string header_of(const std::vector<TensorEntry>& entries, const std::map<st
 }
 
 // Reads one entry of the header; its byte range is checked against data, the section after the header.
-SafetensorsFile::Tensor parse_tensor(const std::string& path, const std::string& name, const Json& value, std::span<const std::byte> data) {
+SafetensorsFile::Tensor parse_tensor(const std::string& path, const std::string& name, const Json& value,
+                                     std::span<const std::byte> data) {
   SafetensorsFile::Tensor tensor;
   tensor.entry.name = name;
   tensor.entry.shape = value.at("shape").get<std::vector<int64_t>>();
   const std::string type = value.at("dtype");
-  const auto known = std::find_if(std::begin(kNames), std::end(kNames), [&](const auto& pair) { return type == pair.second; });
-  SB_CHECK(known != std::end(kNames), Data, path, ": tensor ", name, " has type ", type, "; known are U8, I32, I64, F32, F64");
+  const auto known =
+      std::find_if(std::begin(kNames), std::end(kNames), [&](const auto& pair) { return type == pair.second; });
+  SB_CHECK(known != std::end(kNames), Data, path, ": tensor ", name, " has type ", type,
+           "; known are U8, I32, I64, F32, F64");
   tensor.entry.type = known->first;
   const auto offsets = value.at("data_offsets").get<std::vector<uint64_t>>();
   SB_CHECK(offsets.size() == 2, Data, path, ": tensor ", name, " has ", offsets.size(), " data_offsets instead of 2");
-  SB_CHECK(offsets[0] <= offsets[1] && offsets[1] <= data.size(), Data, path, ": tensor ", name, " spans bytes ", offsets[0], " to ",
-           offsets[1], " of ", data.size(), "; the file is cut short or damaged");
+  SB_CHECK(offsets[0] <= offsets[1] && offsets[1] <= data.size(), Data, path, ": tensor ", name, " spans bytes ",
+           offsets[0], " to ", offsets[1], " of ", data.size(), "; the file is cut short or damaged");
   const uint64_t bytes = offsets[1] - offsets[0], element = static_cast<uint64_t>(size_bytes(tensor.entry.type));
   const int64_t count = tensor.entry.count();
-  SB_CHECK(count >= 0 && bytes % element == 0 && bytes / element == static_cast<uint64_t>(count), Data, path, ": tensor ", name, " has ", bytes,
-           " bytes, which is not its shape ", value.at("shape").dump(), " of ", type);
+  SB_CHECK(count >= 0 && bytes % element == 0 && bytes / element == static_cast<uint64_t>(count), Data, path,
+           ": tensor ", name, " has ", bytes, " bytes, which is not its shape ", value.at("shape").dump(), " of ",
+           type);
   tensor.bytes = data.subspan(offsets[0], bytes);
   return tensor;
 }
@@ -78,20 +82,23 @@ int64_t TensorEntry::count() const {
   return n;
 }
 
-void write_safetensors(const std::string& path, const std::vector<TensorEntry>& entries, const std::vector<const void*>& data,
-                       const std::map<std::string, std::string>& metadata) {
+void write_safetensors(const std::string& path, const std::vector<TensorEntry>& entries,
+                       const std::vector<const void*>& data, const std::map<std::string, std::string>& metadata) {
   for (const TensorEntry& e : entries) SB_CHECK(e.count() >= 0, Data, path, ": tensor ", e.name, " has no valid shape");
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "wb"), std::fclose);
   SB_CHECK(file, Io, path, ": cannot be written: ", std::strerror(errno));
   const std::string header = header_of(entries, metadata);
   const uint64_t length = header.size();
   const auto put = [&](const void* from, size_t bytes) {
-    SB_CHECK(bytes == 0 || std::fwrite(from, 1, bytes, file.get()) == bytes, Io, path, ": write failed: ", std::strerror(errno));
+    SB_CHECK(bytes == 0 || std::fwrite(from, 1, bytes, file.get()) == bytes, Io, path,
+             ": write failed: ", std::strerror(errno));
   };
   put(&length, sizeof length);
   put(header.data(), header.size());
-  for (size_t i = 0; i < entries.size(); ++i) put(data[i], static_cast<size_t>(entries[i].count() * size_bytes(entries[i].type)));
-  SB_CHECK(std::fflush(file.get()) == 0 && fsync(fileno(file.get())) == 0, Io, path, ": cannot be flushed: ", std::strerror(errno));
+  for (size_t i = 0; i < entries.size(); ++i)
+    put(data[i], static_cast<size_t>(entries[i].count() * size_bytes(entries[i].type)));
+  SB_CHECK(std::fflush(file.get()) == 0 && fsync(fileno(file.get())) == 0, Io, path,
+           ": cannot be flushed: ", std::strerror(errno));
 }
 
 SafetensorsFile::SafetensorsFile(const std::string& path) : path_(path) {
@@ -117,8 +124,8 @@ SafetensorsFile::~SafetensorsFile() { munmap(const_cast<std::byte*>(data_), size
 void SafetensorsFile::parse() {
   uint64_t length = 0;
   std::memcpy(&length, data_, sizeof length);
-  SB_CHECK(length <= size_ - kLengthBytes && length <= kMaxHeaderBytes, Data, path_, ": header of ", length, " bytes in a file of ", size_,
-           " (limit ", kMaxHeaderBytes, ")");
+  SB_CHECK(length <= size_ - kLengthBytes && length <= kMaxHeaderBytes, Data, path_, ": header of ", length,
+           " bytes in a file of ", size_, " (limit ", kMaxHeaderBytes, ")");
   const char* text = reinterpret_cast<const char*>(data_) + kLengthBytes;
   const Json header = Json::parse(text, text + length, nullptr, false);
   SB_CHECK(header.is_object(), Data, path_, ": the header of ", length, " bytes is not a JSON object");
@@ -146,8 +153,9 @@ void SafetensorsFile::check_cover(size_t data_begin) const {
   });
   const std::byte* expected = data_ + data_begin;
   for (const Tensor* tensor : order) {
-    SB_CHECK(tensor->bytes.data() == expected, Data, path_, ": tensor ", tensor->entry.name, " begins at byte ", tensor->bytes.data() - data_,
-             " where ", expected - data_, " was expected: tensors overlap or leave a hole");
+    SB_CHECK(tensor->bytes.data() == expected, Data, path_, ": tensor ", tensor->entry.name, " begins at byte ",
+             tensor->bytes.data() - data_, " where ", expected - data_,
+             " was expected: tensors overlap or leave a hole");
     expected += tensor->bytes.size();
   }
   SB_CHECK(expected == data_ + size_, Data, path_, ": tensors end at byte ", expected - data_, " of ", size_);
@@ -162,8 +170,8 @@ const SafetensorsFile::Tensor& SafetensorsFile::at(const std::string& name) cons
 void SafetensorsFile::read_slice(const std::string& name, int64_t first, int64_t count, void* out) const {
   const Tensor& tensor = at(name);
   const int64_t present = tensor.entry.count(), element = size_bytes(tensor.entry.type);
-  SB_CHECK(first >= 0 && count >= 0 && first <= present && count <= present - first, Data, path_, ": tensor ", name, " has ", present,
-           " elements, ", count, " from ", first, " on were asked for");
+  SB_CHECK(first >= 0 && count >= 0 && first <= present && count <= present - first, Data, path_, ": tensor ", name,
+           " has ", present, " elements, ", count, " from ", first, " on were asked for");
   if (count > 0) std::memcpy(out, tensor.bytes.data() + first * element, static_cast<size_t>(count * element));
 }
 

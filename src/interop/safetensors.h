@@ -24,8 +24,8 @@ struct TensorEntry {
 };
 
 // data[i] points to the elements of entries[i]. "format": "pt" is added to the metadata. The file is fsynced.
-void write_safetensors(const std::string& path, const std::vector<TensorEntry>& entries, const std::vector<const void*>& data,
-                       const std::map<std::string, std::string>& metadata);
+void write_safetensors(const std::string& path, const std::vector<TensorEntry>& entries,
+                       const std::vector<const void*>& data, const std::map<std::string, std::string>& metadata);
 
 class SafetensorsFile {
  public:

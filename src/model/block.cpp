@@ -42,7 +42,8 @@ at::Tensor attention(const BlockInput& in, const at::Tensor& x, const std::strin
   const auto project = [&](const char* what, int64_t heads) {
     return at::linear(x, in.parameters.value(prefix + what)).view({rows, heads, width});
   };
-  const at::Tensor q = rotate(project("q.weight", shape.heads), in.rotary), k = rotate(project("k.weight", shape.kv_heads), in.rotary);
+  const at::Tensor q = rotate(project("q.weight", shape.heads), in.rotary),
+                   k = rotate(project("k.weight", shape.kv_heads), in.rotary);
   const at::Tensor v = project("v.weight", shape.kv_heads);
   if (probes != nullptr) probes->add_layer(in.context, q, k);
   at::Tensor units;
@@ -51,7 +52,8 @@ at::Tensor attention(const BlockInput& in, const at::Tensor& x, const std::strin
     units = gather_units(in.context, at::cat({k, v}, -1), in.plan);
   }
   const auto timing = in.context.timer.measure("attention");
-  return at::linear(sparse_attention(q, units, in.plan).reshape({rows, shape.heads * width}), in.parameters.value(prefix + "o.weight"));
+  return at::linear(sparse_attention(q, units, in.plan).reshape({rows, shape.heads * width}),
+                    in.parameters.value(prefix + "o.weight"));
 }
 
 }  // namespace
@@ -59,9 +61,11 @@ at::Tensor attention(const BlockInput& in, const at::Tensor& x, const std::strin
 at::Tensor run_block(const BlockInput& in, const at::Tensor& h, Probes* probes) {
   const std::string prefix = "layers." + std::to_string(in.layer) + ".";
   const double rate = in.shape.dropout;
-  const at::Tensor a = attention(in, norm(h, in.parameters.value(prefix + "attn_norm.weight"), in.shape), prefix + "attn.", probes);
+  const at::Tensor a =
+      attention(in, norm(h, in.parameters.value(prefix + "attn_norm.weight"), in.shape), prefix + "attn.", probes);
   const at::Tensor x = h + dropout(in.context, a, in.rows, rate, 2 * in.layer);
-  const at::Tensor m = gated_mlp(norm(x, in.parameters.value(prefix + "mlp_norm.weight"), in.shape), in.parameters, prefix + "mlp.", in.shape);
+  const at::Tensor m = gated_mlp(norm(x, in.parameters.value(prefix + "mlp_norm.weight"), in.shape), in.parameters,
+                                 prefix + "mlp.", in.shape);
   return x + dropout(in.context, m, in.rows, rate, 2 * in.layer + 1);
 }
 

@@ -17,7 +17,8 @@ void declare_label_head(Parameters& parameters, const ModelShape& shape);
 void reset_whitening(Parameters& parameters);  // to the identity; after Parameters::finish
 [[nodiscard]] bool is_label_head(const std::string& name);
 
-[[nodiscard]] LossSum token_head(const Parameters& parameters, const ModelShape& shape, const at::Tensor& h, const Stream& stream);
+[[nodiscard]] LossSum token_head(const Parameters& parameters, const ModelShape& shape, const at::Tensor& h,
+                                 const Stream& stream);
 
 // Pools every sequence over its rows on all ranks (mean, first row, or attention with one learned query) and leaves each
 // sequence on one rank, which scores it. Collective.
@@ -28,6 +29,6 @@ struct LabelScores {
   at::Tensor pooled;  // [my sequences, pooled_width], detached
 };
 [[nodiscard]] LabelScores label_head(const StepContext& context, const Parameters& parameters, const ModelShape& shape,
-                                 const at::Tensor& h, const Stream& stream);
+                                     const at::Tensor& h, const Stream& stream);
 
 }  // namespace smartbird

@@ -25,8 +25,10 @@ at::Tensor norm(const at::Tensor& h, const at::Tensor& weight, const ModelShape&
   return at::rms_norm(h, {h.size(-1)}, weight, shape.norm_epsilon);
 }
 
-at::Tensor gated_mlp(const at::Tensor& h, const Parameters& parameters, const std::string& prefix, const ModelShape& shape) {
-  const at::Tensor gate = at::linear(h, parameters.value(prefix + "gate.weight")), up = at::linear(h, parameters.value(prefix + "up.weight"));
+at::Tensor gated_mlp(const at::Tensor& h, const Parameters& parameters, const std::string& prefix,
+                     const ModelShape& shape) {
+  const at::Tensor gate = at::linear(h, parameters.value(prefix + "gate.weight")),
+                   up = at::linear(h, parameters.value(prefix + "up.weight"));
   return at::linear((shape.geglu ? at::gelu(gate) : at::silu(gate)) * up, parameters.value(prefix + "down.weight"));
 }
 
@@ -44,9 +46,11 @@ at::Tensor dropout(const StepContext& context, const at::Tensor& h, const RowInf
       key.high ^= static_cast<uint32_t>(sample >> 32);
       for (int64_t c = 0; c < h.size(1); c += 4) {
         const PhiloxCounter x = philox({static_cast<uint32_t>(sample), static_cast<uint32_t>(position[row]),
-                                        static_cast<uint32_t>(place), static_cast<uint32_t>(c / 4)}, key);
+                                        static_cast<uint32_t>(place), static_cast<uint32_t>(c / 4)},
+                                       key);
         for (int64_t i = 0; i < 4 && c + i < h.size(1); ++i)
-          out[row * h.size(1) + c + i] = uniform(x[static_cast<size_t>(i)]) < rate ? T{0} : static_cast<T>(1 / (1 - rate));
+          out[row * h.size(1) + c + i] =
+              uniform(x[static_cast<size_t>(i)]) < rate ? T{0} : static_cast<T>(1 / (1 - rate));
       }
     }
   });

@@ -27,12 +27,16 @@ void fill_normal(double* values, int64_t count, double scale, uint32_t index, Ph
 
 }  // namespace
 
-void Parameters::add(const std::string& name, std::vector<int64_t> shape, double init_scale, double init_value, bool decay,
-                     bool sketch) {
+void Parameters::add(const std::string& name, std::vector<int64_t> shape, double init_scale, double init_value,
+                     bool decay, bool sketch) {
   SB_CHECK(find(name) == nullptr, Shape, "parameter ", name, " is declared twice");
   SB_CHECK(!flat_.defined(), Shape, "parameter ", name, " is declared after finish()");
   SB_CHECK(sketch || sketch_begin_ < 0, Shape, "model parameter ", name, " is declared after a sketch parameter");
-  Parameter parameter{.name = name, .shape = std::move(shape), .decay = decay, .sketch = sketch, .init_scale = init_scale,
+  Parameter parameter{.name = name,
+                      .shape = std::move(shape),
+                      .decay = decay,
+                      .sketch = sketch,
+                      .init_scale = init_scale,
                       .init_value = init_value};
   parameter.count = std::accumulate(parameter.shape.begin(), parameter.shape.end(), int64_t{1}, std::multiplies<>());
   parameter.offset = size_;

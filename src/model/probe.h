@@ -12,10 +12,10 @@ namespace smartbird {
 
 // Sums over probe rows, heads and served layers, of this rank's keys.
 struct ProbeMass {
-  double all = 0;       // exact attention: everything visible
-  double domain = 0;    // in E
-  double picked = 0;    // in the picks
-  double uniform = 0;   // expected in uniform picks of the same budget
+  double all = 0;      // exact attention: everything visible
+  double domain = 0;   // in E
+  double picked = 0;   // in the picks
+  double uniform = 0;  // expected in uniform picks of the same budget
 };
 
 class Probes {
@@ -32,25 +32,26 @@ class Probes {
  private:
   struct Probe {
     Layout::Block block;
-    int64_t length = 0;                    // of its sequence
-    int64_t first_row = 0, rows = 0;       // in the gathered query rows
-    int64_t key_begin = 0, key_end = 0;    // my rows of its sequence
-    at::Tensor domain;                     // [my keys] bool: in E
-    std::vector<at::Tensor> picked;        // [pick heads] indices of picked keys among mine
-    double uniform_share = 0;              // min(1, K / |E|)
-    at::Tensor target;                     // [my keys] a
+    int64_t length = 0;                  // of its sequence
+    int64_t first_row = 0, rows = 0;     // in the gathered query rows
+    int64_t key_begin = 0, key_end = 0;  // my rows of its sequence
+    at::Tensor domain;                   // [my keys] bool: in E
+    std::vector<at::Tensor> picked;      // [pick heads] indices of picked keys among mine
+    double uniform_share = 0;            // min(1, K / |E|)
+    at::Tensor target;                   // [my keys] a
   };
   void find(const StepContext& context, double rate, int64_t sketch);
   void gather_picks(const StepContext& context, const Plan& plan);
   [[nodiscard]] at::Tensor visible(const Probe& probe, int64_t begin, int64_t end) const;
-  [[nodiscard]] at::Tensor scores(const Probe& probe, const at::Tensor& q, const at::Tensor& k, int64_t begin, int64_t end) const;
+  [[nodiscard]] at::Tensor scores(const Probe& probe, const at::Tensor& q, const at::Tensor& k, int64_t begin,
+                                  int64_t end) const;
   [[nodiscard]] int64_t chunk_keys(const Probe& probe) const;
 
   const ModelShape& shape_;
   std::vector<Probe> probes_;
-  at::Tensor my_rows_, my_blocks_;         // indices of my probe rows and blocks
+  at::Tensor my_rows_, my_blocks_;  // indices of my probe rows and blocks
   std::vector<int64_t> rows_by_rank_, probes_by_rank_;
-  at::Tensor my_position_;                 // [T]
+  at::Tensor my_position_;  // [T]
   int64_t total_rows_ = 0;
   ProbeMass mass_;
 };

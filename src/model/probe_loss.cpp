@@ -18,8 +18,8 @@ using torch::autograd::variable_list;
 
 // A sum whose gradients are already known.
 struct KnownGradients : Function<KnownGradients> {
-  static Variable forward(AutogradContext* ctx, const Variable&, const Variable&, const Variable&, at::Tensor value, at::Tensor grad_queries,
-                          at::Tensor grad_keys, at::Tensor grad_temperature) {
+  static Variable forward(AutogradContext* ctx, const Variable&, const Variable&, const Variable&, at::Tensor value,
+                          at::Tensor grad_queries, at::Tensor grad_keys, at::Tensor grad_temperature) {
     ctx->save_for_backward({grad_queries, grad_keys, grad_temperature});
     return value.clone();
   }
@@ -32,7 +32,8 @@ struct KnownGradients : Function<KnownGradients> {
 }  // namespace
 
 at::Tensor Probes::loss(const StepContext& context, const SketchOutput& sketch) {
-  const at::Tensor queries_all = all_gather_rows(context.group(), "probe_sketch_queries", sketch.queries.index_select(0, my_blocks_), probes_by_rank_);
+  const at::Tensor queries_all = all_gather_rows(context.group(), "probe_sketch_queries",
+                                                 sketch.queries.index_select(0, my_blocks_), probes_by_rank_);
   const at::NoGradGuard no_grad;
   const at::Tensor queries = queries_all.detach(), keys = sketch.keys.detach(), tau = sketch.temperature.detach();
   const double root = std::sqrt(static_cast<double>(keys.size(1)));
@@ -55,7 +56,8 @@ at::Tensor Probes::loss(const StepContext& context, const SketchOutput& sketch) 
     sums[1][p] = probes_[static_cast<size_t>(p)].target.sum();
   }
   all_reduce_(context.group(), "probe_sums", sums, ReduceOp::Sum);
-  at::Tensor value = at::zeros({}, keys.options()), grad_queries = at::zeros_like(queries), grad_keys = at::zeros_like(keys), grad_tau = at::zeros_like(tau);
+  at::Tensor value = at::zeros({}, keys.options()), grad_queries = at::zeros_like(queries),
+             grad_keys = at::zeros_like(keys), grad_tau = at::zeros_like(tau);
   for (int64_t p = 0; p < count; ++p) {
     const Probe& probe = probes_[static_cast<size_t>(p)];
     const at::Tensor &a = probe.target, total = sums[1][p];

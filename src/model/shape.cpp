@@ -62,7 +62,8 @@ ModelShape make_shape(const Options& o, int64_t vocabulary, int64_t classes) {
   s.layers = o.model.layers, s.width = o.model.width, s.heads = o.model.heads, s.kv_heads = kv_heads(o.model);
   s.head_width = head_width(o.model), s.mlp_width = mlp_width(o.model);
   s.vocabulary = vocabulary, s.classes = classes;
-  s.layer_norm = o.model.norm == "layer", s.geglu = o.model.activation == "geglu", s.tie_embeddings = o.model.tie_embeddings;
+  s.layer_norm = o.model.norm == "layer", s.geglu = o.model.activation == "geglu",
+  s.tie_embeddings = o.model.tie_embeddings;
   s.norm_epsilon = o.model.norm_epsilon, s.dropout = o.model.dropout, s.init_scale = o.init.scale;
   s.pooling = pooling_from_name(o.model.pooling);
   for (int64_t layer = 0; layer < s.layers; ++layer) {

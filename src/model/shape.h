@@ -13,22 +13,22 @@ enum class Pooling { Mean, First, Attention, Statistics };
 
 struct ModelShape {
   int64_t layers = 0, width = 0, heads = 0, kv_heads = 0, head_width = 0, mlp_width = 0;  // L, C, H, G, D
-  int64_t vocabulary = 0, classes = 0;      // V; classes = 0: no classification head
+  int64_t vocabulary = 0, classes = 0;  // V; classes = 0: no classification head
   bool layer_norm = false, geglu = false, tie_embeddings = true;
   double norm_epsilon = 1e-5, dropout = 0, init_scale = 0.02;
   Pooling pooling = Pooling::Mean;
-  std::vector<double> rotary_base;          // [L]
-  std::vector<Pattern> pattern;             // [L]
+  std::vector<double> rotary_base;  // [L]
+  std::vector<Pattern> pattern;     // [L]
   // sketch
   bool sketch_per_layer = false;
   int64_t sketch_every = 1, sketch_width = 0, sketch_inner = 0, sketch_taps = 0;  // M, M'
-  AttentionSettings attention;              // of sparse layers; pattern is set per layer
+  AttentionSettings attention;  // of sparse layers; pattern is set per layer
   // running
   bool recompute_layers = false;
   int64_t loss_rows = 1024, probe_budget_bytes = 64 << 20;
 
-  [[nodiscard]] int64_t num_sketches() const;               // 0 when no layer is sparse
-  [[nodiscard]] int64_t sketch_of(int64_t layer) const;     // which sketch serves a layer
+  [[nodiscard]] int64_t num_sketches() const;            // 0 when no layer is sparse
+  [[nodiscard]] int64_t sketch_of(int64_t layer) const;  // which sketch serves a layer
 };
 
 [[nodiscard]] ModelShape make_shape(const Options& options, int64_t vocabulary, int64_t classes);

@@ -20,13 +20,15 @@ struct Neighbours {
   at::Tensor index;  // [T, offsets] int64
 };
 
-Neighbours with_neighbours(const StepContext& context, const char* what, const at::Tensor& x, int64_t first_offset, int64_t offsets) {
+Neighbours with_neighbours(const StepContext& context, const char* what, const at::Tensor& x, int64_t first_offset,
+                           int64_t offsets) {
   const Layout& layout = context.layout;
   const auto needed = [&](int rank) {
     std::vector<int64_t> tokens;
     for (const Run& run : layout.runs()) {
       if (run.rank != rank) continue;
-      const int64_t left = std::max<int64_t>(0, run.begin + first_offset), right = std::min(layout.num_tokens(), run.end + first_offset + offsets - 1);
+      const int64_t left = std::max<int64_t>(0, run.begin + first_offset),
+                    right = std::min(layout.num_tokens(), run.end + first_offset + offsets - 1);
       for (int64_t token = left; token < run.begin; ++token) tokens.push_back(token);
       for (int64_t token = run.end; token < right; ++token) tokens.push_back(token);
     }
@@ -81,11 +83,13 @@ at::Tensor block_queries(const StepContext& context, const ModelShape& shape, co
 
 void declare_sketches(Parameters& parameters, const ModelShape& shape) {
   const int64_t inner = shape.sketch_inner, width = shape.sketch_width;
-  const double in_scale = 1 / std::sqrt(static_cast<double>(shape.width)), out_scale = 1 / std::sqrt(static_cast<double>(inner));
+  const double in_scale = 1 / std::sqrt(static_cast<double>(shape.width)),
+               out_scale = 1 / std::sqrt(static_cast<double>(inner));
   for (int64_t s = 0; s < shape.num_sketches(); ++s) {
     parameters.add(name(s, "in.weight"), {inner, shape.width}, in_scale, 0, true, true);
     parameters.add(name(s, "norm.weight"), {inner}, 0, 1, false, true);
-    if (shape.sketch_taps > 0) parameters.add(name(s, "convolution.weight"), {shape.sketch_taps, inner}, 0.5, 0, true, true);
+    if (shape.sketch_taps > 0)
+      parameters.add(name(s, "convolution.weight"), {shape.sketch_taps, inner}, 0.5, 0, true, true);
     parameters.add(name(s, "q.weight"), {width, inner}, out_scale, 0, true, true);
     parameters.add(name(s, "k.weight"), {width, inner}, out_scale, 0, true, true);
     parameters.add(name(s, "temperature"), {1}, 0, 1, false, true);

@@ -19,7 +19,8 @@ struct Sketching {
 // Builds each plan when the first layer that needs it comes.
 class Planner {
  public:
-  Planner(const StepContext& context, const Parameters& parameters, const ModelShape& shape, const ForwardOptions& options, Forward& out)
+  Planner(const StepContext& context, const Parameters& parameters, const ModelShape& shape,
+          const ForwardOptions& options, Forward& out)
       : context_(context), parameters_(parameters), shape_(shape), options_(options), out_(out) {}
 
   struct Served {
@@ -70,16 +71,19 @@ class Planner {
     }
     const at::NoGradGuard no_grad;
     const auto timing = context_.timer.measure("plan");
-    SketchScores scores{.queries = out.output.queries.detach(), .keys = gather_keys(context_, out.output.keys),
-                        .scale = out.output.temperature.item<double>() / std::sqrt(static_cast<double>(shape_.sketch_width)),
-                        .layer = static_cast<int>(sketch)};
+    SketchScores scores{
+        .queries = out.output.queries.detach(),
+        .keys = gather_keys(context_, out.output.keys),
+        .scale = out.output.temperature.item<double>() / std::sqrt(static_cast<double>(shape_.sketch_width)),
+        .layer = static_cast<int>(sketch)};
     AttentionSettings settings = shape_.attention;
     if (options_.independent) settings.share_rows = context_.layout.query_block();
     const Plan* plan = keep(make_plan(context_, settings, scores, input.scalar_type()));
     out_.stats.picks_hash += plan->stats.picks_hash;
     out_.stats.picked_remote += plan->stats.picked_remote, out_.stats.remote += plan->stats.remote;
     out_.stats.fetched_rows += plan->stats.fetched_rows, out_.stats.scan_pairs += plan->stats.scan_pairs;
-    if (options_.probe_rate >= 0) out.probes = std::make_unique<Probes>(context_, shape_, options_.probe_rate, *plan, sketch);
+    if (options_.probe_rate >= 0)
+      out.probes = std::make_unique<Probes>(context_, shape_, options_.probe_rate, *plan, sketch);
     return out;
   }
 
@@ -115,7 +119,9 @@ Transformer::Transformer(ModelShape shape, at::ScalarType dtype, uint64_t seed) 
 void Transformer::declare() {
   const double scale = shape_.init_scale, out_scale = scale / std::sqrt(2.0 * static_cast<double>(shape_.layers));
   const int64_t c = shape_.width, q = shape_.heads * shape_.head_width, kv = shape_.kv_heads * shape_.head_width;
-  const auto matrix = [&](const std::string& name, int64_t out, int64_t in, double s) { parameters_.add(name, {out, in}, s, 0, true, false); };
+  const auto matrix = [&](const std::string& name, int64_t out, int64_t in, double s) {
+    parameters_.add(name, {out, in}, s, 0, true, false);
+  };
   const auto ones = [&](const std::string& name) { parameters_.add(name, {c}, 0, 1, false, false); };
   matrix("embed.weight", shape_.vocabulary, c, scale);
   for (int64_t layer = 0; layer < shape_.layers; ++layer) {
@@ -155,10 +161,12 @@ Forward Transformer::forward(const StepContext& context, const Stream& stream, c
     }
     // The probes watch the first run only; what the replay needs is copied into it.
     auto watched = std::make_shared<Probes*>(served.probes);
-    out.replays.push_back(std::make_unique<std::function<at::Tensor(const at::Tensor&)>>(
-        [this, context, rows, table, plan = served.plan, layer, watched](const at::Tensor& x) {
-          return run_block({context, parameters_, shape_, rows, table, *plan, layer}, x, std::exchange(*watched, nullptr));
-        }));
+    out.replays.push_back(std::make_unique<std::function<at::Tensor(const at::Tensor&)>>([this, context, rows, table,
+                                                                                          plan = served.plan, layer,
+                                                                                          watched](
+                                                                                             const at::Tensor& x) {
+      return run_block({context, parameters_, shape_, rows, table, *plan, layer}, x, std::exchange(*watched, nullptr));
+    }));
     h = recompute(*out.replays.back(), h);
   }
   planner.finish();

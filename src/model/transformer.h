@@ -16,20 +16,20 @@ namespace smartbird {
 
 struct ForwardOptions {
   Task task = Task::Clm;
-  double probe_rate = 0;      // probability of a block to be a probe; < 0 = no probes at all (no collective)
-  bool dense = false;         // every layer dense (eval.draw = dense)
-  bool body_frozen = false;   // the task loss stops at the label head
-  bool independent = false;   // every query block has its own random numbers (attention.share_warmup_steps)
+  double probe_rate = 0;     // probability of a block to be a probe; < 0 = no probes at all (no collective)
+  bool dense = false;        // every layer dense (eval.draw = dense)
+  bool body_frozen = false;  // the task loss stops at the label head
+  bool independent = false;  // every query block has its own random numbers (attention.share_warmup_steps)
 };
 
 // What a forward pass leaves. The graphs refer to plans and replays, so it must live until both backward passes are done.
 struct Forward {
-  at::Tensor task_loss;       // scalar: my sum
+  at::Tensor task_loss;  // scalar: my sum
   int64_t correct = 0, counted = 0;
-  at::Tensor pooled;          // classify: [my sequences, pooled_width], what the classifier reads
-  at::Tensor sketch_loss;     // scalar: my sum; undefined without probes
+  at::Tensor pooled;       // classify: [my sequences, pooled_width], what the classifier reads
+  at::Tensor sketch_loss;  // scalar: my sum; undefined without probes
   ProbeMass probe_mass;
-  PlanStats stats;            // sums over my plans
+  PlanStats stats;  // sums over my plans
   std::vector<std::unique_ptr<Plan>> plans;
   std::vector<std::unique_ptr<std::function<at::Tensor(const at::Tensor&)>>> replays;
 };

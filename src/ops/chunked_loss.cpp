@@ -14,10 +14,11 @@ using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
 struct ChunkedLoss : Function<ChunkedLoss> {
-  static Variable forward(AutogradContext* ctx, const Variable& h, const Variable& w, const Variable& target, int64_t chunk,
-                          bool with_gradient, int64_t* correct) {
+  static Variable forward(AutogradContext* ctx, const Variable& h, const Variable& w, const Variable& target,
+                          int64_t chunk, bool with_gradient, int64_t* correct) {
     at::Tensor sum = at::zeros({}, h.options());
-    at::Tensor grad_h = with_gradient ? at::empty_like(h) : at::Tensor(), grad_w = with_gradient ? at::zeros_like(w) : at::Tensor();
+    at::Tensor grad_h = with_gradient ? at::empty_like(h) : at::Tensor(),
+               grad_w = with_gradient ? at::zeros_like(w) : at::Tensor();
     for (int64_t begin = 0; begin < h.size(0); begin += chunk) {
       const int64_t rows = std::min(chunk, h.size(0) - begin);
       const at::Tensor x = h.narrow(0, begin, rows), t = target.narrow(0, begin, rows);
@@ -45,8 +46,9 @@ struct ChunkedLoss : Function<ChunkedLoss> {
 }  // namespace
 
 LossSum chunked_loss(const at::Tensor& h, const at::Tensor& w, const at::Tensor& target, int64_t chunk_rows) {
-  SB_CHECK(h.dim() == 2 && w.dim() == 2 && h.size(1) == w.size(1) && target.dim() == 1 && target.size(0) == h.size(0), Shape,
-           "chunked_loss: h ", h.sizes(), ", w ", w.sizes(), ", target ", target.sizes(), ", expected [T, C], [V, C], [T]");
+  SB_CHECK(h.dim() == 2 && w.dim() == 2 && h.size(1) == w.size(1) && target.dim() == 1 && target.size(0) == h.size(0),
+           Shape, "chunked_loss: h ", h.sizes(), ", w ", w.sizes(), ", target ", target.sizes(),
+           ", expected [T, C], [V, C], [T]");
   LossSum out;
   const bool with_gradient = at::GradMode::is_enabled() && (h.requires_grad() || w.requires_grad());
   out.loss = ChunkedLoss::apply(h.contiguous(), w, target, chunk_rows, with_gradient, &out.correct);

@@ -8,12 +8,13 @@
 namespace smartbird {
 
 struct LossSum {
-  at::Tensor loss;        // scalar, the sum over counted rows; differentiable in h and w
-  int64_t correct = 0;    // rows whose largest logit is the target
+  at::Tensor loss;      // scalar, the sum over counted rows; differentiable in h and w
+  int64_t correct = 0;  // rows whose largest logit is the target
   int64_t counted = 0;
 };
 
 // h [T, C], w [V, C], target [T] int64, -1 = not counted.
-[[nodiscard]] LossSum chunked_loss(const at::Tensor& h, const at::Tensor& w, const at::Tensor& target, int64_t chunk_rows);
+[[nodiscard]] LossSum chunked_loss(const at::Tensor& h, const at::Tensor& w, const at::Tensor& target,
+                                   int64_t chunk_rows);
 
 }  // namespace smartbird

@@ -36,17 +36,21 @@ at::Tensor exchange(Communicator& group, const std::string& what, const at::Tens
   return recv;
 }
 
-at::Tensor gather(Communicator& group, const std::string& what, const at::Tensor& input, const std::vector<int64_t>& rows) {
+at::Tensor gather(Communicator& group, const std::string& what, const at::Tensor& input,
+                  const std::vector<int64_t>& rows) {
   const at::Tensor send = input.contiguous();
   at::Tensor recv = empty_rows(send, rows);
-  group.all_gather(what.c_str(), send.const_data_ptr(), recv.mutable_data_ptr(), elements(rows, row_elements(send)), dtype_of(send));
+  group.all_gather(what.c_str(), send.const_data_ptr(), recv.mutable_data_ptr(), elements(rows, row_elements(send)),
+                   dtype_of(send));
   return recv;
 }
 
-at::Tensor scatter_sum(Communicator& group, const std::string& what, const at::Tensor& input, const std::vector<int64_t>& rows) {
+at::Tensor scatter_sum(Communicator& group, const std::string& what, const at::Tensor& input,
+                       const std::vector<int64_t>& rows) {
   const at::Tensor send = input.contiguous();
   at::Tensor recv = empty_rows(send, {rows[static_cast<size_t>(group.rank())]});
-  group.reduce_scatter(what.c_str(), send.const_data_ptr(), recv.mutable_data_ptr(), elements(rows, row_elements(send)), dtype_of(send));
+  group.reduce_scatter(what.c_str(), send.const_data_ptr(), recv.mutable_data_ptr(), elements(rows, row_elements(send)),
+                       dtype_of(send));
   return recv;
 }
 
@@ -69,46 +73,61 @@ struct AllToAllV : Function<AllToAllV> {
     return exchange(*group, what, send, send_rows, recv_rows);
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    return {exchange(group_of(ctx), ctx->saved_data["what"].toStringRef(), grads[0], ctx->saved_data["recv_rows"].toIntVector(),
-                     ctx->saved_data["send_rows"].toIntVector()),
-            {}, {}, {}, {}};
+    return {exchange(group_of(ctx), ctx->saved_data["what"].toStringRef(), grads[0],
+                     ctx->saved_data["recv_rows"].toIntVector(), ctx->saved_data["send_rows"].toIntVector()),
+            {},
+            {},
+            {},
+            {}};
   }
 };
 
 struct AllGather : Function<AllGather> {
-  static Variable forward(AutogradContext* ctx, const Variable& mine, Communicator* group, std::string what, std::vector<int64_t> rows) {
+  static Variable forward(AutogradContext* ctx, const Variable& mine, Communicator* group, std::string what,
+                          std::vector<int64_t> rows) {
     remember(ctx, *group, what);
     ctx->saved_data["rows"] = rows;
     return gather(*group, what, mine, rows);
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    return {scatter_sum(group_of(ctx), ctx->saved_data["what"].toStringRef(), grads[0], ctx->saved_data["rows"].toIntVector()), {}, {}, {}};
+    return {scatter_sum(group_of(ctx), ctx->saved_data["what"].toStringRef(), grads[0],
+                        ctx->saved_data["rows"].toIntVector()),
+            {},
+            {},
+            {}};
   }
 };
 
 struct ReduceScatter : Function<ReduceScatter> {
-  static Variable forward(AutogradContext* ctx, const Variable& all, Communicator* group, std::string what, std::vector<int64_t> rows) {
+  static Variable forward(AutogradContext* ctx, const Variable& all, Communicator* group, std::string what,
+                          std::vector<int64_t> rows) {
     remember(ctx, *group, what);
     ctx->saved_data["rows"] = rows;
     return scatter_sum(*group, what, all, rows);
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    return {gather(group_of(ctx), ctx->saved_data["what"].toStringRef(), grads[0], ctx->saved_data["rows"].toIntVector()), {}, {}, {}};
+    return {
+        gather(group_of(ctx), ctx->saved_data["what"].toStringRef(), grads[0], ctx->saved_data["rows"].toIntVector()),
+        {},
+        {},
+        {}};
   }
 };
 
 }  // namespace
 
-at::Tensor all_to_all_rows(Communicator& group, const char* what, const at::Tensor& send, const std::vector<int64_t>& send_rows,
-                           const std::vector<int64_t>& recv_rows) {
+at::Tensor all_to_all_rows(Communicator& group, const char* what, const at::Tensor& send,
+                           const std::vector<int64_t>& send_rows, const std::vector<int64_t>& recv_rows) {
   return AllToAllV::apply(send, &group, std::string(what), send_rows, recv_rows);
 }
 
-at::Tensor all_gather_rows(Communicator& group, const char* what, const at::Tensor& mine, const std::vector<int64_t>& rows) {
+at::Tensor all_gather_rows(Communicator& group, const char* what, const at::Tensor& mine,
+                           const std::vector<int64_t>& rows) {
   return AllGather::apply(mine, &group, std::string(what), rows);
 }
 
-at::Tensor reduce_scatter_rows(Communicator& group, const char* what, const at::Tensor& all, const std::vector<int64_t>& rows) {
+at::Tensor reduce_scatter_rows(Communicator& group, const char* what, const at::Tensor& all,
+                               const std::vector<int64_t>& rows) {
   return ReduceScatter::apply(all, &group, std::string(what), rows);
 }
 

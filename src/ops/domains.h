@@ -34,8 +34,8 @@ struct Span {
 }
 
 // Fills the domain of a block; sample, first_key, index and group are the caller's.
-inline void set_domain(kernels::ScanBlock& out, const Visibility& visibility, int64_t window, const Layout::Block& block,
-                       int64_t block_rows, int64_t length) {
+inline void set_domain(kernels::ScanBlock& out, const Visibility& visibility, int64_t window,
+                       const Layout::Block& block, int64_t block_rows, int64_t length) {
   const int64_t common = visibility.end(block.begin, length);
   out.left_begin = 0;
   out.left_end = std::min(std::max<int64_t>(0, block.begin - window), common);

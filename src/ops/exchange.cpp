@@ -21,7 +21,8 @@ Requests ask_for_rows(Communicator& group, const char* what, const std::vector<s
   out.send_rows.resize(ranks);
   const std::vector<int64_t> ones(ranks, 1);
   group.all_to_all_v("row_counts", out.recv_rows.data(), ones, out.send_rows.data(), ones, DType::i64);
-  std::vector<int32_t> asked(static_cast<size_t>(std::accumulate(out.send_rows.begin(), out.send_rows.end(), int64_t{0})));
+  std::vector<int32_t> asked(
+      static_cast<size_t>(std::accumulate(out.send_rows.begin(), out.send_rows.end(), int64_t{0})));
   group.all_to_all_v(what, ids.data(), out.recv_rows, asked.data(), out.send_rows, DType::i32);
   out.send_index = index_tensor(std::vector<int64_t>(asked.begin(), asked.end()));
   return out;

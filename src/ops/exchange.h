@@ -13,13 +13,14 @@
 namespace smartbird {
 
 struct Requests {
-  at::Tensor send_index;                            // [rows sent] int64: local rows, by destination rank
-  std::vector<int64_t> send_rows, recv_rows;        // [P]
+  at::Tensor send_index;                      // [rows sent] int64: local rows, by destination rank
+  std::vector<int64_t> send_rows, recv_rows;  // [P]
   [[nodiscard]] int64_t num_received() const;
 };
 
 // Every rank asks owner r for the local rows wanted[r]; collective (counts, then ids as int32 under `what`).
-[[nodiscard]] Requests ask_for_rows(Communicator& group, const char* what, const std::vector<std::vector<int64_t>>& wanted);
+[[nodiscard]] Requests ask_for_rows(Communicator& group, const char* what,
+                                    const std::vector<std::vector<int64_t>>& wanted);
 
 // Tokens that every rank can work out alone: needed(rank) lists stream positions the rank does not hold, ascending.
 // No communication. tokens: the stream positions of the received rows, in the order of arrival.
@@ -31,6 +32,7 @@ struct KnownRequests {
                                            const std::function<std::vector<int64_t>(int)>& needed);
 
 // x [rows, ...] -> [received, ...], differentiable.
-[[nodiscard]] at::Tensor fetch_rows(Communicator& group, const char* what, const at::Tensor& x, const Requests& requests);
+[[nodiscard]] at::Tensor fetch_rows(Communicator& group, const char* what, const at::Tensor& x,
+                                    const Requests& requests);
 
 }  // namespace smartbird

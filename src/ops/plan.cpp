@@ -20,9 +20,8 @@ void add_known_rows(const StepContext& context, const AttentionSettings& s, Plan
     return s.fetch_all ? foreign_tokens(layout, other) : band_halo(layout, s, other);
   });
   for (int64_t token : halo.tokens) plan.token_slot[static_cast<size_t>(token)] = slot++;
-  KnownRequests globals = known_requests(layout, rank, [&](int other) {
-    return s.fetch_all ? std::vector<int64_t>{} : global_halo(layout, s, other);
-  });
+  KnownRequests globals = known_requests(
+      layout, rank, [&](int other) { return s.fetch_all ? std::vector<int64_t>{} : global_halo(layout, s, other); });
   for (int64_t token : globals.tokens) {
     int32_t& place = plan.token_slot[static_cast<size_t>(token)];
     if (place < 0) place = slot;
@@ -38,8 +37,12 @@ kernels::Picks<T> draw_picks(const StepContext& context, const AttentionSettings
                              std::span<const kernels::ScanBlock> blocks) {
   const int64_t width = scores.keys.size(1);
   const at::Tensor queries = scores.queries.contiguous(), keys = scores.keys.contiguous();
-  const kernels::DrawOptions options{.mode = s.draw, .picks = s.picks, .floor = s.floor, .heads = s.pick_heads,
-                                     .layer = scores.layer, .key = context.key(Purpose::Draw)};
+  const kernels::DrawOptions options{.mode = s.draw,
+                                     .picks = s.picks,
+                                     .floor = s.floor,
+                                     .heads = s.pick_heads,
+                                     .layer = scores.layer,
+                                     .key = context.key(Purpose::Draw)};
   const int64_t block_bytes = 64 + s.pick_heads * (s.picks + 8) * static_cast<int64_t>(sizeof(int64_t) + sizeof(T));
   const size_t chunk = static_cast<size_t>(std::max<int64_t>(1, s.scan_budget_bytes / block_bytes));
   kernels::Picks<T> picks;
@@ -47,8 +50,11 @@ kernels::Picks<T> draw_picks(const StepContext& context, const AttentionSettings
   for (size_t first = 0; first < blocks.size(); first += chunk) {
     const auto part = blocks.subspan(first, std::min(chunk, blocks.size() - first));
     const kernels::ScanInput<T> input{.queries = queries.const_data_ptr<T>() + static_cast<int64_t>(first) * width,
-                                      .keys = keys.const_data_ptr<T>(), .width = width, .scale = static_cast<T>(scores.scale),
-                                      .blocks = part, .excluded = s.global_positions};
+                                      .keys = keys.const_data_ptr<T>(),
+                                      .width = width,
+                                      .scale = static_cast<T>(scores.scale),
+                                      .blocks = part,
+                                      .excluded = s.global_positions};
     lse.resize(part.size());
     kernels::sketch_scan<T>(input, lse.data());
     kernels::draw<T>(input, lse.data(), options, picks);
@@ -60,7 +66,8 @@ template <class T>
 at::Tensor corrections(const AttentionSettings& s, const std::vector<T>& log_pi) {
   at::Tensor out = at::zeros({static_cast<int64_t>(log_pi.size())}, at::CppTypeToScalarType<T>::value);
   if (!s.correction) return out;
-  const T smallest = s.min_inclusion > 0 ? static_cast<T>(std::log(s.min_inclusion)) : -std::numeric_limits<T>::infinity();
+  const T smallest =
+      s.min_inclusion > 0 ? static_cast<T>(std::log(s.min_inclusion)) : -std::numeric_limits<T>::infinity();
   T* to = out.template mutable_data_ptr<T>();
   for (size_t i = 0; i < log_pi.size(); ++i) to[i] = std::max(log_pi[i], smallest);
   return out;
@@ -91,7 +98,8 @@ void add_picks(const StepContext& context, const AttentionSettings& s, const Ske
 
 }  // namespace
 
-Plan make_plan(const StepContext& context, const AttentionSettings& s, const SketchScores& scores, at::ScalarType dtype) {
+Plan make_plan(const StepContext& context, const AttentionSettings& s, const SketchScores& scores,
+               at::ScalarType dtype) {
   const Layout& layout = context.layout;
   Plan plan;
   plan.num_rows = layout.rank_tokens(context.rank());
@@ -105,8 +113,10 @@ Plan make_plan(const StepContext& context, const AttentionSettings& s, const Ske
   plan.rows.send_index = at::empty({0}, at::kLong);
   if (s.pattern == Pattern::Sparse) {
     plan.pick_heads = s.pick_heads;
-    if (dtype == at::kDouble) add_picks<double>(context, s, scores, plan);
-    else add_picks<float>(context, s, scores, plan);
+    if (dtype == at::kDouble)
+      add_picks<double>(context, s, scores, plan);
+    else
+      add_picks<float>(context, s, scores, plan);
   }
   plan.num_units = plan.token_slots * s.kv_heads + plan.rows.num_received();
   plan.stats.remote = (layout.num_tokens() - plan.num_rows) * s.kv_heads;

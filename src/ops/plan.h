@@ -18,36 +18,37 @@ namespace smartbird {
 struct AttentionSettings {
   Pattern pattern = Pattern::Sparse;
   Visibility visibility;
-  int64_t window = 0;          // W
-  int64_t picks = 0;           // K
-  int64_t share_rows = 0;      // g; 0 = the whole sequence
+  int64_t window = 0;      // W
+  int64_t picks = 0;       // K
+  int64_t share_rows = 0;  // g; 0 = the whole sequence
   kernels::DrawMode draw = kernels::DrawMode::Poisson;
-  double floor = 0.1;          // ε
+  double floor = 0.1;  // ε
   int heads = 1, kv_heads = 1, pick_heads = 1;
   bool correction = true;
-  double min_inclusion = 0;    // π_min
+  double min_inclusion = 0;               // π_min
   std::vector<int64_t> global_positions;  // ascending, unique
   int64_t scan_budget_bytes = 64 << 20;
-  bool fetch_all = false;      // exchange.plan = all
+  bool fetch_all = false;  // exchange.plan = all
 };
 
 struct PlanStats {
-  uint64_t picks_hash = 0;     // order-free hash of (sample, block, head, key) of my picks
-  int64_t picked_remote = 0, remote = 0;  // (row, kv head) pairs of other ranks: picked by any of my blocks; all of them
-  int64_t fetched_rows = 0;    // (row, kv head) pairs that travel to me
-  int64_t scan_pairs = 0;      // Σ |E| over my blocks
+  uint64_t picks_hash = 0;  // order-free hash of (sample, block, head, key) of my picks
+  int64_t picked_remote = 0,
+          remote = 0;        // (row, kv head) pairs of other ranks: picked by any of my blocks; all of them
+  int64_t fetched_rows = 0;  // (row, kv head) pairs that travel to me
+  int64_t scan_pairs = 0;    // Σ |E| over my blocks
 };
 
 struct Plan {
   int64_t num_rows = 0, num_blocks = 0, token_slots = 0, num_units = 0;
   int heads = 1, kv_heads = 1, pick_heads = 0;
-  std::vector<int64_t> band_begin, band_end, row_block;   // [T]; bands are stream positions
-  std::vector<int32_t> token_slot;                        // [N]
-  std::vector<int64_t> pick_start, pick_unit;             // CSR over (block, pick head); global keys first
-  at::Tensor pick_log_pi;                                 // as subtracted from scores
+  std::vector<int64_t> band_begin, band_end, row_block;  // [T]; bands are stream positions
+  std::vector<int32_t> token_slot;                       // [N]
+  std::vector<int64_t> pick_start, pick_unit;            // CSR over (block, pick head); global keys first
+  at::Tensor pick_log_pi;                                // as subtracted from scores
   Requests halo, globals, rows;
   bool fetch_all = false;
-  std::vector<int64_t> drawn_start, drawn_key;            // the draw alone: positions in the sequence
+  std::vector<int64_t> drawn_start, drawn_key;  // the draw alone: positions in the sequence
   PlanStats stats;
 };
 
@@ -55,11 +56,12 @@ struct Plan {
 struct SketchScores {
   at::Tensor queries, keys;
   double scale = 1;
-  int layer = 0;               // sketch number, for the random numbers
+  int layer = 0;  // sketch number, for the random numbers
 };
 
 // Collective. scores is used by Pattern::Sparse only; log π comes in `dtype`.
-[[nodiscard]] Plan make_plan(const StepContext& context, const AttentionSettings& settings, const SketchScores& scores, at::ScalarType dtype);
+[[nodiscard]] Plan make_plan(const StepContext& context, const AttentionSettings& settings, const SketchScores& scores,
+                             at::ScalarType dtype);
 
 // Sketch keys of all ranks in stream order [N, M] from mine [T, M]; no gradient.
 [[nodiscard]] at::Tensor gather_keys(const StepContext& context, const at::Tensor& mine);

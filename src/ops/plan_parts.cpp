@@ -33,8 +33,10 @@ std::vector<int64_t> band_halo(const Layout& layout, const AttentionSettings& s,
   const auto add = [&](int64_t begin, int64_t end) {
     for (int64_t token = std::max(begin, next); token < end;) {
       const Run& run = layout.run_of(token);
-      if (run.rank == rank) token = run.end;
-      else tokens.push_back(token++);
+      if (run.rank == rank)
+        token = run.end;
+      else
+        tokens.push_back(token++);
     }
     next = std::max(next, end);
   };
@@ -53,7 +55,8 @@ std::vector<int64_t> global_halo(const Layout& layout, const AttentionSettings& 
     last = block.sequence;
     const Sequence& sequence = layout.sequences()[static_cast<size_t>(last)];
     for (int64_t position : s.global_positions)
-      if (position < sequence.length && layout.owner(sequence.begin + position) != rank) tokens.push_back(sequence.begin + position);
+      if (position < sequence.length && layout.owner(sequence.begin + position) != rank)
+        tokens.push_back(sequence.begin + position);
   }
   return tokens;
 }
@@ -66,12 +69,15 @@ std::vector<int64_t> foreign_tokens(const Layout& layout, int rank) {
   return tokens;
 }
 
-std::vector<kernels::ScanBlock> scan_blocks(const Layout& layout, const AttentionSettings& s, const std::vector<Layout::Block>& blocks) {
+std::vector<kernels::ScanBlock> scan_blocks(const Layout& layout, const AttentionSettings& s,
+                                            const std::vector<Layout::Block>& blocks) {
   std::vector<kernels::ScanBlock> out;
   out.reserve(blocks.size());
   for (const Layout::Block& block : blocks) {
     const Sequence& sequence = layout.sequences()[static_cast<size_t>(block.sequence)];
-    kernels::ScanBlock domain{.sample = sequence.sample, .first_key = sequence.begin, .index = block.index,
+    kernels::ScanBlock domain{.sample = sequence.sample,
+                              .first_key = sequence.begin,
+                              .index = block.index,
                               .group = s.share_rows == 0 ? 0 : block.begin / s.share_rows};
     set_domain(domain, s.visibility, s.window, block, layout.query_block(), sequence.length);
     out.push_back(domain);
@@ -96,7 +102,8 @@ PickRows place_picks(const StepContext& context, const AttentionSettings& s, con
     }
   };
   for_picks([&](const Layout::Block&, const Sequence& sequence, int64_t head, int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) mark[static_cast<size_t>((sequence.begin + key[static_cast<size_t>(i)]) * kv_heads + head)] = 1;
+    for (int64_t i = begin; i < end; ++i)
+      mark[static_cast<size_t>((sequence.begin + key[static_cast<size_t>(i)]) * kv_heads + head)] = 1;
   });
   std::vector<int64_t> owned(static_cast<size_t>(layout.num_ranks()), 0);
   const auto for_remote = [&](auto body) {
@@ -124,7 +131,8 @@ PickRows place_picks(const StepContext& context, const AttentionSettings& s, con
     kernels::ScanBlock domain;
     set_domain(domain, s.visibility, s.window, block, layout.query_block(), sequence.length);
     for (int64_t position : s.global_positions) {
-      const bool left = position < domain.left_end, right = position >= domain.right_begin && position < domain.right_end;
+      const bool left = position < domain.left_end,
+                 right = position >= domain.right_begin && position < domain.right_end;
       if (!left && !right) continue;
       out.unit.push_back(plan.token_slot[static_cast<size_t>(sequence.begin + position)] * kv_heads + head);
       out.source.push_back(-1);
@@ -140,12 +148,13 @@ PickRows place_picks(const StepContext& context, const AttentionSettings& s, con
   return out;
 }
 
-uint64_t hash_picks(const std::vector<kernels::ScanBlock>& blocks, int pick_heads, int layer, const std::vector<int64_t>& start,
-                    const std::vector<int64_t>& key) {
+uint64_t hash_picks(const std::vector<kernels::ScanBlock>& blocks, int pick_heads, int layer,
+                    const std::vector<int64_t>& start, const std::vector<int64_t>& key) {
   uint64_t sum = 0;
   for (size_t list = 0; list + 1 < start.size(); ++list) {
     const kernels::ScanBlock& block = blocks[list / static_cast<size_t>(pick_heads)];
-    const uint32_t head = static_cast<uint32_t>(list % static_cast<size_t>(pick_heads)) + static_cast<uint32_t>(layer) * 65536u;
+    const uint32_t head =
+        static_cast<uint32_t>(list % static_cast<size_t>(pick_heads)) + static_cast<uint32_t>(layer) * 65536u;
     for (int64_t i = start[list]; i < start[list + 1]; ++i) {
       const PhiloxCounter x = philox({static_cast<uint32_t>(block.sample), static_cast<uint32_t>(block.index), head,
                                       static_cast<uint32_t>(key[static_cast<size_t>(i)])},

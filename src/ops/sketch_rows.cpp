@@ -20,7 +20,8 @@ struct Linear : Function<Linear> {
     at::Tensor y = at::empty({x.size(0), w.size(0)}, x.options());
     with_float_type(x, [&](auto t) {
       using T = decltype(t);
-      kernels::row_linear<T>(x.const_data_ptr<T>(), w.const_data_ptr<T>(), x.size(0), w.size(1), w.size(0), y.mutable_data_ptr<T>());
+      kernels::row_linear<T>(x.const_data_ptr<T>(), w.const_data_ptr<T>(), x.size(0), w.size(1), w.size(0),
+                             y.mutable_data_ptr<T>());
     });
     ctx->save_for_backward({x, w});
     return y;
@@ -37,8 +38,8 @@ struct Norm : Function<Norm> {
     at::Tensor y = at::empty_like(x), inverse = at::empty({x.size(0)}, x.options());
     with_float_type(x, [&](auto t) {
       using T = decltype(t);
-      kernels::row_norm<T>(x.const_data_ptr<T>(), w.const_data_ptr<T>(), epsilon, x.size(0), x.size(1), y.mutable_data_ptr<T>(),
-                           inverse.mutable_data_ptr<T>());
+      kernels::row_norm<T>(x.const_data_ptr<T>(), w.const_data_ptr<T>(), epsilon, x.size(0), x.size(1),
+                           y.mutable_data_ptr<T>(), inverse.mutable_data_ptr<T>());
     });
     ctx->save_for_backward({x, w, inverse});
     return y;
@@ -58,8 +59,8 @@ struct Convolution : Function<Convolution> {
     at::Tensor y = at::empty({tap.size(0), x.size(1)}, x.options());
     with_float_type(x, [&](auto t) {
       using T = decltype(t);
-      kernels::row_convolution<T>(x.const_data_ptr<T>(), tap.const_data_ptr<int64_t>(), w.const_data_ptr<T>(), tap.size(0),
-                                  tap.size(1), x.size(1), y.mutable_data_ptr<T>());
+      kernels::row_convolution<T>(x.const_data_ptr<T>(), tap.const_data_ptr<int64_t>(), w.const_data_ptr<T>(),
+                                  tap.size(0), tap.size(1), x.size(1), y.mutable_data_ptr<T>());
     });
     ctx->save_for_backward({x, tap, w});
     return y;
@@ -82,7 +83,8 @@ at::Tensor turn(const at::Tensor& x, const at::Tensor& position, double base, in
   at::Tensor y = x.contiguous().clone();
   with_float_type(y, [&](auto t) {
     using T = decltype(t);
-    kernels::row_rotary<T>(y.mutable_data_ptr<T>(), position.const_data_ptr<int64_t>(), y.size(0), y.size(1), base, direction);
+    kernels::row_rotary<T>(y.mutable_data_ptr<T>(), position.const_data_ptr<int64_t>(), y.size(0), y.size(1), base,
+                           direction);
   });
   return y;
 }
@@ -101,10 +103,14 @@ struct Rotary : Function<Rotary> {
 }  // namespace
 
 at::Tensor sketch_linear(const at::Tensor& x, const at::Tensor& weight) { return Linear::apply(x, weight); }
-at::Tensor sketch_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) { return Norm::apply(x, weight, epsilon); }
+at::Tensor sketch_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
+  return Norm::apply(x, weight, epsilon);
+}
 at::Tensor sketch_convolution(const at::Tensor& x, const at::Tensor& tap, const at::Tensor& weight) {
   return Convolution::apply(x, tap, weight);
 }
-at::Tensor sketch_rotary(const at::Tensor& x, const at::Tensor& position, double base) { return Rotary::apply(x, position, base); }
+at::Tensor sketch_rotary(const at::Tensor& x, const at::Tensor& position, double base) {
+  return Rotary::apply(x, position, base);
+}
 
 }  // namespace smartbird

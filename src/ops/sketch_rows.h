@@ -6,10 +6,11 @@
 
 namespace smartbird {
 
-[[nodiscard]] at::Tensor sketch_linear(const at::Tensor& x, const at::Tensor& weight);                  // weight [out, in]
-[[nodiscard]] at::Tensor sketch_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);    // weight [width]
+[[nodiscard]] at::Tensor sketch_linear(const at::Tensor& x, const at::Tensor& weight);  // weight [out, in]
+[[nodiscard]] at::Tensor sketch_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);  // weight [width]
 // x [all rows, width], tap [rows, taps] int64 (-1 = outside), weight [taps, width] -> [rows, width]
 [[nodiscard]] at::Tensor sketch_convolution(const at::Tensor& x, const at::Tensor& tap, const at::Tensor& weight);
-[[nodiscard]] at::Tensor sketch_rotary(const at::Tensor& x, const at::Tensor& position, double base);   // position [rows] int64
+[[nodiscard]] at::Tensor sketch_rotary(const at::Tensor& x, const at::Tensor& position,
+                                       double base);  // position [rows] int64
 
 }  // namespace smartbird

@@ -43,7 +43,8 @@ struct SparseAttention : Function<SparseAttention> {
       kernels::attention_begin<T>(in.rows, in.heads, in.width, mp, lp, ap);
       kernels::attention_band<T>(in, mp, lp, ap);
       if (in.pick_heads > 0) kernels::attention_picks<T>(in, mp, lp, ap);
-      kernels::attention_finish<T>(in.rows, in.heads, in.width, mp, lp, ap, o.mutable_data_ptr<T>(), lse.mutable_data_ptr<T>());
+      kernels::attention_finish<T>(in.rows, in.heads, in.width, mp, lp, ap, o.mutable_data_ptr<T>(),
+                                   lse.mutable_data_ptr<T>());
     });
     ctx->save_for_backward({q, units, o, lse});
     ctx->saved_data["plan"] = reinterpret_cast<int64_t>(plan);
@@ -56,8 +57,9 @@ struct SparseAttention : Function<SparseAttention> {
     at::Tensor grad_q = at::empty_like(q), grad_units = at::empty_like(units);
     with_float_type(q, [&](auto t) {
       using T = decltype(t);
-      kernels::attention_backward<T>(kernel_input<T>(q, units, plan), saved[2].const_data_ptr<T>(), saved[3].const_data_ptr<T>(),
-                                     grad.const_data_ptr<T>(), grad_q.mutable_data_ptr<T>(), grad_units.mutable_data_ptr<T>());
+      kernels::attention_backward<T>(kernel_input<T>(q, units, plan), saved[2].const_data_ptr<T>(),
+                                     saved[3].const_data_ptr<T>(), grad.const_data_ptr<T>(),
+                                     grad_q.mutable_data_ptr<T>(), grad_units.mutable_data_ptr<T>());
     });
     return {grad_q, grad_units, {}};
   }
@@ -66,8 +68,9 @@ struct SparseAttention : Function<SparseAttention> {
 }  // namespace
 
 at::Tensor gather_units(const StepContext& context, const at::Tensor& kv, const Plan& plan) {
-  SB_CHECK(kv.dim() == 3 && kv.size(0) == plan.num_rows && kv.size(1) == plan.kv_heads, Shape, "gather_units: kv has shape ",
-           kv.sizes(), ", expected [", plan.num_rows, ", ", plan.kv_heads, ", 2D] (T, G, 2D)");
+  SB_CHECK(kv.dim() == 3 && kv.size(0) == plan.num_rows && kv.size(1) == plan.kv_heads, Shape,
+           "gather_units: kv has shape ", kv.sizes(), ", expected [", plan.num_rows, ", ", plan.kv_heads,
+           ", 2D] (T, G, 2D)");
   const int64_t width = kv.size(2);
   const at::Tensor flat = kv.reshape({kv.size(0) * kv.size(1), width});
   const at::Tensor halo = fetch_rows(context.group(), plan.fetch_all ? "rows" : "band_halo", kv, plan.halo);
@@ -77,10 +80,12 @@ at::Tensor gather_units(const StepContext& context, const at::Tensor& kv, const 
 }
 
 at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& units, const Plan& plan) {
-  SB_CHECK(q.dim() == 3 && q.size(0) == plan.num_rows && q.size(1) == plan.heads, Shape, "sparse_attention: q has shape ", q.sizes(),
-           ", expected [", plan.num_rows, ", ", plan.heads, ", D] (T, H, D)");
+  SB_CHECK(q.dim() == 3 && q.size(0) == plan.num_rows && q.size(1) == plan.heads, Shape,
+           "sparse_attention: q has shape ", q.sizes(), ", expected [", plan.num_rows, ", ", plan.heads,
+           ", D] (T, H, D)");
   SB_CHECK(units.dim() == 2 && units.size(0) == plan.num_units && units.size(1) == 2 * q.size(2), Shape,
-           "sparse_attention: units have shape ", units.sizes(), ", expected [", plan.num_units, ", ", 2 * q.size(2), "] (U, 2D)");
+           "sparse_attention: units have shape ", units.sizes(), ", expected [", plan.num_units, ", ", 2 * q.size(2),
+           "] (U, 2D)");
   return SparseAttention::apply(q, units, &plan);
 }
 

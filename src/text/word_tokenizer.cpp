@@ -25,11 +25,13 @@ class WordTokenizer : public Tokenizer {
   int32_t separator_id() const override { return static_cast<int32_t>(words_.size()); }
   int32_t mask_id() const override { return separator_id() + 1; }
   void encode(std::string_view text, std::vector<int32_t>& ids) const override {
-    for (size_t begin = text.find_first_not_of(kSpace); begin != std::string_view::npos; begin = text.find_first_not_of(kSpace, begin)) {
+    for (size_t begin = text.find_first_not_of(kSpace); begin != std::string_view::npos;
+         begin = text.find_first_not_of(kSpace, begin)) {
       const size_t end = std::min(text.find_first_of(kSpace, begin), text.size());
       const std::string word(text.substr(begin, end - begin));
       const auto found = ids_.find(word);
-      SB_CHECK(found != ids_.end(), Data, "word tokenizer: '", word, "' is not among the ", words_.size(), " words of the vocabulary");
+      SB_CHECK(found != ids_.end(), Data, "word tokenizer: '", word, "' is not among the ", words_.size(),
+               " words of the vocabulary");
       ids.push_back(found->second);
       begin = end;
     }
@@ -41,7 +43,8 @@ class WordTokenizer : public Tokenizer {
     return out;
   }
   int64_t text_bytes(int32_t id) const override {
-    return id < separator_id() ? static_cast<int64_t>(words_[static_cast<size_t>(id)].size()) + 1 : 0;  // with its space
+    return id < separator_id() ? static_cast<int64_t>(words_[static_cast<size_t>(id)].size()) + 1
+                               : 0;  // with its space
   }
   std::string to_json() const override { return nlohmann::json{{"type", "words"}, {"words", words_}}.dump(); }
 
@@ -52,11 +55,14 @@ class WordTokenizer : public Tokenizer {
 
 }  // namespace
 
-std::unique_ptr<Tokenizer> make_word_tokenizer(std::vector<std::string> words) { return std::make_unique<WordTokenizer>(std::move(words)); }
+std::unique_ptr<Tokenizer> make_word_tokenizer(std::vector<std::string> words) {
+  return std::make_unique<WordTokenizer>(std::move(words));
+}
 
 std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view text) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
-  SB_CHECK(json.is_object() && json.contains("type"), Data, "tokenizer: '", text.substr(0, 60), "' is not its JSON description");
+  SB_CHECK(json.is_object() && json.contains("type"), Data, "tokenizer: '", text.substr(0, 60),
+           "' is not its JSON description");
   if (json["type"] == "bytes") return make_byte_tokenizer();
   SB_CHECK(json["type"] == "words", Data, "tokenizer: unknown type ", json["type"].dump(),
            "; known are bytes and words");

@@ -17,8 +17,9 @@ constexpr const char* kCheckpointUsage =
 void inspect(const std::string& folder) {
   const TrainerState state = read_trainer_state(folder);
   const CheckpointMeta meta = read_checkpoint_meta(folder);
-  std::printf("%s\nstep %lld, %lld tokens, next sample %lld, %.0f s of training\n", folder.c_str(), static_cast<long long>(state.step),
-              static_cast<long long>(state.tokens), static_cast<long long>(state.next_sample), state.wall_s);
+  std::printf("%s\nstep %lld, %lld tokens, next sample %lld, %.0f s of training\n", folder.c_str(),
+              static_cast<long long>(state.step), static_cast<long long>(state.tokens),
+              static_cast<long long>(state.next_sample), state.wall_s);
   if (!meta.classes.empty()) {
     std::printf("classes:");
     for (const std::string& name : meta.classes) std::printf(" %s", name.c_str());
@@ -56,8 +57,8 @@ int checkpoint_command(const Communicator& everyone, const Arguments& arguments)
 int options_command(const Communicator& everyone, const Arguments& arguments) {
   if (everyone.rank() != 0) return 0;
   const bool markdown = !arguments.empty() && arguments[0] == "--markdown";
-  SB_CHECK(arguments.empty() || markdown || arguments[0] == "--help", Config, "options: unknown argument '", arguments[0],
-           "'; use smartbird options [--markdown]");
+  SB_CHECK(arguments.empty() || markdown || arguments[0] == "--help", Config, "options: unknown argument '",
+           arguments[0], "'; use smartbird options [--markdown]");
   std::printf("%s", (markdown ? markdown_table() : help_text()).c_str());
   return 0;
 }

@@ -1,9 +1,8 @@
 // The data subcommands: arguments, then the work.
 #include "tools/data_commands.h"
 
-#include <boost/program_options.hpp>
-
 #include <algorithm>
+#include <boost/program_options.hpp>
 #include <cstdio>
 #include <iostream>
 #include <set>
@@ -44,21 +43,28 @@ bool parse(const po::options_description& described, const Arguments& arguments,
 }
 
 template <class T>
-po::typed_value<T>* value(T& field) { return po::value(&field)->default_value(field); }
+po::typed_value<T>* value(T& field) {
+  return po::value(&field)->default_value(field);
+}
 
 int tokenize(const Arguments& arguments) {
   Arguments inputs;
   std::string output;
   DataOptions o = default_options().data;
   po::options_description described("smartbird data tokenize");
-  described.add_options()("help", "this text")("input", po::value(&inputs), "file, folder or glob; repeatable")("output", po::value(&output), "PREFIX of the shard")(
-      "task", value(o.task), "clm, mlm or classify")("field", value(o.field), "text column")("label-field", value(o.label_field), "label column")(
-      "prompt-field", value(o.prompt_field), "JSONL prompt")("response-field", value(o.response_field), "JSONL response")(
-      "sequence-tokens", value(o.sequence_tokens), "classify, class folders: tokens of a piece");
+  described.add_options()("help", "this text")("input", po::value(&inputs), "file, folder or glob; repeatable")(
+      "output", po::value(&output), "PREFIX of the shard")("task", value(o.task), "clm, mlm or classify")(
+      "field", value(o.field), "text column")("label-field", value(o.label_field), "label column")(
+      "prompt-field", value(o.prompt_field), "JSONL prompt")(
+      "response-field", value(o.response_field), "JSONL response")("sequence-tokens", value(o.sequence_tokens),
+                                                                   "classify, class folders: tokens of a piece");
   if (parse(described, arguments)) return 0;
-  SB_CHECK(!inputs.empty() && !output.empty(), Config, "data tokenize: --input and --output are needed; see smartbird data tokenize --help");
-  SB_CHECK(o.task == "clm" || o.task == "mlm" || o.task == "classify", Config, "data tokenize: --task=", o.task, ": expected clm, mlm or classify");
-  SB_CHECK(o.sequence_tokens > 0, Config, "data tokenize: --sequence-tokens=", o.sequence_tokens, " must be at least 1");
+  SB_CHECK(!inputs.empty() && !output.empty(), Config,
+           "data tokenize: --input and --output are needed; see smartbird data tokenize --help");
+  SB_CHECK(o.task == "clm" || o.task == "mlm" || o.task == "classify", Config, "data tokenize: --task=", o.task,
+           ": expected clm, mlm or classify");
+  SB_CHECK(o.sequence_tokens > 0, Config, "data tokenize: --sequence-tokens=", o.sequence_tokens,
+           " must be at least 1");
   const auto tokenizer = make_byte_tokenizer();
   TextReader reader("--input", o, *tokenizer);
   for (const std::string& input : inputs) reader.add(input);
@@ -66,7 +72,8 @@ int tokenize(const Arguments& arguments) {
   reader.collect_labels(labels);
   const Documents documents = reader.finish({labels.begin(), labels.end()});
   write_shard(output, documents, *tokenizer);
-  std::printf("%s: %lld documents, %zu tokens\n", output.c_str(), static_cast<long long>(documents.num_documents()), documents.tokens.size());
+  std::printf("%s: %lld documents, %zu tokens\n", output.c_str(), static_cast<long long>(documents.num_documents()),
+              documents.tokens.size());
   return 0;
 }
 
@@ -74,7 +81,8 @@ int inspect(const Arguments& arguments) {
   std::string prefix;
   int64_t shown = 2;
   po::options_description described("smartbird data inspect PREFIX");
-  described.add_options()("help", "this text")("prefix", po::value(&prefix), "shard")("documents", value(shown), "documents to show");
+  described.add_options()("help", "this text")("prefix", po::value(&prefix), "shard")("documents", value(shown),
+                                                                                      "documents to show");
   if (parse(described, arguments, "prefix")) return 0;
   SB_CHECK(!prefix.empty(), Config, "data inspect: which shard? smartbird data inspect PREFIX");
   const Shard shard(prefix);
@@ -84,8 +92,9 @@ int inspect(const Arguments& arguments) {
   for (int64_t i = 0; i < shard.num_documents(); ++i) lengths.push_back(shard.num_tokens(i)), total += lengths.back();
   std::sort(lengths.begin(), lengths.end());
   SB_CHECK(!lengths.empty(), Data, prefix, ": no document");
-  std::printf("%lld documents, %lld tokens; length min %lld, median %lld, max %lld; vocabulary %lld\n", static_cast<long long>(lengths.size()),
-              static_cast<long long>(total), static_cast<long long>(lengths.front()), static_cast<long long>(lengths[lengths.size() / 2]),
+  std::printf("%lld documents, %lld tokens; length min %lld, median %lld, max %lld; vocabulary %lld\n",
+              static_cast<long long>(lengths.size()), static_cast<long long>(total),
+              static_cast<long long>(lengths.front()), static_cast<long long>(lengths[lengths.size() / 2]),
               static_cast<long long>(lengths.back()), static_cast<long long>(tokenizer->vocabulary()));
   for (size_t c = 0; c < shard.classes().size(); ++c) {
     int64_t count = 0;
@@ -104,14 +113,16 @@ int listops(const Arguments& arguments) {
   ListOpsOptions o;
   std::string output;
   po::options_description described("smartbird data listops");
-  described.add_options()("help", "this text")("output", po::value(&output), "PREFIX of the shard")("count", value(o.count), "samples")(
-      "min-tokens", value(o.min_tokens), "shortest")("max-tokens", value(o.max_tokens), "longest")("max-depth", value(o.max_depth), "nesting")(
+  described.add_options()("help", "this text")("output", po::value(&output), "PREFIX of the shard")(
+      "count", value(o.count), "samples")("min-tokens", value(o.min_tokens), "shortest")(
+      "max-tokens", value(o.max_tokens), "longest")("max-depth", value(o.max_depth), "nesting")(
       "max-arguments", value(o.max_arguments), "arguments of an operator")("seed", value(o.seed), "random numbers");
   if (parse(described, arguments)) return 0;
   SB_CHECK(!output.empty(), Config, "data listops: --output=PREFIX is needed");
   const GeneratedTask task = generate_listops(o);
   write_shard(output, task.documents, *task.tokenizer);
-  std::printf("%s: %lld samples; most frequent label of each root operator: %.1f %%\n", output.c_str(), static_cast<long long>(o.count), 100 * root_operator_baseline(task));
+  std::printf("%s: %lld samples; most frequent label of each root operator: %.1f %%\n", output.c_str(),
+              static_cast<long long>(o.count), 100 * root_operator_baseline(task));
   return 0;
 }
 
@@ -119,14 +130,18 @@ int recall(const Arguments& arguments) {
   RecallOptions o;
   std::string output;
   po::options_description described("smartbird data recall");
-  described.add_options()("help", "this text")("output", po::value(&output), "PREFIX of the shard")("count", value(o.count), "samples")(
-      "length", value(o.length), "tokens of a sample")("pairs", value(o.pairs), "pairs of key and value")("distance", value(o.distance), "filler at least between pairs and queries")(
-      "keys", value(o.keys), "different keys")("values", value(o.values), "different values")("seed", value(o.seed), "random numbers");
+  described.add_options()("help", "this text")("output", po::value(&output), "PREFIX of the shard")(
+      "count", value(o.count), "samples")("length", value(o.length), "tokens of a sample")(
+      "pairs", value(o.pairs), "pairs of key and value")("distance", value(o.distance),
+                                                         "filler at least between pairs and queries")(
+      "keys", value(o.keys), "different keys")("values", value(o.values), "different values")("seed", value(o.seed),
+                                                                                              "random numbers");
   if (parse(described, arguments)) return 0;
   SB_CHECK(!output.empty(), Config, "data recall: --output=PREFIX is needed");
   const GeneratedTask task = generate_recall(o);
   write_shard(output, task.documents, *task.tokenizer);
-  std::printf("%s: %lld samples of %lld tokens\n", output.c_str(), static_cast<long long>(o.count), static_cast<long long>(o.length));
+  std::printf("%s: %lld samples of %lld tokens\n", output.c_str(), static_cast<long long>(o.count),
+              static_cast<long long>(o.length));
   return 0;
 }
 

@@ -11,13 +11,15 @@
 namespace smartbird {
 namespace {
 
-constexpr std::array<const char*, 15> kWords{"[MIN", "[MAX", "[MED", "[SM", "]", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+constexpr std::array<const char*, 15> kWords{"[MIN", "[MAX", "[MED", "[SM", "]", "0", "1", "2",
+                                             "3",    "4",    "5",    "6",   "7", "8", "9"};
 constexpr int32_t kClose = 4, kZero = 5;
 
 // A stream of uniforms for one sample.
 class Dice {
  public:
-  Dice(int64_t seed, uint64_t sample) : key_(philox_key(static_cast<uint64_t>(seed), 0, Purpose::Tool)), sample_(sample) {}
+  Dice(int64_t seed, uint64_t sample)
+      : key_(philox_key(static_cast<uint64_t>(seed), 0, Purpose::Tool)), sample_(sample) {}
   int64_t below(int64_t n) { return static_cast<int64_t>(unit() * static_cast<double>(n)); }
   double unit() { return uniform_at(key_, sample_, next_++, 0, 0); }
 
@@ -75,19 +77,22 @@ int32_t evaluate_tokens(std::span<const int32_t> tokens) {
 }  // namespace
 
 GeneratedTask generate_listops(const ListOpsOptions& o) {
-  SB_CHECK(o.count > 0 && o.min_tokens > 0 && o.min_tokens < o.max_tokens, Config, "listops: ", o.count, " samples of ", o.min_tokens, " to ", o.max_tokens,
-           " tokens; expected a positive count and min < max");
-  SB_CHECK(o.max_depth >= 2 && o.max_arguments >= 2, Config, "listops: depth ", o.max_depth, " and arguments ", o.max_arguments, " must be at least 2");
+  SB_CHECK(o.count > 0 && o.min_tokens > 0 && o.min_tokens < o.max_tokens, Config, "listops: ", o.count, " samples of ",
+           o.min_tokens, " to ", o.max_tokens, " tokens; expected a positive count and min < max");
+  SB_CHECK(o.max_depth >= 2 && o.max_arguments >= 2, Config, "listops: depth ", o.max_depth, " and arguments ",
+           o.max_arguments, " must be at least 2");
   GeneratedTask out;
   out.tokenizer = make_word_tokenizer({kWords.begin(), kWords.end()});
   for (int digit = 0; digit < 10; ++digit) out.documents.classes.push_back(std::to_string(digit));
   const int64_t tries = o.count * 100000;
   for (int64_t attempt = 0; out.documents.num_documents() < o.count; ++attempt) {
-    SB_CHECK(attempt < tries, Config, "listops: no trees of ", o.min_tokens, " to ", o.max_tokens, " tokens with depth ", o.max_depth);
+    SB_CHECK(attempt < tries, Config, "listops: no trees of ", o.min_tokens, " to ", o.max_tokens,
+             " tokens with depth ", o.max_depth);
     Dice dice(o.seed, static_cast<uint64_t>(attempt));
     std::vector<int32_t> tokens;
     const int32_t value = grow(dice, 1, o, tokens);
-    if (static_cast<int64_t>(tokens.size()) < o.min_tokens || static_cast<int64_t>(tokens.size()) > o.max_tokens) continue;
+    if (static_cast<int64_t>(tokens.size()) < o.min_tokens || static_cast<int64_t>(tokens.size()) > o.max_tokens)
+      continue;
     SB_CHECK(evaluate_tokens(tokens) == value, Data, "listops: sample ", attempt, " evaluates to another label");
     out.documents.tokens.insert(out.documents.tokens.end(), tokens.begin(), tokens.end());
     out.documents.labels.push_back(value);
@@ -100,7 +105,8 @@ GeneratedTask generate_listops(const ListOpsOptions& o) {
 double root_operator_baseline(const GeneratedTask& task) {
   std::map<int32_t, std::array<int64_t, 10>> seen;
   const Documents& d = task.documents;
-  for (size_t i = 0; i < d.labels.size(); ++i) ++seen[d.tokens[static_cast<size_t>(d.first[i])]][static_cast<size_t>(d.labels[i])];
+  for (size_t i = 0; i < d.labels.size(); ++i)
+    ++seen[d.tokens[static_cast<size_t>(d.first[i])]][static_cast<size_t>(d.labels[i])];
   int64_t right = 0;
   for (const auto& [op, labels] : seen) right += *std::max_element(labels.begin(), labels.end());
   return static_cast<double>(right) / static_cast<double>(d.labels.size());

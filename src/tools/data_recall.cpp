@@ -10,10 +10,11 @@
 namespace smartbird {
 
 GeneratedTask generate_recall(const RecallOptions& o) {
-  SB_CHECK(o.count > 0 && o.pairs > 0 && o.values > 0 && o.distance >= 0, Config, "recall: count ", o.count, ", pairs ", o.pairs, ", values ", o.values,
-           ", distance ", o.distance, " must be positive");
+  SB_CHECK(o.count > 0 && o.pairs > 0 && o.values > 0 && o.distance >= 0, Config, "recall: count ", o.count, ", pairs ",
+           o.pairs, ", values ", o.values, ", distance ", o.distance, " must be positive");
   SB_CHECK(o.keys >= o.pairs, Config, "recall: ", o.pairs, " pairs need as many keys, there are ", o.keys);
-  SB_CHECK(o.length >= 4 * o.pairs + o.distance, Config, "recall: length ", o.length, " is below 4 x pairs + distance = ", 4 * o.pairs + o.distance);
+  SB_CHECK(o.length >= 4 * o.pairs + o.distance, Config, "recall: length ", o.length,
+           " is below 4 x pairs + distance = ", 4 * o.pairs + o.distance);
   GeneratedTask out;
   std::vector<std::string> words{"."};
   for (int64_t i = 0; i < o.keys; ++i) words.push_back(join("k", i));
@@ -22,16 +23,22 @@ GeneratedTask generate_recall(const RecallOptions& o) {
   const PhiloxKey key = philox_key(static_cast<uint64_t>(o.seed), 1, Purpose::Tool);
   for (int64_t sample = 0; sample < o.count; ++sample) {
     uint32_t next = 0;
-    const auto below = [&](int64_t n) { return static_cast<int64_t>(uniform_at(key, static_cast<uint64_t>(sample), next++, 0, 0) * static_cast<double>(n)); };
+    const auto below = [&](int64_t n) {
+      return static_cast<int64_t>(uniform_at(key, static_cast<uint64_t>(sample), next++, 0, 0) *
+                                  static_cast<double>(n));
+    };
     std::vector<int64_t> keys(static_cast<size_t>(o.keys)), order(static_cast<size_t>(o.pairs)), values;
     for (size_t i = 0; i < keys.size(); ++i) keys[i] = static_cast<int64_t>(i);
     for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int64_t>(i);
     const auto shuffle = [&](std::vector<int64_t>& list) {
-      for (size_t i = list.size() - 1; i > 0; --i) std::swap(list[i], list[static_cast<size_t>(below(static_cast<int64_t>(i) + 1))]);
+      for (size_t i = list.size() - 1; i > 0; --i)
+        std::swap(list[i], list[static_cast<size_t>(below(static_cast<int64_t>(i) + 1))]);
     };
     shuffle(keys), shuffle(order);
     Documents& d = out.documents;
-    const auto put = [&](int64_t id, uint8_t counts) { d.tokens.push_back(static_cast<int32_t>(id)), d.counts.push_back(counts); };
+    const auto put = [&](int64_t id, uint8_t counts) {
+      d.tokens.push_back(static_cast<int32_t>(id)), d.counts.push_back(counts);
+    };
     for (int64_t i = 0; i < o.pairs; ++i) {
       values.push_back(below(o.values));
       put(1 + keys[static_cast<size_t>(i)], 0);
@@ -48,14 +55,17 @@ GeneratedTask generate_recall(const RecallOptions& o) {
 }
 
 void generate_on_first_use(const DataOptions& options) {
-  SB_CHECK(options.generate == "listops" || options.generate == "recall", Config, "data.generate = ", options.generate, ": expected listops or recall");
+  SB_CHECK(options.generate == "listops" || options.generate == "recall", Config, "data.generate = ", options.generate,
+           ": expected listops or recall");
   int64_t seed = 1;
   for (const auto* sources : {&options.train, &options.valid, &options.test}) {
     const int64_t count = sources == &options.train ? 2000 : 200, this_seed = seed++;
     if (sources->empty() || std::filesystem::exists((*sources)[0] + ".idx")) continue;
-    std::printf("writing %s (%lld samples of %s)\n", (*sources)[0].c_str(), static_cast<long long>(count), options.generate.c_str());
+    std::printf("writing %s (%lld samples of %s)\n", (*sources)[0].c_str(), static_cast<long long>(count),
+                options.generate.c_str());
     std::fflush(stdout);
-    const GeneratedTask task = options.generate == "listops" ? generate_listops({.count = count, .seed = this_seed}) : generate_recall({.count = count, .seed = this_seed});
+    const GeneratedTask task = options.generate == "listops" ? generate_listops({.count = count, .seed = this_seed})
+                                                             : generate_recall({.count = count, .seed = this_seed});
     write_shard((*sources)[0], task.documents, *task.tokenizer);
   }
 }

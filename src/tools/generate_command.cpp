@@ -1,6 +1,5 @@
 // generate: a passage from a causal checkpoint.
 #include <boost/program_options.hpp>
-
 #include <cmath>
 #include <cstdio>
 #include <iostream>
@@ -28,11 +27,14 @@ struct GenerateOptions {
 GenerateOptions parse(const Arguments& arguments, std::string& usage) {
   GenerateOptions o;
   po::options_description described("smartbird generate --checkpoint=DIR --prompt=TEXT");
-  described.add_options()("help", po::bool_switch(&o.help), "this text")("checkpoint", po::value(&o.checkpoint), "run or checkpoint folder")(
-      "prompt", po::value(&o.prompt), "text to go on from")("tokens", po::value(&o.tokens)->default_value(o.tokens), "tokens to add")(
+  described.add_options()("help", po::bool_switch(&o.help), "this text")("checkpoint", po::value(&o.checkpoint),
+                                                                         "run or checkpoint folder")(
+      "prompt", po::value(&o.prompt), "text to go on from")("tokens", po::value(&o.tokens)->default_value(o.tokens),
+                                                            "tokens to add")(
       "temperature", po::value(&o.temperature)->default_value(o.temperature), "0 = always the likeliest token")(
-      "top-p", po::value(&o.top_p)->default_value(o.top_p), "draw from the likeliest tokens that hold this probability")(
-      "seed", po::value(&o.seed)->default_value(o.seed), "random numbers");
+      "top-p", po::value(&o.top_p)->default_value(o.top_p),
+      "draw from the likeliest tokens that hold this probability")("seed", po::value(&o.seed)->default_value(o.seed),
+                                                                   "random numbers");
   usage = join(described);
   try {
     po::variables_map values;
@@ -46,7 +48,8 @@ GenerateOptions parse(const Arguments& arguments, std::string& usage) {
   SB_CHECK(!o.checkpoint.empty(), Config, "generate: --checkpoint=DIR is missing");
   SB_CHECK(!o.prompt.empty(), Config, "generate: --prompt is empty; give some text to go on from");
   SB_CHECK(o.tokens >= 0, Config, "generate: --tokens = ", o.tokens, " must be at least 0");
-  SB_CHECK(o.temperature >= 0 && std::isfinite(o.temperature), Config, "generate: --temperature = ", o.temperature, " must be at least 0");
+  SB_CHECK(o.temperature >= 0 && std::isfinite(o.temperature), Config, "generate: --temperature = ", o.temperature,
+           " must be at least 0");
   SB_CHECK(o.top_p > 0 && o.top_p <= 1, Config, "generate: --top-p = ", o.top_p, " must be above 0 and at most 1");
   return o;
 }

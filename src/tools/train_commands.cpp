@@ -7,8 +7,8 @@
 #include "core/error.h"
 #include "tools/commands.h"
 #include "tools/data_generate.h"
-#include "train/trainer.h"
 #include "train/checkpoint.h"
+#include "train/trainer.h"
 
 namespace smartbird {
 namespace {
@@ -36,15 +36,18 @@ std::string chosen_checkpoint(const std::string& key, const std::string& name) {
 int train_command(std::unique_ptr<Communicator> everyone, const Arguments& arguments, bool finetune) {
   if (wants_help(arguments)) {
     if (everyone->rank() == 0)
-      std::printf("smartbird %s --config FILE [--section.key=value ...]\n\n%s", finetune ? "finetune" : "pretrain", help_text().c_str());
+      std::printf("smartbird %s --config FILE [--section.key=value ...]\n\n%s", finetune ? "finetune" : "pretrain",
+                  help_text().c_str());
     return 0;
   }
   ParsedOptions parsed = parse_options(arguments, nullptr);
   if (finetune) {
     const std::string folder = chosen_checkpoint("init.checkpoint", parsed.options.init.checkpoint);
-    inherit_sections(parsed, parse_options({"--config", folder + "/config.ini"}, nullptr).options, {"model", "sketch", "attention"}, folder);
+    inherit_sections(parsed, parse_options({"--config", folder + "/config.ini"}, nullptr).options,
+                     {"model", "sketch", "attention"}, folder);
   } else {
-    SB_CHECK(parsed.options.init.checkpoint.empty(), Config, "pretrain: init.checkpoint = ", parsed.options.init.checkpoint,
+    SB_CHECK(parsed.options.init.checkpoint.empty(), Config,
+             "pretrain: init.checkpoint = ", parsed.options.init.checkpoint,
              "; use finetune to start from a checkpoint, or --run.resume to go on with a run");
   }
   check_rules(parsed.options, everyone->size());
@@ -59,15 +62,18 @@ int train_command(std::unique_ptr<Communicator> everyone, const Arguments& argum
 int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& arguments) {
   if (wants_help(arguments)) {
     if (everyone->rank() == 0)
-      std::printf("smartbird evaluate --checkpoint=DIR [--data.test=PATH] [--section.key=value ...]\n\n"
-                  "Prints loss, accuracy and bits per byte of a checkpoint on data.test, else data.valid.\n");
+      std::printf(
+          "smartbird evaluate --checkpoint=DIR [--data.test=PATH] [--section.key=value ...]\n\n"
+          "Prints loss, accuracy and bits per byte of a checkpoint on data.test, else data.valid.\n");
     return 0;
   }
   Arguments rest;
   std::string name;
   for (const std::string& argument : arguments) {
-    if (argument.rfind("--checkpoint=", 0) == 0) name = argument.substr(13);
-    else rest.push_back(argument);
+    if (argument.rfind("--checkpoint=", 0) == 0)
+      name = argument.substr(13);
+    else
+      rest.push_back(argument);
   }
   const std::string folder = chosen_checkpoint("checkpoint", name);
   Arguments all{"--config", folder + "/config.ini"};

@@ -15,30 +15,31 @@
 namespace smartbird {
 
 struct TrainerState {
-  int64_t step = 0;            // optimizer steps done
-  int64_t next_sample = 0;     // the data position
-  int64_t tokens = 0;          // trained so far
+  int64_t step = 0;         // optimizer steps done
+  int64_t next_sample = 0;  // the data position
+  int64_t tokens = 0;       // trained so far
   double wall_s = 0;
   double best_metric = 0;
-  int64_t best_step = -1;      // -1 = none yet
+  int64_t best_step = -1;  // -1 = none yet
   int64_t evaluations_without_gain = 0;
 };
 
 // This rank's part of the optimizer: elements [begin, end) of the flat parameters.
 struct OptimizerShard {
   int64_t begin = 0, end = 0;
-  at::Tensor m, v;             // [end - begin]
+  at::Tensor m, v;  // [end - begin]
 };
 
 struct CheckpointMeta {
-  std::string config_ini;      // resolved configuration
+  std::string config_ini;  // resolved configuration
   std::string tokenizer_json;
   std::vector<std::string> classes;
 };
 
 // Returns the folder. keep_last: how many to keep besides the best one (step state.best_step) and the newest.
-std::string save_checkpoint(const World& world, const std::string& run_dir, Parameters& parameters, const OptimizerShard& shard,
-                            const TrainerState& state, const CheckpointMeta& meta, int64_t keep_last);
+std::string save_checkpoint(const World& world, const std::string& run_dir, Parameters& parameters,
+                            const OptimizerShard& shard, const TrainerState& state, const CheckpointMeta& meta,
+                            int64_t keep_last);
 
 // `name` is a checkpoint folder, a run folder (its newest good checkpoint) or checkpoints/. Returns the checkpoint
 // folder after checking its manifest (sizes and hashes); broken ones are skipped with a warning when choosing.

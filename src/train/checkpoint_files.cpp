@@ -29,8 +29,9 @@ std::string read_text(const std::filesystem::path& path) {
 void write_text(const std::filesystem::path& path, const std::string& text) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "wb"), std::fclose);
   SB_CHECK(file, Io, path.string(), ": cannot be written: ", std::strerror(errno));
-  SB_CHECK(std::fwrite(text.data(), 1, text.size(), file.get()) == text.size() && std::fflush(file.get()) == 0 && fsync(fileno(file.get())) == 0, Io,
-           path.string(), ": write failed: ", std::strerror(errno));
+  SB_CHECK(std::fwrite(text.data(), 1, text.size(), file.get()) == text.size() && std::fflush(file.get()) == 0 &&
+               fsync(fileno(file.get())) == 0,
+           Io, path.string(), ": write failed: ", std::strerror(errno));
 }
 
 void replace_text(const std::filesystem::path& path, const std::string& text) {

@@ -33,10 +33,13 @@ auto with_json_errors(const fs::path& path, Body body) {
 }
 
 // NaN and infinity are null in JSON.
-double number(const Json& value) { return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>(); }
+double number(const Json& value) {
+  return value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
+}
 
 // Elements [first, first + to.numel()) of a tensor of the file; another element type is converted.
-void copy_elements(const SafetensorsFile& file, const std::string& path, const std::string& name, int64_t first, at::Tensor to) {
+void copy_elements(const SafetensorsFile& file, const std::string& path, const std::string& name, int64_t first,
+                   at::Tensor to) {
   const DType type = file.at(name).entry.type;
   SB_CHECK(type == DType::f64 || type == DType::f32, Data, path, ": tensor ", name, " is neither float32 nor float64");
   at::Tensor values = at::empty(to.sizes(), type == DType::f64 ? at::kDouble : at::kFloat);
@@ -62,11 +65,13 @@ void check_layout(const std::string& folder, const Parameters& parameters) {
     for (size_t i = 0; i < std::min(tensors.size(), parameters.list().size()); ++i) {
       const Parameter& p = parameters.list()[i];
       const Json& t = tensors[i];
-      SB_CHECK(t.at("name") == p.name && t.at("shape") == p.shape && t.at("offset") == p.offset, Data, path.string(), ": tensor ", i, " is ", t.dump(),
-               ", the model has ", p.name, " at ", p.offset, " of shape ", at::IntArrayRef(p.shape));
+      SB_CHECK(t.at("name") == p.name && t.at("shape") == p.shape && t.at("offset") == p.offset, Data, path.string(),
+               ": tensor ", i, " is ", t.dump(), ", the model has ", p.name, " at ", p.offset, " of shape ",
+               at::IntArrayRef(p.shape));
     }
-    SB_CHECK(tensors.size() == parameters.list().size() && manifest.at("elements") == parameters.size(), Data, path.string(), ": ", tensors.size(),
-             " tensors in ", manifest.at("elements").dump(), " elements, the model has ", parameters.list().size(), " in ", parameters.size());
+    SB_CHECK(tensors.size() == parameters.list().size() && manifest.at("elements") == parameters.size(), Data,
+             path.string(), ": ", tensors.size(), " tensors in ", manifest.at("elements").dump(),
+             " elements, the model has ", parameters.list().size(), " in ", parameters.size());
   });
 }
 
@@ -80,13 +85,14 @@ Range range_of(const SafetensorsFile& file, const std::string& path) {
     const std::string text = found == file.metadata().end() ? "" : found->second;
     int64_t number = -1;
     const auto result = std::from_chars(text.data(), text.data() + text.size(), number);
-    SB_CHECK(result.ec == std::errc() && number >= 0, Data, path, ": metadata '", key, "' is '", text, "', not an element index");
+    SB_CHECK(result.ec == std::errc() && number >= 0, Data, path, ": metadata '", key, "' is '", text,
+             "', not an element index");
     return number;
   };
   const Range range{value("begin"), value("end")};
   for (const char* name : {"m", "v"})
-    SB_CHECK(file.at(name).entry.count() == range.end - range.begin, Data, path, ": tensor ", name, " has ", file.at(name).entry.count(),
-             " elements for the range ", range.begin, " to ", range.end);
+    SB_CHECK(file.at(name).entry.count() == range.end - range.begin, Data, path, ": tensor ", name, " has ",
+             file.at(name).entry.count(), " elements for the range ", range.begin, " to ", range.end);
   return range;
 }
 
@@ -98,7 +104,8 @@ void verify_checkpoint(const std::string& folder) {
   SB_CHECK(fs::exists(path), Data, folder, ": no manifest.json, so the checkpoint is not complete");
   const Json manifest = read_json(path);
   with_json_errors(path, [&] {
-    SB_CHECK(manifest.at("format") == 1, Data, path.string(), ": format ", manifest.at("format").dump(), ", this program reads 1");
+    SB_CHECK(manifest.at("format") == 1, Data, path.string(), ": format ", manifest.at("format").dump(),
+             ", this program reads 1");
     SB_CHECK(manifest.at("complete") == true, Data, path.string(), ": the manifest is not complete");
     const Json& files = manifest.at("files");
     for (const char* name : {"model.safetensors", "trainer.json", "config.ini", "tokenizer.json"})
@@ -136,7 +143,8 @@ CheckpointMeta read_checkpoint_meta(const std::string& folder) {
   meta.tokenizer_json = read_text(fs::path(folder) / "tokenizer.json");
   while (!meta.tokenizer_json.empty() && meta.tokenizer_json.back() == '\n') meta.tokenizer_json.pop_back();
   const fs::path trainer = fs::path(folder) / "trainer.json";
-  meta.classes = with_json_errors(trainer, [&] { return read_json(trainer).value("classes", std::vector<std::string>{}); });
+  meta.classes =
+      with_json_errors(trainer, [&] { return read_json(trainer).value("classes", std::vector<std::string>{}); });
   return meta;
 }
 
@@ -145,7 +153,8 @@ TrainerState read_trainer_state(const std::string& folder) {
   const Json json = read_json(path);
   return with_json_errors(path, [&] {
     TrainerState s;
-    s.step = json.at("step"), s.next_sample = json.at("next_sample"), s.tokens = json.at("tokens"), s.wall_s = number(json.at("wall_s"));
+    s.step = json.at("step"), s.next_sample = json.at("next_sample"), s.tokens = json.at("tokens"),
+    s.wall_s = number(json.at("wall_s"));
     s.best_metric = number(json.at("best_metric")), s.best_step = json.at("best_step");
     s.evaluations_without_gain = json.at("evaluations_without_gain");
     return s;
@@ -163,10 +172,12 @@ std::vector<std::string> load_weights(const std::string& folder, Parameters& par
       continue;
     }
     const std::vector<int64_t>& shape = file.at(p.name).entry.shape;
-    SB_CHECK(shape == p.shape, Data, path, ": ", p.name, " has shape ", at::IntArrayRef(shape), ", the model needs ", at::IntArrayRef(p.shape));
+    SB_CHECK(shape == p.shape, Data, path, ": ", p.name, " has shape ", at::IntArrayRef(shape), ", the model needs ",
+             at::IntArrayRef(p.shape));
   }
   for (const Parameter& p : parameters.list())
-    if (file.tensors().contains(p.name)) copy_elements(file, path, p.name, 0, parameters.flat().narrow(0, p.offset, p.count));
+    if (file.tensors().contains(p.name))
+      copy_elements(file, path, p.name, 0, parameters.flat().narrow(0, p.offset, p.count));
   return fresh;
 }
 
@@ -184,8 +195,8 @@ void load_optimizer(const std::string& folder, const Parameters& parameters, Opt
     copy_elements(file, path, "v", begin - range.begin, shard.v.narrow(0, begin - shard.begin, end - begin));
     found += end - begin;
   }
-  SB_CHECK(found == shard.end - shard.begin, Data, folder, ": optimizer state for ", found, " of ", shard.end - shard.begin,
-           " elements of this rank; the model has ", parameters.size());
+  SB_CHECK(found == shard.end - shard.begin, Data, folder, ": optimizer state for ", found, " of ",
+           shard.end - shard.begin, " elements of this rank; the model has ", parameters.size());
 }
 
 }  // namespace smartbird

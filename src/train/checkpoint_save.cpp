@@ -63,23 +63,31 @@ void write_weights(const fs::path& folder, Parameters& parameters) {
   const at::Tensor flat = parameters.flat();
   for (const Parameter& p : parameters.list()) {
     entries.push_back({p.name, dtype_of(flat), p.shape});
-    data.push_back(static_cast<const char*>(flat.const_data_ptr()) + p.offset * static_cast<int64_t>(flat.element_size()));
+    data.push_back(static_cast<const char*>(flat.const_data_ptr()) +
+                   p.offset * static_cast<int64_t>(flat.element_size()));
   }
   write_safetensors(folder / "model.safetensors", entries, data, {});
 }
 
 void write_shard(const fs::path& file, const OptimizerShard& shard) {
   const int64_t count = shard.end - shard.begin;
-  SB_CHECK(shard.m.numel() == count && shard.v.numel() == count && shard.m.is_contiguous() && shard.v.is_contiguous(), Shape, file.string(),
-           ": moments of ", shard.m.numel(), " and ", shard.v.numel(), " elements for the range ", shard.begin, " to ", shard.end);
+  SB_CHECK(shard.m.numel() == count && shard.v.numel() == count && shard.m.is_contiguous() && shard.v.is_contiguous(),
+           Shape, file.string(), ": moments of ", shard.m.numel(), " and ", shard.v.numel(), " elements for the range ",
+           shard.begin, " to ", shard.end);
   write_safetensors(file, {{"m", dtype_of(shard.m), {count}}, {"v", dtype_of(shard.v), {count}}},
                     {shard.m.const_data_ptr(), shard.v.const_data_ptr()},
                     {{"begin", std::to_string(shard.begin)}, {"end", std::to_string(shard.end)}});
 }
 
 void write_trainer(const fs::path& folder, const TrainerState& s, const CheckpointMeta& meta) {
-  const Json json{{"step", s.step}, {"next_sample", s.next_sample}, {"tokens", s.tokens}, {"wall_s", s.wall_s}, {"best_metric", s.best_metric},
-                  {"best_step", s.best_step}, {"evaluations_without_gain", s.evaluations_without_gain}, {"classes", meta.classes}};
+  const Json json{{"step", s.step},
+                  {"next_sample", s.next_sample},
+                  {"tokens", s.tokens},
+                  {"wall_s", s.wall_s},
+                  {"best_metric", s.best_metric},
+                  {"best_step", s.best_step},
+                  {"evaluations_without_gain", s.evaluations_without_gain},
+                  {"classes", meta.classes}};
   write_text(folder / "trainer.json", json.dump(1) + "\n");
   write_text(folder / "config.ini", meta.config_ini);
   write_text(folder / "tokenizer.json", meta.tokenizer_json + "\n");
@@ -87,7 +95,8 @@ void write_trainer(const fs::path& folder, const TrainerState& s, const Checkpoi
 
 // The records of all ranks' optimizer files, from what each rank knows of its own.
 FileRecords gather_shards(Communicator& all, const FileRecord& mine) {
-  const auto bytes = all.gather_value("checkpoint", mine.bytes), hashes = all.gather_value("checkpoint", std::bit_cast<int64_t>(mine.hash));
+  const auto bytes = all.gather_value("checkpoint", mine.bytes),
+             hashes = all.gather_value("checkpoint", std::bit_cast<int64_t>(mine.hash));
   FileRecords records;
   for (int rank = 0; rank < all.size(); ++rank) {
     const auto r = static_cast<size_t>(rank);
@@ -96,14 +105,23 @@ FileRecords gather_shards(Communicator& all, const FileRecord& mine) {
   return records;
 }
 
-void write_manifest(const fs::path& folder, Parameters& parameters, const TrainerState& state, int ranks, FileRecords records) {
-  for (const char* name : {"model.safetensors", "trainer.json", "config.ini", "tokenizer.json"}) records[name] = record_of(folder / name);
+void write_manifest(const fs::path& folder, Parameters& parameters, const TrainerState& state, int ranks,
+                    FileRecords records) {
+  for (const char* name : {"model.safetensors", "trainer.json", "config.ini", "tokenizer.json"})
+    records[name] = record_of(folder / name);
   Json files = Json::object(), tensors = Json::array();
   for (const auto& [name, record] : records) files[name] = {{"bytes", record.bytes}, {"xxh3", hash_text(record.hash)}};
   const char* type = c10::toString(parameters.flat().scalar_type());
-  for (const Parameter& p : parameters.list()) tensors.push_back({{"name", p.name}, {"dtype", type}, {"shape", p.shape}, {"offset", p.offset}});
-  const Json manifest{{"format", 1}, {"step", state.step}, {"tokens", state.tokens}, {"ranks", ranks}, {"elements", parameters.size()},
-                      {"tensors", tensors}, {"files", files}, {"complete", true}};
+  for (const Parameter& p : parameters.list())
+    tensors.push_back({{"name", p.name}, {"dtype", type}, {"shape", p.shape}, {"offset", p.offset}});
+  const Json manifest{{"format", 1},
+                      {"step", state.step},
+                      {"tokens", state.tokens},
+                      {"ranks", ranks},
+                      {"elements", parameters.size()},
+                      {"tensors", tensors},
+                      {"files", files},
+                      {"complete", true}};
   write_text(folder / "manifest.json", manifest.dump(1) + "\n");
   sync_folder(folder);
 }
@@ -112,7 +130,8 @@ void check_space(const fs::path& folder, int64_t bytes) {
   struct statvfs info {};
   if (statvfs(folder.c_str(), &info) != 0) return;
   const int64_t free = static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);
-  SB_CHECK(free > bytes, Io, folder.string(), ": ", bytes >> 20, " MiB are needed for a checkpoint, ", free >> 20, " MiB are free");
+  SB_CHECK(free > bytes, Io, folder.string(), ": ", bytes >> 20, " MiB are needed for a checkpoint, ", free >> 20,
+           " MiB are free");
 }
 
 // Keeps the checkpoint of this step, the best one and the keep_last newest before this step. Those of later steps, left by
@@ -138,13 +157,16 @@ void prepare(const fs::path& root, const fs::path& aside, int64_t needed_bytes) 
 
 }  // namespace
 
-std::string save_checkpoint(const World& world, const std::string& run_dir, Parameters& parameters, const OptimizerShard& shard,
-                            const TrainerState& state, const CheckpointMeta& meta, int64_t keep_last) {
-  const fs::path root = fs::path(run_dir) / "checkpoints", aside = root / (".tmp_" + step_name(state.step)), final = root / step_name(state.step);
+std::string save_checkpoint(const World& world, const std::string& run_dir, Parameters& parameters,
+                            const OptimizerShard& shard, const TrainerState& state, const CheckpointMeta& meta,
+                            int64_t keep_last) {
+  const fs::path root = fs::path(run_dir) / "checkpoints", aside = root / (".tmp_" + step_name(state.step)),
+                 final = root / step_name(state.step);
   Communicator& all = world.everyone();
   try {
     together(world, [&] {  // weights and two moments, and a quarter of that to spare
-      if (world.is_root()) prepare(root, aside, 4 * parameters.size() * static_cast<int64_t>(parameters.flat().element_size()));
+      if (world.is_root())
+        prepare(root, aside, 4 * parameters.size() * static_cast<int64_t>(parameters.flat().element_size()));
     });
     FileRecord mine;
     together(world, [&] {

@@ -12,7 +12,10 @@ namespace smartbird {
 std::map<std::string, double> evaluate(const StepSetup& setup, const Corpus& corpus) {
   const at::NoGradGuard no_grad;
   const Options& o = setup.options;
-  const Sampler sampler(corpus, {.seed = 0, .sequence_tokens = evaluation_data(o).sequence_tokens, .cut_documents = setup.task != Task::Classify, .fixed = true});
+  const Sampler sampler(corpus, {.seed = 0,
+                                 .sequence_tokens = evaluation_data(o).sequence_tokens,
+                                 .cut_documents = setup.task != Task::Classify,
+                                 .fixed = true});
   int64_t end = sampler.epoch_begin(1);
   SB_CHECK(end > 0, Data, "evaluation: the corpus has no sequence");
   if (o.eval.sequences > 0) end = std::min(end, o.eval.sequences);
@@ -24,22 +27,27 @@ std::map<std::string, double> evaluate(const StepSetup& setup, const Corpus& cor
     std::vector<Sample> batch = sampler.batch(next, o.train.batch_tokens);
     if (static_cast<int64_t>(batch.size()) > end - next) batch.resize(static_cast<size_t>(end - next));
     next += static_cast<int64_t>(batch.size());
-    const auto micro_steps = micro_steps_of(setup, corpus, batch, o.train.micro_tokens, philox_key(0, 0, Purpose::Evaluate));
+    const auto micro_steps =
+        micro_steps_of(setup, corpus, batch, o.train.micro_tokens, philox_key(0, 0, Purpose::Evaluate));
     targets += count_targets(setup, micro_steps, batch);
     seen += static_cast<double>(batch.size());
     if (setup.task == Task::Classify)
       for (const Sample& sample : batch) by_label[static_cast<size_t>(corpus.document(sample.document).label)] += 1;
     for (const MicroStep& micro : micro_steps) {
       const StepContext context{setup.world, micro.layout, timer, 0, 0, Phase::Evaluate};
-      const Forward forward = setup.model.forward(context, micro.stream, {.task = setup.task, .probe_rate = -1, .dense = o.eval.draw == "dense"});
+      const Forward forward = setup.model.forward(
+          context, micro.stream, {.task = setup.task, .probe_rate = -1, .dense = o.eval.draw == "dense"});
       totals.add(forward, micro.stream);
     }
   }
   totals.reduce(setup.world);
   SB_CHECK(targets > 0, Data, "evaluation: none of ", seen, " sequences has a target that counts");
-  std::map<std::string, double> values{{"loss", totals.loss / targets}, {"accuracy", totals.correct / targets}, {"sequences", seen}};
-  if (setup.task != Task::Classify && totals.bytes > 0) values["bits_per_byte"] = totals.loss / std::log(2.0) / totals.bytes;
-  if (setup.task == Task::Classify) values["majority_accuracy"] = *std::max_element(by_label.begin(), by_label.end()) / seen;
+  std::map<std::string, double> values{
+      {"loss", totals.loss / targets}, {"accuracy", totals.correct / targets}, {"sequences", seen}};
+  if (setup.task != Task::Classify && totals.bytes > 0)
+    values["bits_per_byte"] = totals.loss / std::log(2.0) / totals.bytes;
+  if (setup.task == Task::Classify)
+    values["majority_accuracy"] = *std::max_element(by_label.begin(), by_label.end()) / seen;
   return values;
 }
 

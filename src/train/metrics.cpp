@@ -33,11 +33,22 @@ std::string to_json(const StepRecord& r) {
   std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(r.picks_hash));
   Json out{{"step", r.step}, {"tokens", r.tokens}, {"loss", number(r.loss)}};
   if (!(r.bits_per_byte < 0)) out["bits_per_byte"] = number(r.bits_per_byte);
-  out.update(Json{{"sketch_loss", number(r.sketch_loss)}, {"coverage", number(r.coverage)}, {"coverage_domain", number(r.coverage_domain)},
-                  {"coverage_uniform", number(r.coverage_uniform)}, {"phi", number(r.phi)}, {"rows", r.rows}, {"sent_bytes", r.sent_bytes},
-                  {"plan", r.plan}, {"picks_hash", hash}, {"imbalance", number(r.imbalance)}, {"grad_norm", number(r.grad_norm)},
-                  {"sketch_grad_norm", number(r.sketch_grad_norm)}, {"lr", number(r.lr)}, {"step_ms", numbers(r.step_ms)},
-                  {"tokens_per_s", number(r.tokens_per_s)}, {"peak_memory_bytes", r.peak_memory_bytes}});
+  out.update(Json{{"sketch_loss", number(r.sketch_loss)},
+                  {"coverage", number(r.coverage)},
+                  {"coverage_domain", number(r.coverage_domain)},
+                  {"coverage_uniform", number(r.coverage_uniform)},
+                  {"phi", number(r.phi)},
+                  {"rows", r.rows},
+                  {"sent_bytes", r.sent_bytes},
+                  {"plan", r.plan},
+                  {"picks_hash", hash},
+                  {"imbalance", number(r.imbalance)},
+                  {"grad_norm", number(r.grad_norm)},
+                  {"sketch_grad_norm", number(r.sketch_grad_norm)},
+                  {"lr", number(r.lr)},
+                  {"step_ms", numbers(r.step_ms)},
+                  {"tokens_per_s", number(r.tokens_per_s)},
+                  {"peak_memory_bytes", r.peak_memory_bytes}});
   return out.dump();
 }
 
@@ -45,7 +56,8 @@ std::string to_json(const EvalRecord& r) {
   return Json{{"step", r.step}, {"eval", numbers(r.values)}, {"split", r.split}}.dump();
 }
 
-Metrics::Metrics(const std::string& run_dir, int64_t resumed_step, int64_t total_steps, const std::string& progress, int64_t log_every)
+Metrics::Metrics(const std::string& run_dir, int64_t resumed_step, int64_t total_steps, const std::string& progress,
+                 int64_t log_every)
     : path_(run_dir + "/metrics.jsonl"), progress_(progress, total_steps, log_every) {
   cut_after(resumed_step >= 0 ? resumed_step : std::numeric_limits<int64_t>::max());
   file_ = std::fopen(path_.c_str(), "ab");
@@ -60,7 +72,8 @@ void Metrics::cut_after(int64_t step) {
   std::string kept;
   const std::string before = read_text(path_);
   for (size_t begin = 0, end = 0; (end = before.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    const Json json = Json::parse(before.begin() + static_cast<int64_t>(begin), before.begin() + static_cast<int64_t>(end), nullptr, false);
+    const Json json = Json::parse(before.begin() + static_cast<int64_t>(begin),
+                                  before.begin() + static_cast<int64_t>(end), nullptr, false);
     if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) continue;
     const auto at = json["step"].get<int64_t>();
     if (at >= 0 && at <= step) kept.append(before, begin, end + 1 - begin);
@@ -70,8 +83,8 @@ void Metrics::cut_after(int64_t step) {
 
 void Metrics::write_line(const std::string& line) {
   const std::string whole = line + "\n";
-  SB_CHECK(std::fwrite(whole.data(), 1, whole.size(), file_) == whole.size() && std::fflush(file_) == 0, Io, path_, ": cannot be written: ",
-           std::strerror(errno));
+  SB_CHECK(std::fwrite(whole.data(), 1, whole.size(), file_) == whole.size() && std::fflush(file_) == 0, Io, path_,
+           ": cannot be written: ", std::strerror(errno));
 }
 
 void Metrics::step(const StepRecord& record) {

@@ -14,30 +14,31 @@
 namespace smartbird {
 
 struct StepRecord {
-  int64_t step = 0, tokens = 0;             // tokens: trained since the start of the run
-  double loss = 0, bits_per_byte = 0;       // bits_per_byte < 0 = does not apply (classify): not written
+  int64_t step = 0, tokens = 0;        // tokens: trained since the start of the run
+  double loss = 0, bits_per_byte = 0;  // bits_per_byte < 0 = does not apply (classify): not written
   double sketch_loss = 0, coverage = 0, coverage_domain = 0, coverage_uniform = 0, phi = 0;
-  int64_t rows = 0;                         // distinct remote rows fetched, sum over ranks
+  int64_t rows = 0;                           // distinct remote rows fetched, sum over ranks
   std::map<std::string, int64_t> sent_bytes;  // by operation, sum over ranks
   std::string plan;
-  uint64_t picks_hash = 0;                  // written as 16 hex digits
+  uint64_t picks_hash = 0;  // written as 16 hex digits
   double imbalance = 1;
   double grad_norm = 0, sketch_grad_norm = 0, lr = 0;
-  std::map<std::string, double> step_ms;    // by stage
+  std::map<std::string, double> step_ms;  // by stage
   double tokens_per_s = 0;
-  int64_t peak_memory_bytes = 0;            // largest over ranks
+  int64_t peak_memory_bytes = 0;  // largest over ranks
 };
 
 struct EvalRecord {
   int64_t step = 0;
-  std::string split;                        // "valid" or "test"
-  std::map<std::string, double> values;     // loss, bits_per_byte, accuracy, ...
+  std::string split;                     // "valid" or "test"
+  std::map<std::string, double> values;  // loss, bits_per_byte, accuracy, ...
 };
 
 class Metrics {
  public:
   // Opens RUN/metrics.jsonl; resumed_step >= 0 cuts later lines first. progress: auto | bar | log | none.
-  Metrics(const std::string& run_dir, int64_t resumed_step, int64_t total_steps, const std::string& progress, int64_t log_every);
+  Metrics(const std::string& run_dir, int64_t resumed_step, int64_t total_steps, const std::string& progress,
+          int64_t log_every);
   ~Metrics();
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;

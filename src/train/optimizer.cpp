@@ -31,20 +31,24 @@ Optimizer::Optimizer(const World& world, Parameters& parameters, const TrainOpti
 GradNorms Optimizer::step(int64_t step, double sketch_scale, StageTimer& timer) {
   {
     const auto timing = timer.measure("reduce");
-    world_.everyone().reduce_scatter("gradients", parameters_.flat_grad().const_data_ptr(), gradient_.mutable_data_ptr(), counts_,
-                                     dtype_of(gradient_));
+    world_.everyone().reduce_scatter("gradients", parameters_.flat_grad().const_data_ptr(),
+                                     gradient_.mutable_data_ptr(), counts_, dtype_of(gradient_));
   }
   const auto timing = timer.measure("optimizer");
   const int64_t split = std::clamp(parameters_.sketch_begin(), shard_.begin, shard_.end) - shard_.begin;
-  const at::Tensor model = gradient_.narrow(0, 0, split), sketch = gradient_.narrow(0, split, gradient_.size(0) - split);
-  double squares[2] = {model.to(at::kDouble).square().sum().item<double>(), sketch.to(at::kDouble).square().sum().item<double>()};
+  const at::Tensor model = gradient_.narrow(0, 0, split),
+                   sketch = gradient_.narrow(0, split, gradient_.size(0) - split);
+  double squares[2] = {model.to(at::kDouble).square().sum().item<double>(),
+                       sketch.to(at::kDouble).square().sum().item<double>()};
   world_.everyone().all_reduce("gradient_norm", squares, 2, DType::f64);
   const GradNorms norms{std::sqrt(squares[0]), std::sqrt(squares[1]) * sketch_scale};
-  SB_CHECK(std::isfinite(norms.model) && std::isfinite(norms.sketch), NonFinite, "step ", step, ": the gradient norm is not finite (model ",
-           norms.model, ", sketch ", norms.sketch, "); no weight was changed; lower train.learning_rate or resume from the last checkpoint");
+  SB_CHECK(std::isfinite(norms.model) && std::isfinite(norms.sketch), NonFinite, "step ", step,
+           ": the gradient norm is not finite (model ", norms.model, ", sketch ", norms.sketch,
+           "); no weight was changed; lower train.learning_rate or resume from the last checkpoint");
   update(step, norms, sketch_scale);
   const at::Tensor mine = parameters_.flat().narrow(0, shard_.begin, shard_.end - shard_.begin).clone();
-  world_.everyone().all_gather("parameters", mine.const_data_ptr(), parameters_.flat().mutable_data_ptr(), counts_, dtype_of(mine));
+  world_.everyone().all_gather("parameters", mine.const_data_ptr(), parameters_.flat().mutable_data_ptr(), counts_,
+                               dtype_of(mine));
   return norms;
 }
 
@@ -54,16 +58,20 @@ void Optimizer::update(int64_t step, const GradNorms& norms, double sketch_scale
   for (const Parameter& p : parameters_.list()) {
     const int64_t begin = std::max(p.offset, shard_.begin), end = std::min(p.offset + p.count, shard_.end);
     if (begin >= end) continue;
-    const kernels::AdamW adam{
-        .learning_rate = factor * peak_rate(options_, p), .beta1 = options_.beta1,
-        .beta2 = options_.beta2, .epsilon = options_.epsilon, .decay = p.decay ? options_.weight_decay : 0.0,
-        .grad_scale = p.sketch ? sketch_scale * clip(options_.sketch_clip_norm, norms.sketch) : clip(options_.clip_norm, norms.model),
-        .step = step};
+    const kernels::AdamW adam{.learning_rate = factor * peak_rate(options_, p),
+                              .beta1 = options_.beta1,
+                              .beta2 = options_.beta2,
+                              .epsilon = options_.epsilon,
+                              .decay = p.decay ? options_.weight_decay : 0.0,
+                              .grad_scale = p.sketch ? sketch_scale * clip(options_.sketch_clip_norm, norms.sketch)
+                                                     : clip(options_.clip_norm, norms.model),
+                              .step = step};
     with_float_type(gradient_, [&](auto t) {
       using T = decltype(t);
       const int64_t at = begin - shard_.begin;
-      kernels::adamw<T>(adam, end - begin, gradient_.const_data_ptr<T>() + at, parameters_.flat().mutable_data_ptr<T>() + begin,
-                        shard_.m.mutable_data_ptr<T>() + at, shard_.v.mutable_data_ptr<T>() + at);
+      kernels::adamw<T>(adam, end - begin, gradient_.const_data_ptr<T>() + at,
+                        parameters_.flat().mutable_data_ptr<T>() + begin, shard_.m.mutable_data_ptr<T>() + at,
+                        shard_.v.mutable_data_ptr<T>() + at);
     });
   }
 }

@@ -16,8 +16,8 @@
 namespace smartbird {
 namespace {
 
-constexpr size_t kWindow = 64;                // intervals in the median
-constexpr int kBarCells = 20;                 // characters of the bar itself
+constexpr size_t kWindow = 64;  // intervals in the median
+constexpr int kBarCells = 20;   // characters of the bar itself
 constexpr const char* kClearLine = "\r\x1b[K";
 
 template <class... Values>
@@ -34,7 +34,9 @@ long long whole(double value) { return static_cast<long long>(value); }
 Terminal this_terminal() {
   winsize size{};
   const bool sized = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
-  return {.is_tty = isatty(STDOUT_FILENO) == 1, .columns = sized ? size.ws_col : 0, .variable = [](const char* name) { return std::getenv(name); }};
+  return {.is_tty = isatty(STDOUT_FILENO) == 1, .columns = sized ? size.ws_col : 0, .variable = [](const char* name) {
+            return std::getenv(name);
+          }};
 }
 
 ProgressMode choose_progress(const std::string& wish, const Terminal& terminal) {
@@ -67,7 +69,8 @@ std::string short_number(double value) {
 std::string learning_rate_text(double value) {
   std::string text = format("%.1e", value);
   const size_t exponent = text.find('e');
-  if (exponent != std::string::npos && text.size() > exponent + 3 && text[exponent + 2] == '0') text.erase(exponent + 2, 1);
+  if (exponent != std::string::npos && text.size() > exponent + 3 && text[exponent + 2] == '0')
+    text.erase(exponent + 2, 1);
   return text;
 }
 
@@ -95,7 +98,9 @@ double StepClock::median_ms() const {
 }
 
 Progress::Progress(const std::string& wish, int64_t total_steps, int64_t log_every)
-    : mode_(choose_progress(wish, this_terminal())), total_steps_(total_steps), log_every_(std::max<int64_t>(1, log_every)),
+    : mode_(choose_progress(wish, this_terminal())),
+      total_steps_(total_steps),
+      log_every_(std::max<int64_t>(1, log_every)),
       columns_(std::max(0, this_terminal().columns)) {}
 
 void Progress::step(const StepRecord& record) {
@@ -103,18 +108,23 @@ void Progress::step(const StepRecord& record) {
   since_step_ = Stopwatch();
   const bool due = first_ || record.step % log_every_ == 0 || record.step == total_steps_;
   first_ = false;
-  const double eta_s = clock_.median_ms() * 1e-3 * static_cast<double>(std::max<int64_t>(0, total_steps_ - record.step));
-  const std::string line = step_line(record, total_steps_, clock_.median_ms() < 0 && record.step < total_steps_ ? -1 : std::max(0.0, eta_s));
+  const double eta_s =
+      clock_.median_ms() * 1e-3 * static_cast<double>(std::max<int64_t>(0, total_steps_ - record.step));
+  const std::string line =
+      step_line(record, total_steps_, clock_.median_ms() < 0 && record.step < total_steps_ ? -1 : std::max(0.0, eta_s));
   if (mode_ == ProgressMode::Log && due) print_line(line);
   if (mode_ != ProgressMode::Bar) return;
-  const double done = total_steps_ > 0 ? std::clamp(static_cast<double>(record.step) / static_cast<double>(total_steps_), 0.0, 1.0) : 1.0;
+  const double done = total_steps_ > 0
+                          ? std::clamp(static_cast<double>(record.step) / static_cast<double>(total_steps_), 0.0, 1.0)
+                          : 1.0;
   const auto cells = static_cast<size_t>(whole(done * kBarCells));
   draw_bar(join("[", std::string(cells, '='), std::string(kBarCells - cells, ' '), "] ", line));
 }
 
 void Progress::draw_bar(const std::string& line) {
   bar_line_ = line;
-  const size_t room = columns_ > 1 ? static_cast<size_t>(columns_ - 1) : line.size();  // a wrapped bar cannot be cleared
+  const size_t room =
+      columns_ > 1 ? static_cast<size_t>(columns_ - 1) : line.size();  // a wrapped bar cannot be cleared
   std::printf("%s%s", kClearLine, line.substr(0, room).c_str());
   std::fflush(stdout);
 }

@@ -18,12 +18,14 @@ namespace fs = std::filesystem;
 
 // Names that launchers, NCCL and we use; among them are tokens and keys, which stay out.
 bool may_record(const std::string& name) {
-  const bool allowed = name == "OMP_NUM_THREADS" || name.starts_with("OMPI_") || name.starts_with("SLURM_") || name.starts_with("NCCL_") ||
-                       name.starts_with("SMARTBIRD_");
+  const bool allowed = name == "OMP_NUM_THREADS" || name.starts_with("OMPI_") || name.starts_with("SLURM_") ||
+                       name.starts_with("NCCL_") || name.starts_with("SMARTBIRD_");
   std::string upper = name;
-  std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  std::transform(upper.begin(), upper.end(), upper.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   const auto holds = [&](const char* word) { return upper.find(word) != std::string::npos; };
-  return allowed && !holds("TOKEN") && !holds("JWT") && !holds("KEY") && !holds("SECRET") && !holds("PASS") && !holds("TRANSPORTS");
+  return allowed && !holds("TOKEN") && !holds("JWT") && !holds("KEY") && !holds("SECRET") && !holds("PASS") &&
+         !holds("TRANSPORTS");
 }
 
 std::string environment_text() {

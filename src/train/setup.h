@@ -33,6 +33,7 @@ std::vector<std::string> load_initial_weights(const World& world, const Options&
 void check_tokenizer(const Corpus& corpus, const CheckpointMeta& meta, const std::string& key);
 // run.threads, or OMP_NUM_THREADS, or the cores of this host shared by its ranks.
 void set_threads(const World& world, int64_t threads);
-[[nodiscard]] std::string banner(const World& world, const Options& options, const Transformer& model, const Corpora& data);
+[[nodiscard]] std::string banner(const World& world, const Options& options, const Transformer& model,
+                                 const Corpora& data);
 
 }  // namespace smartbird

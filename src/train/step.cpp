@@ -26,8 +26,8 @@ int64_t num_tokens(const std::vector<Sample>& batch) {
   return tokens;
 }
 
-void forward_backward(const StepSetup& setup, const StepContext& context, const MicroStep& micro, const ForwardOptions& options,
-                      double targets, Totals& totals) {
+void forward_backward(const StepSetup& setup, const StepContext& context, const MicroStep& micro,
+                      const ForwardOptions& options, double targets, Totals& totals) {
   StageTimer& timer = context.timer;
   Forward forward;
   {
@@ -42,18 +42,24 @@ void forward_backward(const StepSetup& setup, const StepContext& context, const 
 
 }  // namespace
 
-StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus& corpus, const std::vector<Sample>& batch, int64_t step) {
+StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus& corpus,
+                      const std::vector<Sample>& batch, int64_t step) {
   const Options& o = setup.options;
   const Stopwatch watch;
   StageTimer timer;
   clear_sent_bytes(setup.world);
   const uint64_t seed = static_cast<uint64_t>(o.run.seed);
-  const auto micro_steps = micro_steps_of(setup, corpus, batch, o.train.micro_tokens, philox_key(seed, static_cast<uint64_t>(step), Purpose::MaskTokens));
+  const auto micro_steps = micro_steps_of(setup, corpus, batch, o.train.micro_tokens,
+                                          philox_key(seed, static_cast<uint64_t>(step), Purpose::MaskTokens));
   const double targets = count_targets(setup, micro_steps, batch);
   timer.add("data", watch.elapsed_ms());
 
-  ForwardOptions options{.task = setup.task, .body_frozen = o.train.learning_rate == 0, .independent = step <= o.attention.share_warmup_steps};
-  options.probe_rate = o.sketch.probes == 0 ? -1.0 : static_cast<double>(o.sketch.probes) / static_cast<double>(num_blocks(batch, o.attention.query_block));
+  ForwardOptions options{.task = setup.task,
+                         .body_frozen = o.train.learning_rate == 0,
+                         .independent = step <= o.attention.share_warmup_steps};
+  options.probe_rate = o.sketch.probes == 0 ? -1.0
+                                            : static_cast<double>(o.sketch.probes) /
+                                                  static_cast<double>(num_blocks(batch, o.attention.query_block));
   setup.model.parameters().zero_grad();
   Totals totals;
   for (const MicroStep& micro : micro_steps) {
@@ -61,7 +67,8 @@ StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus
     forward_backward(setup, context, micro, options, targets, totals);
   }
   totals.reduce(setup.world);
-  const GradNorms norms = optimizer.step(step, totals.mass.all > 0 && totals.mass.domain > 0 ? 1 / totals.mass.domain : 0.0, timer);
+  const GradNorms norms =
+      optimizer.step(step, totals.mass.all > 0 && totals.mass.domain > 0 ? 1 / totals.mass.domain : 0.0, timer);
 
   StepRecord record = totals.record(setup.world, targets);
   record.step = step;

@@ -19,8 +19,8 @@ struct StepSetup {
 };
 
 // Trains on the samples of one batch; step counts from 1. The record has sums over all ranks. Collective.
-[[nodiscard]] StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus& corpus, const std::vector<Sample>& batch,
-                                    int64_t step);
+[[nodiscard]] StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus& corpus,
+                                    const std::vector<Sample>& batch, int64_t step);
 
 // Every sequence of the corpus once (at most eval.sequences), in corpus order, without gradients. Collective.
 // values: loss (nats per counted target or label), bits_per_byte (token tasks), accuracy, sequences; classify: majority_accuracy.

@@ -53,10 +53,12 @@ void Totals::reduce(const World& world) {
   all.all_reduce("statistics", sums, std::size(sums), DType::f64);
   loss = sums[0], correct = sums[1], counted = sums[2], bytes = sums[3], sketch_loss = sums[4];
   mass = {sums[5], sums[6], sums[7], sums[8]};
-  const int64_t low = static_cast<int64_t>(stats.picks_hash & 0xFFFFFFFFu), high = static_cast<int64_t>(stats.picks_hash >> 32);
+  const int64_t low = static_cast<int64_t>(stats.picks_hash & 0xFFFFFFFFu),
+                high = static_cast<int64_t>(stats.picks_hash >> 32);
   int64_t counts[] = {low, high, stats.picked_remote, stats.remote, stats.fetched_rows, stats.scan_pairs};
   all.all_reduce("statistics", counts, std::size(counts), DType::i64);
-  stats = {static_cast<uint64_t>(counts[0]) + (static_cast<uint64_t>(counts[1]) << 32), counts[2], counts[3], counts[4], counts[5]};
+  stats = {static_cast<uint64_t>(counts[0]) + (static_cast<uint64_t>(counts[1]) << 32), counts[2], counts[3], counts[4],
+           counts[5]};
   imbalance = stats.scan_pairs > 0 ? most * all.size() / static_cast<double>(stats.scan_pairs) : 1.0;
 }
 

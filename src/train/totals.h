@@ -11,7 +11,7 @@ struct Totals {
   double loss = 0, correct = 0, counted = 0, bytes = 0, sketch_loss = 0;
   ProbeMass mass;
   PlanStats stats;
-  double imbalance = 1;   // largest over mean of the ranks' scan work, after reduce()
+  double imbalance = 1;  // largest over mean of the ranks' scan work, after reduce()
 
   void add(const Forward& forward, const Stream& stream);
   void reduce(const World& world);  // collective

@@ -52,13 +52,20 @@ class Trainer {
 };
 
 Trainer::Trainer(const World& world, ParsedOptions options, RunKind kind, const std::string& command_line)
-    : world_(world), options_(std::move(options)), kind_(kind), task_(task_from_name(options_.options.data.task)),
-      data_(open_corpora(options_.options, kind == RunKind::Finetune ? classes_of_checkpoint(options_.options) : std::vector<std::string>{})) {
+    : world_(world),
+      options_(std::move(options)),
+      kind_(kind),
+      task_(task_from_name(options_.options.data.task)),
+      data_(open_corpora(options_.options, kind == RunKind::Finetune ? classes_of_checkpoint(options_.options)
+                                                                     : std::vector<std::string>{})) {
   const Options& o = options_.options;
-  model_ = std::make_unique<Transformer>(make_shape(o, data_.train->tokenizer().vocabulary(), static_cast<int64_t>(data_.train->classes().size())),
-                                         o.run.dtype == "float64" ? at::kDouble : at::kFloat, static_cast<uint64_t>(o.run.seed));
+  model_ = std::make_unique<Transformer>(
+      make_shape(o, data_.train->tokenizer().vocabulary(), static_cast<int64_t>(data_.train->classes().size())),
+      o.run.dtype == "float64" ? at::kDouble : at::kFloat, static_cast<uint64_t>(o.run.seed));
   sampler_ = std::make_unique<Sampler>(*data_.train, SamplerOptions{.seed = static_cast<uint64_t>(o.run.seed),
-                                       .sequence_tokens = o.data.sequence_tokens, .cut_documents = task_ != Task::Classify, .fixed = false});
+                                                                    .sequence_tokens = o.data.sequence_tokens,
+                                                                    .cut_documents = task_ != Task::Classify,
+                                                                    .fixed = false});
   optimizer_ = std::make_unique<Optimizer>(world_, model_->parameters(), o.train);
   start(command_line);
 }
@@ -96,7 +103,8 @@ void Trainer::save() {
   const Options& o = options_.options;
   state_.wall_s = wall_before_s_ + watch_.elapsed_ms() * 1e-3;
   const CheckpointMeta meta{dump_ini(options_), data_.train->tokenizer().to_json(), data_.train->classes()};
-  const std::string folder = save_checkpoint(world_, o.run.dir, model_->parameters(), optimizer_->shard(), state_, meta, o.checkpoint.keep_last);
+  const std::string folder = save_checkpoint(world_, o.run.dir, model_->parameters(), optimizer_->shard(), state_, meta,
+                                             o.checkpoint.keep_last);
   saved_step_ = state_.step;
   if (metrics_) metrics_->message(join("checkpoint ", folder));
 }
@@ -107,7 +115,8 @@ bool Trainer::evaluate_now(const Corpus& corpus, const char* split) {
   const auto values = evaluate(setup(), corpus);
   if (metrics_) metrics_->evaluation({state_.step, split, values});
   const double value = values.at(o.eval.metric);
-  const bool better = state_.best_step < 0 || (o.eval.metric == "loss" ? value < state_.best_metric : value > state_.best_metric);
+  const bool better =
+      state_.best_step < 0 || (o.eval.metric == "loss" ? value < state_.best_metric : value > state_.best_metric);
   if (!better) {
     ++state_.evaluations_without_gain;
     return false;
@@ -120,7 +129,8 @@ int Trainer::run() {
   const Options& o = options_.options;
   catch_stop_signals();
   const int64_t last = o.train.stop_after > 0 ? std::min(o.train.stop_after, o.train.steps) : o.train.steps;
-  if (last_step_done(last) && metrics_) metrics_->message(join("nothing left to do: step ", state_.step, " of ", last, " is done"));
+  if (last_step_done(last) && metrics_)
+    metrics_->message(join("nothing left to do: step ", state_.step, " of ", last, " is done"));
   bool stopped = false, patience_over = false;
   while (!last_step_done(last) && !patience_over) {
     const std::vector<Sample> batch = sampler_->batch(state_.next_sample, o.train.batch_tokens);
@@ -140,13 +150,17 @@ int Trainer::run() {
   }
   save();
   if (stopped) {
-    if (metrics_) metrics_->finish(join("stopped by a signal after step ", state_.step, "; run again with --run.resume=auto to go on"));
+    if (metrics_)
+      metrics_->finish(
+          join("stopped by a signal after step ", state_.step, "; run again with --run.resume=auto to go on"));
     return kExitResumable;
   }
   const Corpus* at_end = data_.test ? data_.test.get() : data_.valid.get();
   const bool complete = state_.step >= o.train.steps || patience_over;
   if (complete && at_end != nullptr && o.eval.at_end == "on") evaluate_now(*at_end, data_.test ? "test" : "valid");
-  if (metrics_) metrics_->finish(join("done: step ", state_.step, " of ", o.train.steps, ", ", state_.tokens, " tokens, checkpoint in ", o.run.dir, "/checkpoints"));
+  if (metrics_)
+    metrics_->finish(join("done: step ", state_.step, " of ", o.train.steps, ", ", state_.tokens,
+                          " tokens, checkpoint in ", o.run.dir, "/checkpoints"));
   return 0;
 }
 

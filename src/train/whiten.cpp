@@ -22,9 +22,11 @@ Moments pooled_moments(const StepSetup& setup, const Corpus& corpus, const Sampl
   for (int64_t next = 0; next < end;) {
     const std::vector<Sample> batch = sampler.batch(next, o.train.batch_tokens);
     next += static_cast<int64_t>(batch.size()), m.count += static_cast<int64_t>(batch.size());
-    for (const MicroStep& micro : micro_steps_of(setup, corpus, batch, o.train.micro_tokens, philox_key(0, 0, Purpose::Evaluate))) {
+    for (const MicroStep& micro :
+         micro_steps_of(setup, corpus, batch, o.train.micro_tokens, philox_key(0, 0, Purpose::Evaluate))) {
       const StepContext context{setup.world, micro.layout, timer, 0, 0, Phase::Evaluate};
-      const at::Tensor pooled = setup.model.forward(context, micro.stream, {.task = setup.task, .probe_rate = -1}).pooled.to(at::kDouble);
+      const at::Tensor pooled =
+          setup.model.forward(context, micro.stream, {.task = setup.task, .probe_rate = -1}).pooled.to(at::kDouble);
       m.sum += pooled.sum(0), m.squares += at::mm(pooled.t(), pooled);
     }
   }
@@ -42,9 +44,11 @@ void whiten_label_head(const StepSetup& setup, const Corpus& corpus, const Sampl
   const auto [values, vectors] = at::linalg_eigh(covariance);  // ascending
   const at::Tensor largest = values.narrow(0, values.size(0) - 1, 1).clamp_min(1e-12);
   const at::Tensor scale = (values.clamp_min(0) + 1e-6 * largest).rsqrt();
-  at::Tensor to_mean = setup.model.parameters().value("classifier.mean"), to_whitening = setup.model.parameters().value("classifier.whitening");
+  at::Tensor to_mean = setup.model.parameters().value("classifier.mean"),
+             to_whitening = setup.model.parameters().value("classifier.whitening");
   const at::Tensor whitening = (scale.unsqueeze(1) * vectors.t()).contiguous();
-  setup.world.everyone().broadcast("whitening", whitening.mutable_data_ptr(), whitening.numel(), DType::f64, 0);  // hosts may differ in the eigenvectors
+  setup.world.everyone().broadcast("whitening", whitening.mutable_data_ptr(), whitening.numel(), DType::f64,
+                                   0);  // hosts may differ in the eigenvectors
   to_mean.copy_(mean);
   to_whitening.copy_(whitening);
 }

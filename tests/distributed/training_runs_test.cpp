@@ -28,14 +28,16 @@ TEST(TrainingRuns, RanksReplicasMicroStepsAndPlansChangeNothing) {
                {8, "--train.micro_tokens=400 --parallel.sequence_ranks=4"}};
   for (const auto& c : cases) {
     const std::string what = std::to_string(c.ranks) + " ranks " + c.arguments;
-    expect_same_steps(alone, train_tiny(folders.path("case" + std::to_string(&c - cases)), c.ranks, kFive + c.arguments), what);
+    expect_same_steps(
+        alone, train_tiny(folders.path("case" + std::to_string(&c - cases)), c.ranks, kFive + c.arguments), what);
   }
 }
 
 TEST(TrainingRuns, AnotherSeedDrawsOtherPicks) {
   const TempFolder folders;
   const std::string one = "--run.dtype=float64 --train.stop_after=1 --eval.at_end=off ";
-  const TrainingRun a = train_tiny(folders.path("a"), 1, one), b = train_tiny(folders.path("b"), 1, one + "--run.seed=2");
+  const TrainingRun a = train_tiny(folders.path("a"), 1, one),
+                    b = train_tiny(folders.path("b"), 1, one + "--run.seed=2");
   EXPECT_NE(a.steps.at(1).at("picks_hash"), b.steps.at(1).at("picks_hash"));
 }
 
@@ -53,7 +55,8 @@ TEST(TrainingRuns, PlanRowsSendsFewerBytesThanAll) {
 
 TEST(TrainingRuns, FloatDrawsTheSameFirstPicks) {
   const TempFolder folders;
-  const std::string arguments = "--train.stop_after=1 --eval.at_end=off --train.batch_tokens=1500 --data.sequence_tokens=251 ";
+  const std::string arguments =
+      "--train.stop_after=1 --eval.at_end=off --train.batch_tokens=1500 --data.sequence_tokens=251 ";
   const TrainingRun alone = train_tiny(folders.path("1"), 1, arguments);
   for (int ranks : {2, 3, 7, 8, 16}) {
     const TrainingRun run = train_tiny(folders.path(std::to_string(ranks)), ranks, arguments);

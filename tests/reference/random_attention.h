@@ -26,7 +26,8 @@ struct AttentionCase {
 
   [[nodiscard]] kernels::AttentionInput<T> input() const {
     kernels::AttentionInput<T> in;
-    in.rows = shape.rows, in.units = units, in.heads = shape.heads, in.kv_heads = shape.kv_heads, in.width = shape.width;
+    in.rows = shape.rows, in.units = units, in.heads = shape.heads, in.kv_heads = shape.kv_heads,
+    in.width = shape.width;
     in.scale = static_cast<T>(1 / std::sqrt(static_cast<double>(shape.width)));
     in.q = q.data(), in.kv = kv.data(), in.band_begin = band_begin.data(), in.band_end = band_end.data();
     in.token_slot = token_slot.data(), in.num_tokens = static_cast<int64_t>(token_slot.size());
@@ -60,8 +61,17 @@ template <class T>
 AttentionCase<T> random_attention(const AttentionShape& shape, std::mt19937& random) {
   std::normal_distribution<double> normal;
   const auto below = [&](int64_t n) { return static_cast<int64_t>(random() % static_cast<uint64_t>(n)); };
-  AttentionCase<T> c{.shape = shape, .units = 0, .q = {}, .kv = {}, .grad_o = {}, .log_pi = {}, .band_begin = {},
-                     .band_end = {}, .row_block = {}, .pick_unit = {}, .token_slot = {}};
+  AttentionCase<T> c{.shape = shape,
+                     .units = 0,
+                     .q = {},
+                     .kv = {},
+                     .grad_o = {},
+                     .log_pi = {},
+                     .band_begin = {},
+                     .band_end = {},
+                     .row_block = {},
+                     .pick_unit = {},
+                     .token_slot = {}};
   const int64_t first = 5, singles = 7;
   std::vector<int32_t> slots(shape.rows + 2);
   for (size_t i = 0; i < slots.size(); ++i) slots[i] = static_cast<int32_t>(i);
@@ -84,7 +94,8 @@ AttentionCase<T> random_attention(const AttentionShape& shape, std::mt19937& ran
       for (int64_t i = 0; i < c.band_begin[b * shape.block] - first; ++i)
         if (below(3) == 0) list.push_back(c.token_slot[first + i] * shape.kv_heads + g);
       for (int64_t i = 0; i < singles; ++i)
-        if (below(4) == 0 && i % shape.kv_heads == g) list.push_back(static_cast<int64_t>(slots.size()) * shape.kv_heads + i);
+        if (below(4) == 0 && i % shape.kv_heads == g)
+          list.push_back(static_cast<int64_t>(slots.size()) * shape.kv_heads + i);
       if (b % 5 == 1) list.clear();
       c.pick_unit.insert(c.pick_unit.end(), list.begin(), list.end());
       c.pick_start.push_back(static_cast<int64_t>(c.pick_unit.size()));

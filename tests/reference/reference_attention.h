@@ -13,9 +13,9 @@ template <class T>
 struct DenseAttention {
   int64_t rows = 0, heads = 0, units = 0, width = 0;
   T scale = 1;
-  std::vector<T> q, kv;      // [rows, heads, width], [units, 2 width]
-  std::vector<char> on;      // [rows, heads, units]
-  std::vector<T> log_pi;     // [rows, heads, units]
+  std::vector<T> q, kv;   // [rows, heads, width], [units, 2 width]
+  std::vector<char> on;   // [rows, heads, units]
+  std::vector<T> log_pi;  // [rows, heads, units]
 };
 
 template <class T>

@@ -17,7 +17,8 @@ struct Inclusion {
 template <class T>
 Inclusion inclusion(const kernels::ScanInput<T>& input, int64_t i, const kernels::DrawOptions& o) {
   Inclusion out{domain(input.blocks[i], input.excluded), scores(input, i), {}};
-  const double size = static_cast<double>(out.key.size()), k = static_cast<double>(o.picks), lse = log_sum_exp(out.score);
+  const double size = static_cast<double>(out.key.size()), k = static_cast<double>(o.picks),
+               lse = log_sum_exp(out.score);
   for (double s : out.score) {
     const double p = o.mode == kernels::DrawMode::Uniform ? 1 / size : std::exp(s - lse);
     out.pi.push_back(size <= k ? 1 : std::min(1.0, k * std::max((1 - o.floor) * p, o.floor / size)));
@@ -40,7 +41,8 @@ std::map<int64_t, double> draw(const kernels::ScanInput<T>& input, int64_t i, in
     if (!all && (o.mode == DrawMode::Poisson || o.mode == DrawMode::Uniform))
       picked = kernels::draw_uniform(o.key, block.sample, block.group, o.layer, head, in.key[j]) < in.pi[j];
     if (!all && o.mode == DrawMode::Systematic) {
-      const double shifted = kernels::draw_uniform(o.key, block.sample, block.group, o.layer, 0, 0) + double(head) / o.heads;
+      const double shifted =
+          kernels::draw_uniform(o.key, block.sample, block.group, o.layer, 0, 0) + double(head) / o.heads;
       const double u = shifted - std::floor(shifted), after = before + in.pi[j];
       for (int64_t n = 0; n <= o.picks; ++n) picked = picked || (before < n + u && n + u <= after);
       before = after;

@@ -46,7 +46,7 @@ inline double log_sum_exp(const std::vector<double>& s) {
 }
 
 struct StreamShape {
-  std::vector<int64_t> lengths;  // of the packed sequences
+  std::vector<int64_t> lengths;                         // of the packed sequences
   int64_t block = 1, window = 0, share = 1, width = 4;  // share 0 = one group per sequence
   bool causal = true;
   std::vector<int64_t> excluded = {};
@@ -61,8 +61,12 @@ struct Stream {
   int64_t width = 0;
   [[nodiscard]] kernels::ScanInput<T> input() const { return part(0, static_cast<int64_t>(blocks.size())); }
   [[nodiscard]] kernels::ScanInput<T> part(int64_t begin, int64_t end) const {
-    return {.queries = queries.data() + begin * width, .keys = keys.data(), .width = width, .scale = T(0.7),
-            .blocks = std::span(blocks).subspan(begin, end - begin), .excluded = excluded};
+    return {.queries = queries.data() + begin * width,
+            .keys = keys.data(),
+            .width = width,
+            .scale = T(0.7),
+            .blocks = std::span(blocks).subspan(begin, end - begin),
+            .excluded = excluded};
   }
 };
 
@@ -75,7 +79,9 @@ Stream<T> random_stream(const StreamShape& shape, std::mt19937& random) {
   for (size_t n = 0; n < shape.lengths.size(); ++n) {
     const int64_t length = shape.lengths[n], b = shape.block;
     for (int64_t i0 = 0; i0 < length; i0 += b) {
-      kernels::ScanBlock block{.sample = shape.first_sample + n, .first_key = first_key, .index = i0 / b,
+      kernels::ScanBlock block{.sample = shape.first_sample + n,
+                               .first_key = first_key,
+                               .index = i0 / b,
                                .group = shape.share == 0 ? 0 : i0 / shape.share};
       block.left_end = std::max<int64_t>(0, i0 - shape.window);
       block.right_begin = shape.causal ? i0 + 1 : std::min(i0 + b + shape.window, length);

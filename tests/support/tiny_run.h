@@ -28,7 +28,8 @@ struct TinyRun {
   int64_t only_sample = -1;   // targets of other samples do not count; -1 = all count
   bool dense = false;
   std::function<int64_t(int64_t sample, int64_t position)> token = [](int64_t sample, int64_t position) {
-    return static_cast<int64_t>(philox({static_cast<uint32_t>(sample), static_cast<uint32_t>(position), 7, 7}, {1, 2})[0] % 23);
+    return static_cast<int64_t>(
+        philox({static_cast<uint32_t>(sample), static_cast<uint32_t>(position), 7, 7}, {1, 2})[0] % 23);
   };
   std::function<void(Parameters&)> change_weights = [](Parameters&) {};
 };
@@ -38,7 +39,7 @@ struct TinyResult {
   uint64_t picks_hash = 0;
   int64_t fetched_rows = 0;
   ProbeMass mass;
-  at::Tensor task_grad, sketch_grad;      // [n] summed over ranks
+  at::Tensor task_grad, sketch_grad;  // [n] summed over ranks
   int64_t sketch_begin = 0;
 };
 
@@ -94,7 +95,8 @@ inline TinyResult run_tiny(const TinyRun& run, int ranks) {
     StageTimer timer;
     const StepContext context{world, layout, timer, run.seed, run.step, Phase::Train};
     const Stream stream = tiny_stream(run, layout, group.rank());
-    const Forward forward = model.forward(context, stream, {.task = run.task, .probe_rate = run.probe_rate, .dense = run.dense});
+    const Forward forward =
+        model.forward(context, stream, {.task = run.task, .probe_rate = run.probe_rate, .dense = run.dense});
     torch::autograd::backward({forward.task_loss}, {});
     at::Tensor task_grad = model.parameters().flat_grad().clone();
     model.parameters().zero_grad();
@@ -107,8 +109,11 @@ inline TinyResult run_tiny(const TinyRun& run, int ranks) {
     if (forward.sketch_loss.defined()) result.sketch_loss += forward.sketch_loss.item<double>();
     result.picks_hash += forward.stats.picks_hash;
     result.fetched_rows += forward.stats.fetched_rows;
-    result.mass.all += forward.probe_mass.all, result.mass.domain += forward.probe_mass.domain, result.mass.picked += forward.probe_mass.picked;
-    if (group.rank() == 0) result.task_grad = task_grad, result.sketch_grad = sketch_grad, result.sketch_begin = model.parameters().sketch_begin();
+    result.mass.all += forward.probe_mass.all, result.mass.domain += forward.probe_mass.domain,
+        result.mass.picked += forward.probe_mass.picked;
+    if (group.rank() == 0)
+      result.task_grad = task_grad, result.sketch_grad = sketch_grad,
+      result.sketch_begin = model.parameters().sketch_begin();
   });
   for (double loss : losses) result.loss += loss;
   return result;

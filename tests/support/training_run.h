@@ -30,7 +30,8 @@ inline CommandResult run_command(const std::string& command) {
 
 // launch/run.sh -n ranks arguments, with the binary under test.
 inline CommandResult smartbird(int ranks, const std::string& arguments) {
-  return run_command(std::string("SMARTBIRD_BINARY=" SMARTBIRD_BINARY " OMP_NUM_THREADS=1 bash " SMARTBIRD_SOURCE_DIR "/launch/run.sh -n ") +
+  return run_command(std::string("SMARTBIRD_BINARY=" SMARTBIRD_BINARY " OMP_NUM_THREADS=1 bash " SMARTBIRD_SOURCE_DIR
+                                 "/launch/run.sh -n ") +
                      std::to_string(ranks) + " " + arguments);
 }
 
@@ -44,15 +45,18 @@ inline TrainingRun read_run(const std::string& folder) {
   std::ifstream in(folder + "/metrics.jsonl");
   for (std::string line; std::getline(in, line);) {
     const auto record = nlohmann::json::parse(line);
-    if (record.contains("eval")) out.evaluation = record;
-    else out.steps[record.at("step").get<int>()] = record;
+    if (record.contains("eval"))
+      out.evaluation = record;
+    else
+      out.steps[record.at("step").get<int>()] = record;
   }
   return out;
 }
 
 // Pre-trains configs/tiny.ini, changed by `arguments`, in `folder`; the command must succeed.
 inline TrainingRun train_tiny(const std::string& folder, int ranks, const std::string& arguments) {
-  const CommandResult result = smartbird(ranks, "pretrain --config configs/tiny.ini --run.dir=" + folder + " " + arguments);
+  const CommandResult result =
+      smartbird(ranks, "pretrain --config configs/tiny.ini --run.dir=" + folder + " " + arguments);
   EXPECT_EQ(result.code, 0) << ranks << " ranks, " << arguments << "\n" << result.output;
   return read_run(folder);
 }
@@ -64,7 +68,8 @@ inline void expect_same_steps(const TrainingRun& a, const TrainingRun& b, const 
     EXPECT_EQ(record.at("picks_hash"), expected.at("picks_hash")) << what << ", step " << step;
     for (const char* key : {"loss", "grad_norm", "sketch_loss"}) {
       const double value = expected.at(key).get<double>();
-      EXPECT_NEAR(record.at(key).get<double>(), value, 1e-9 * (1 + std::abs(value))) << what << ", step " << step << ", " << key;
+      EXPECT_NEAR(record.at(key).get<double>(), value, 1e-9 * (1 + std::abs(value)))
+          << what << ", step " << step << ", " << key;
     }
   }
 }

@@ -11,7 +11,8 @@ namespace {
 using kernels::DrawMode;
 
 reference::StreamShape shape(int64_t share) {
-  return {.lengths = {67, 30}, .block = 3, .window = 2, .share = share, .width = 5, .causal = false, .excluded = {0, 20}};
+  return {
+      .lengths = {67, 30}, .block = 3, .window = 2, .share = share, .width = 5, .causal = false, .excluded = {0, 20}};
 }
 
 kernels::DrawOptions options(DrawMode mode, uint64_t seed) {

@@ -52,9 +52,14 @@ void check_differences(TinyRun run, int ranks) {
       if (moved.picks_hash != base.picks_hash) GTEST_SKIP() << "a pick moved";
     }
     const double measured = (task[0] - task[1]) / (2 * step), grad = base.task_grad[element].item<double>();
-    if (!p.sketch) { EXPECT_NEAR(measured, grad, 1e-6 * (1 + std::abs(grad))) << p.name; }
-    const double measured_sketch = (sketch[0] - sketch[1]) / (2 * step), grad_sketch = base.sketch_grad[element].item<double>();
-    if (p.sketch) { EXPECT_NEAR(measured_sketch, grad_sketch, 1e-6 * (1 + std::abs(grad_sketch))) << p.name; }
+    if (!p.sketch) {
+      EXPECT_NEAR(measured, grad, 1e-6 * (1 + std::abs(grad))) << p.name;
+    }
+    const double measured_sketch = (sketch[0] - sketch[1]) / (2 * step),
+                 grad_sketch = base.sketch_grad[element].item<double>();
+    if (p.sketch) {
+      EXPECT_NEAR(measured_sketch, grad_sketch, 1e-6 * (1 + std::abs(grad_sketch))) << p.name;
+    }
   }
 }
 
@@ -114,7 +119,9 @@ TEST(Laws, ForeignSequencesAreNotRead) {
     run.lengths = {40, 30};
     run.only_sample = 101;
     TinyRun other = run;
-    other.token = [plain = run.token](int64_t sample, int64_t position) { return sample == 100 ? (position * 7) % 23 : plain(sample, position); };
+    other.token = [plain = run.token](int64_t sample, int64_t position) {
+      return sample == 100 ? (position * 7) % 23 : plain(sample, position);
+    };
     for (int ranks : {1, 3}) EXPECT_EQ(run_tiny(run, ranks).loss, run_tiny(other, ranks).loss);
     run.only_sample = other.only_sample = 100;
     EXPECT_NE(run_tiny(run, 1).loss, run_tiny(other, 1).loss);
@@ -128,7 +135,9 @@ TEST(Laws, TheLastTokenChangesSomething) {
   run.shape.attention.visibility.causal = false;
   const double before = run_tiny(run, 3).loss;
   const auto plain = run.token;
-  run.token = [plain](int64_t sample, int64_t position) { return position == 6 ? (plain(sample, position) + 1) % 23 : plain(sample, position); };
+  run.token = [plain](int64_t sample, int64_t position) {
+    return position == 6 ? (plain(sample, position) + 1) % 23 : plain(sample, position);
+  };
   EXPECT_GT(std::abs(before - run_tiny(run, 3).loss), 1e-6);
 }
 

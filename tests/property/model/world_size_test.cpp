@@ -13,8 +13,12 @@ void expect_same(const TinyResult& a, const TinyResult& b, const std::string& wh
   EXPECT_NEAR(a.sketch_loss, b.sketch_loss, 1e-11 * (1 + std::abs(a.sketch_loss))) << what;
   EXPECT_NEAR(a.mass.domain, b.mass.domain, 1e-10) << what;
   EXPECT_NEAR(a.mass.picked, b.mass.picked, 1e-10) << what;
-  EXPECT_LT((a.task_grad - b.task_grad).abs().max().item<double>(), 1e-11 * (1 + a.task_grad.abs().max().item<double>())) << what;
-  EXPECT_LT((a.sketch_grad - b.sketch_grad).abs().max().item<double>(), 1e-11 * (1 + a.sketch_grad.abs().max().item<double>())) << what;
+  EXPECT_LT((a.task_grad - b.task_grad).abs().max().item<double>(),
+            1e-11 * (1 + a.task_grad.abs().max().item<double>()))
+      << what;
+  EXPECT_LT((a.sketch_grad - b.sketch_grad).abs().max().item<double>(),
+            1e-11 * (1 + a.sketch_grad.abs().max().item<double>()))
+      << what;
 }
 
 std::vector<TinyRun> variants() {
@@ -53,7 +57,8 @@ TEST(WorldSize, ChangesNothing) {
   int number = 0;
   for (const TinyRun& run : variants()) {
     const TinyResult alone = run_tiny(run, 1);
-    for (int ranks : {2, 3, 5, 8, 16}) expect_same(alone, run_tiny(run, ranks), "variant " + std::to_string(number) + ", P = " + std::to_string(ranks));
+    for (int ranks : {2, 3, 5, 8, 16})
+      expect_same(alone, run_tiny(run, ranks), "variant " + std::to_string(number) + ", P = " + std::to_string(ranks));
     TinyRun zigzag = run;
     zigzag.layout = LayoutKind::Zigzag;
     for (int ranks : {3, 8}) expect_same(alone, run_tiny(zigzag, ranks), "zigzag, variant " + std::to_string(number));

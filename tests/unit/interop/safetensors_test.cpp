@@ -46,7 +46,12 @@ TEST_F(SafetensorsTest, RoundTripOfEveryTypeAndSlices) {
   const std::vector<double> f64{1.0 / 3.0};
   const std::vector<int64_t> i64{int64_t{1} << 62, -1};
   const std::vector<uint8_t> u8{1, 2, 255};
-  write_safetensors(path_, {{"b", DType::u8, {3}}, {"a.weight", DType::f32, {2, 3}}, {"scalar", DType::f64, {}}, {"i", DType::i64, {2}}, {"none", DType::f32, {0, 4}}},
+  write_safetensors(path_,
+                    {{"b", DType::u8, {3}},
+                     {"a.weight", DType::f32, {2, 3}},
+                     {"scalar", DType::f64, {}},
+                     {"i", DType::i64, {2}},
+                     {"none", DType::f32, {0, 4}}},
                     {u8.data(), f32.data(), f64.data(), i64.data(), nullptr}, {{"begin", "7"}});
   const SafetensorsFile file(path_);
   EXPECT_EQ(file.metadata(), (std::map<std::string, std::string>{{"begin", "7"}, {"format", "pt"}}));
@@ -83,7 +88,9 @@ TEST_F(SafetensorsTest, TruncatedFileIsRefused) {
 }
 
 TEST_F(SafetensorsTest, OverlapsHolesAndTrailingBytesAreRefused) {
-  write_raw(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})", 6);
+  write_raw(
+      R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]}})",
+      6);
   expect_refused("overlap");
   write_raw(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":[1,5]}})", 5);
   expect_refused("hole");

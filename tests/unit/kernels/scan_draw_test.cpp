@@ -8,7 +8,8 @@ namespace {
 
 using kernels::DrawMode;
 
-constexpr DrawMode kModes[] = {DrawMode::Poisson, DrawMode::Systematic, DrawMode::TopK, DrawMode::Uniform, DrawMode::None};
+constexpr DrawMode kModes[] = {DrawMode::Poisson, DrawMode::Systematic, DrawMode::TopK, DrawMode::Uniform,
+                               DrawMode::None};
 
 std::vector<reference::StreamShape> shapes() {
   return {{.lengths = {}},
@@ -16,7 +17,12 @@ std::vector<reference::StreamShape> shapes() {
           {.lengths = {300, 1, 129}, .window = 3},
           {.lengths = {257, 40}, .block = 5, .window = 2, .share = 16, .width = 7, .causal = false},
           {.lengths = {390}, .block = 16, .share = 0, .width = 16, .causal = false, .excluded = {0, 7, 127, 128, 380}},
-          {.lengths = {200, 130}, .block = 3, .window = 1, .share = 64, .width = 1, .excluded = {0, 1, 2, 150},
+          {.lengths = {200, 130},
+           .block = 3,
+           .window = 1,
+           .share = 64,
+           .width = 1,
+           .excluded = {0, 1, 2, 150},
            .first_sample = 1ull << 33}};
 }
 
@@ -28,8 +34,11 @@ TEST(SketchScan, MatchesFormula) {
   std::mt19937 random(1);
   for (const auto& shape : shapes()) {
     const auto stream = reference::random_stream<double>(shape, random);
-    reference::Stream<float> narrow{{stream.queries.begin(), stream.queries.end()}, {stream.keys.begin(), stream.keys.end()},
-                                    stream.blocks, stream.excluded, stream.width};
+    reference::Stream<float> narrow{{stream.queries.begin(), stream.queries.end()},
+                                    {stream.keys.begin(), stream.keys.end()},
+                                    stream.blocks,
+                                    stream.excluded,
+                                    stream.width};
     std::vector<double> lse(stream.blocks.size()), narrow_lse(lse.size());
     kernels::sketch_scan<double>(stream.input(), lse.data());
     kernels::sketch_scan<float>(narrow.input(), narrow_lse.data());
@@ -57,9 +66,13 @@ TEST(SketchScan, SurvivesLargeScores) {
       {.queries = query.data(), .keys = keys.data(), .width = 1, .scale = 1, .blocks = blocks, .excluded = {}}, &lse);
   EXPECT_NEAR(lse, 3000 + std::log1p(std::exp(-1.0)), 1e-12);
   const std::vector<float> narrow_keys{3000, -3000, 2999}, narrow_query{1};
-  kernels::sketch_scan<float>(
-      {.queries = narrow_query.data(), .keys = narrow_keys.data(), .width = 1, .scale = 1, .blocks = blocks, .excluded = {}},
-      &lse);
+  kernels::sketch_scan<float>({.queries = narrow_query.data(),
+                               .keys = narrow_keys.data(),
+                               .width = 1,
+                               .scale = 1,
+                               .blocks = blocks,
+                               .excluded = {}},
+                              &lse);
   EXPECT_NEAR(lse, 3000 + std::log1p(std::exp(-1.0)), 1e-6);
 }
 

@@ -36,7 +36,8 @@ TEST(PickTranspose, IsAStableSortByUnit) {
 TEST(AdamW, MatchesTheFormulaOverSteps) {
   std::mt19937 random(1);
   const int64_t n = 37;
-  kernels::AdamW o{.learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .decay = 0.1, .grad_scale = 0.5};
+  kernels::AdamW o{
+      .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-8, .decay = 0.1, .grad_scale = 0.5};
   auto w = normals<double>(n, random);
   auto want = w;
   std::vector<double> m(n), v(n), want_m(n), want_v(n);

@@ -22,10 +22,18 @@ const std::vector<AttentionShape> kShapes{
     {.rows = 29, .window = 6, .heads = 3, .kv_heads = 3, .width = 16, .pick_heads = 0}};
 
 AttentionCase<float> narrowed(const AttentionCase<double>& c) {
-  AttentionCase<float> out{.shape = c.shape, .units = c.units, .q = {c.q.begin(), c.q.end()}, .kv = {c.kv.begin(), c.kv.end()},
-                           .grad_o = {c.grad_o.begin(), c.grad_o.end()}, .log_pi = {c.log_pi.begin(), c.log_pi.end()},
-                           .band_begin = c.band_begin, .band_end = c.band_end, .row_block = c.row_block,
-                           .pick_start = c.pick_start, .pick_unit = c.pick_unit, .token_slot = c.token_slot};
+  AttentionCase<float> out{.shape = c.shape,
+                           .units = c.units,
+                           .q = {c.q.begin(), c.q.end()},
+                           .kv = {c.kv.begin(), c.kv.end()},
+                           .grad_o = {c.grad_o.begin(), c.grad_o.end()},
+                           .log_pi = {c.log_pi.begin(), c.log_pi.end()},
+                           .band_begin = c.band_begin,
+                           .band_end = c.band_end,
+                           .row_block = c.row_block,
+                           .pick_start = c.pick_start,
+                           .pick_unit = c.pick_unit,
+                           .token_slot = c.token_slot};
   return out;
 }
 
@@ -50,8 +58,14 @@ TEST(SparseAttention, FloatErrorIsThatOfThePlainFormula) {
     const auto narrow = narrowed(reference::random_attention<double>(shape, random));
     auto wide_dense = [&] {
       const auto d = narrow.dense();
-      return reference::DenseAttention<double>{d.rows, d.heads, d.units, d.width, static_cast<double>(d.scale),
-                                               {d.q.begin(), d.q.end()}, {d.kv.begin(), d.kv.end()}, d.on,
+      return reference::DenseAttention<double>{d.rows,
+                                               d.heads,
+                                               d.units,
+                                               d.width,
+                                               static_cast<double>(d.scale),
+                                               {d.q.begin(), d.q.end()},
+                                               {d.kv.begin(), d.kv.end()},
+                                               d.on,
                                                {d.log_pi.begin(), d.log_pi.end()}};
     }();
     const auto want = reference::attention(wide_dense, {narrow.grad_o.begin(), narrow.grad_o.end()});
@@ -115,7 +129,8 @@ TEST(SparseAttention, PicksMayArriveInParts) {
 
 TEST(SparseAttention, RowsWithoutKeysAndUnitsWithoutReadersAreZero) {
   std::mt19937 random(5);
-  auto c = reference::random_attention<double>({.rows = 6, .heads = 2, .kv_heads = 1, .width = 4, .pick_heads = 1}, random);
+  auto c =
+      reference::random_attention<double>({.rows = 6, .heads = 2, .kv_heads = 1, .width = 4, .pick_heads = 1}, random);
   c.band_begin.assign(6, 7), c.band_end.assign(6, 7);  // no band at all
   c.pick_start.assign(7, 0), c.pick_unit.clear(), c.log_pi.clear();
   const auto r = reference::run_kernels(c);
@@ -145,7 +160,8 @@ TEST(SparseAttention, ARowsBitsDoNotDependOnOtherRowsOrOnPlacement) {
     for (int32_t& slot : some.token_slot) slot = slot < 0 ? slot : static_cast<int32_t>(slots - 1 - slot);
     for (int64_t& unit : some.pick_unit) unit = moved(unit);
     for (int64_t u = 0; u < c.units; ++u)
-      std::copy_n(c.kv.begin() + u * 2 * c.shape.width, 2 * c.shape.width, some.kv.begin() + moved(u) * 2 * c.shape.width);
+      std::copy_n(c.kv.begin() + u * 2 * c.shape.width, 2 * c.shape.width,
+                  some.kv.begin() + moved(u) * 2 * c.shape.width);
     const auto part = reference::run_kernels(some);
     EXPECT_EQ(part.o, std::vector<float>(all.o.begin() + first * width, all.o.end()));
     EXPECT_EQ(part.grad_q, std::vector<float>(all.grad_q.begin() + first * width, all.grad_q.end()));

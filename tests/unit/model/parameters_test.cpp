@@ -49,13 +49,15 @@ TEST(Parameters, ValuesAndGradientsAreViewsOfTheFlatTensors) {
 }
 
 TEST(Parameters, InitialValuesDependOnSeedAndIndicesOnly) {
-  Parameters a = example(at::kDouble, 7, 13), b = example(at::kDouble, 7, 101), other = example(at::kDouble, 8, 13), f = example(at::kFloat, 7, 13);
+  Parameters a = example(at::kDouble, 7, 13), b = example(at::kDouble, 7, 101), other = example(at::kDouble, 8, 13),
+             f = example(at::kFloat, 7, 13);
   EXPECT_TRUE(at::equal(a.value("head.weight"), b.value("head.weight")));  // at another offset
   EXPECT_TRUE(at::equal(a.value("embed.weight"), b.value("embed.weight").slice(0, 0, 13)));
   EXPECT_TRUE(at::equal(a.value("head.weight").to(at::kFloat), f.value("head.weight")));
   EXPECT_FALSE(at::equal(a.value("head.weight"), other.value("head.weight")));
   EXPECT_TRUE(a.value("norm.weight").eq(1.5).all().item<bool>());
-  const auto pair = normal_pair(philox({10, 0, 2, 0}, philox_key(7, 0, Purpose::Init)));  // elements 20 (and 21) of index 2
+  const auto pair =
+      normal_pair(philox({10, 0, 2, 0}, philox_key(7, 0, Purpose::Init)));  // elements 20 (and 21) of index 2
   EXPECT_EQ(a.value("head.weight").flatten()[20].item<double>(), 0.5 * pair[0]);
 }
 

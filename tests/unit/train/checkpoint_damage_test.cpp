@@ -25,7 +25,8 @@ std::string data_error(Body body) {
 void write_file(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
 
 bool any_holds(const std::vector<std::string>& lines, const std::string& part) {
-  return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) { return line.find(part) != std::string::npos; });
+  return std::any_of(lines.begin(), lines.end(),
+                     [&](const std::string& line) { return line.find(part) != std::string::npos; });
 }
 
 TEST_F(CheckpointTest, KilledSaveAndTruncatedFileAreSkippedWithAWarning) {
@@ -57,7 +58,8 @@ TEST_F(CheckpointTest, NothingThereIsTheEmptyString) {
 TEST_F(CheckpointTest, VerifyNamesTheBrokenFile) {
   const std::string folder = save_step(1);
   verify_checkpoint(folder);
-  for (const char* name : {"model.safetensors", "optim-00001-of-00002.safetensors", "trainer.json", "config.ini", "tokenizer.json"}) {
+  for (const char* name :
+       {"model.safetensors", "optim-00001-of-00002.safetensors", "trainer.json", "config.ini", "tokenizer.json"}) {
     const std::string path = folder + "/" + name, aside = dir_ + "/aside";
     fs::copy_file(path, aside, fs::copy_options::overwrite_existing);
     {
@@ -74,8 +76,9 @@ TEST_F(CheckpointTest, VerifyNamesTheBrokenFile) {
 
 TEST_F(CheckpointTest, ManifestsThatAreNotCompleteAreRefused) {
   const std::string folder = save_step(1), path = folder + "/manifest.json";
-  for (const char* text : {"", "{", "[]", "{}", R"({"format":1})", R"({"format":2,"complete":true,"files":{}})", R"({"format":1,"complete":false,"files":{}})",
-                           R"({"format":1,"complete":true,"files":{}})", R"({"format":1,"complete":true,"files":7})"}) {
+  for (const char* text : {"", "{", "[]", "{}", R"({"format":1})", R"({"format":2,"complete":true,"files":{}})",
+                           R"({"format":1,"complete":false,"files":{}})", R"({"format":1,"complete":true,"files":{}})",
+                           R"({"format":1,"complete":true,"files":7})"}) {
     write_file(path, text);
     EXPECT_NE(data_error([&] { verify_checkpoint(folder); }).find(path), std::string::npos) << text;
   }
@@ -91,7 +94,8 @@ TEST_F(CheckpointTest, WeightsOfAnotherModel) {
   more.add("embed.weight", {13, 5}, 0, 8.0, true, false);
   more.add("extra.weight", {2}, 0, 8.0, true, false);
   more.finish(at::kFloat, 1);
-  EXPECT_NE(data_error([&] { (void)load_weights(folder, more, MissingWeights::Refuse); }).find("extra.weight"), std::string::npos);
+  EXPECT_NE(data_error([&] { (void)load_weights(folder, more, MissingWeights::Refuse); }).find("extra.weight"),
+            std::string::npos);
   EXPECT_TRUE(more.value("embed.weight").eq(8.0).all().item<bool>());  // refused before the first change
   EXPECT_EQ(load_weights(folder, more, MissingWeights::Keep), std::vector<std::string>{"extra.weight"});
   EXPECT_TRUE(at::equal(more.value("embed.weight"), small_model(1).value("embed.weight").to(at::kFloat)));
@@ -101,10 +105,14 @@ TEST_F(CheckpointTest, WeightsOfAnotherModel) {
 TEST_F(CheckpointTest, OptimizerOfAnotherLayoutOrWithAMissingShardIsRefused) {
   const std::string folder = save_step(1);
   Parameters wider = small_model(1, 4), same = small_model(1);
-  OptimizerShard shard{.begin = 0, .end = same.size(), .m = at::zeros({same.size()}, at::kDouble), .v = at::zeros({same.size()}, at::kDouble)};
+  OptimizerShard shard{.begin = 0,
+                       .end = same.size(),
+                       .m = at::zeros({same.size()}, at::kDouble),
+                       .v = at::zeros({same.size()}, at::kDouble)};
   EXPECT_NE(data_error([&] { load_optimizer(folder, wider, shard); }).find("head.weight"), std::string::npos);
   fs::remove(folder + "/optim-00001-of-00002.safetensors");
-  EXPECT_NE(data_error([&] { load_optimizer(folder, same, shard); }).find(std::to_string(same.size())), std::string::npos);
+  EXPECT_NE(data_error([&] { load_optimizer(folder, same, shard); }).find(std::to_string(same.size())),
+            std::string::npos);
 }
 
 }  // namespace

@@ -23,10 +23,15 @@ inline Parameters small_model(uint64_t seed, int64_t classes = 3) {
 }
 
 // [end - begin]: divisions and sums, so the same bits whichever range is asked for.
-inline at::Tensor moment_values(int64_t begin, int64_t end, double salt) { return at::arange(begin, end, at::kDouble).div(7.0).add(salt); }
+inline at::Tensor moment_values(int64_t begin, int64_t end, double salt) {
+  return at::arange(begin, end, at::kDouble).div(7.0).add(salt);
+}
 
 inline OptimizerShard shard_of(const Parameters& p, const Communicator& everyone, double salt) {
-  OptimizerShard shard{.begin = p.size() * everyone.rank() / everyone.size(), .end = p.size() * (everyone.rank() + 1) / everyone.size(), .m = {}, .v = {}};
+  OptimizerShard shard{.begin = p.size() * everyone.rank() / everyone.size(),
+                       .end = p.size() * (everyone.rank() + 1) / everyone.size(),
+                       .m = {},
+                       .v = {}};
   shard.m = moment_values(shard.begin, shard.end, salt);
   shard.v = moment_values(shard.begin, shard.end, salt + 1);
   return shard;
@@ -48,13 +53,15 @@ class CheckpointTest : public testing::Test {
     run_thread_ranks(ranks, [&](Communicator& group) {
       const World world(group.split(0, group.rank()), 0);
       Parameters parameters = small_model(seed);
-      const std::string saved = save_checkpoint(world, dir_, parameters, shard_of(parameters, world.everyone(), salt), state, small_meta(), keep_last);
+      const std::string saved = save_checkpoint(world, dir_, parameters, shard_of(parameters, world.everyone(), salt),
+                                                state, small_meta(), keep_last);
       if (world.is_root()) folder = saved;
     });
     return folder;
   }
   std::string save_step(int64_t step, int64_t best_step = -1, int64_t keep_last = 9) const {
-    return save(2, {.step = step, .best_step = best_step}, static_cast<uint64_t>(step), static_cast<double>(step), keep_last);
+    return save(2, {.step = step, .best_step = best_step}, static_cast<uint64_t>(step), static_cast<double>(step),
+                keep_last);
   }
 
   std::string dir_;

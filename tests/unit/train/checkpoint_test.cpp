@@ -20,7 +20,13 @@ std::set<std::string> names_in(const fs::path& folder) {
 }
 
 TEST_F(CheckpointTest, AnyNumberOfRanksReadsAnyCheckpoint) {
-  const TrainerState state{.step = 12, .next_sample = int64_t{1} << 40, .tokens = 77, .wall_s = 0.1, .best_metric = 1.0 / 3, .best_step = 8, .evaluations_without_gain = 2};
+  const TrainerState state{.step = 12,
+                           .next_sample = int64_t{1} << 40,
+                           .tokens = 77,
+                           .wall_s = 0.1,
+                           .best_metric = 1.0 / 3,
+                           .best_step = 8,
+                           .evaluations_without_gain = 2};
   std::string folder = save(4, state, 5, 0.25, 2);
   for (const int ranks : {3, 1, 8}) {
     std::string next;
@@ -84,7 +90,8 @@ TEST_F(CheckpointTest, RunFolderThatIsAFileFailsAllRanksAsIo) {
     const World world(group.split(0, group.rank()), 0);
     Parameters parameters = small_model(1);
     try {
-      (void)save_checkpoint(world, dir_, parameters, shard_of(parameters, world.everyone(), 0), {.step = 3}, small_meta(), 1);
+      (void)save_checkpoint(world, dir_, parameters, shard_of(parameters, world.everyone(), 0), {.step = 3},
+                            small_meta(), 1);
     } catch (const Error& e) {
       const std::lock_guard guard(lock);
       failures += e.kind() == ErrorKind::Io;
@@ -95,7 +102,8 @@ TEST_F(CheckpointTest, RunFolderThatIsAFileFailsAllRanksAsIo) {
 
 TEST_F(CheckpointTest, RetentionKeepsTheNewestTheBestAndTheLast) {
   for (int64_t step = 1; step <= 6; ++step) (void)save_step(step, step >= 2 ? 2 : -1, 1);
-  EXPECT_EQ(names_in(dir_ + "/checkpoints"), (std::set<std::string>{"latest", "step_00000002", "step_00000005", "step_00000006"}));
+  EXPECT_EQ(names_in(dir_ + "/checkpoints"),
+            (std::set<std::string>{"latest", "step_00000002", "step_00000005", "step_00000006"}));
   (void)save_step(4, -1, 1);  // after a resume from an older checkpoint: what was just saved stays
   EXPECT_TRUE(fs::exists(dir_ + "/checkpoints/step_00000004/manifest.json"));
   std::string latest;

@@ -23,8 +23,20 @@ namespace {
 namespace fs = std::filesystem;
 
 StepRecord record_of(int64_t step) {
-  return {.step = step, .tokens = 100 * step, .loss = 2.314, .bits_per_byte = 3.338, .sketch_loss = 0.812, .coverage = 0.71, .phi = 0.12,
-          .sent_bytes = {{"rows", 5}}, .plan = "gather", .picks_hash = 0xab, .grad_norm = 0.84, .lr = 3e-4, .step_ms = {{"forward", 1.5}}, .tokens_per_s = 12100};
+  return {.step = step,
+          .tokens = 100 * step,
+          .loss = 2.314,
+          .bits_per_byte = 3.338,
+          .sketch_loss = 0.812,
+          .coverage = 0.71,
+          .phi = 0.12,
+          .sent_bytes = {{"rows", 5}},
+          .plan = "gather",
+          .picks_hash = 0xab,
+          .grad_norm = 0.84,
+          .lr = 3e-4,
+          .step_ms = {{"forward", 1.5}},
+          .tokens_per_s = 12100};
 }
 
 class MetricsTest : public testing::Test {
@@ -47,9 +59,26 @@ TEST(MetricsJson, StepHasExactlyTheseKeys) {
   const auto json = nlohmann::json::parse(to_json(record_of(3)));
   std::set<std::string> keys;
   for (const auto& [key, value] : json.items()) keys.insert(key);
-  EXPECT_EQ(keys, (std::set<std::string>{"step", "tokens", "loss", "bits_per_byte", "sketch_loss", "coverage", "coverage_domain", "coverage_uniform", "phi",
-                                         "rows", "sent_bytes", "plan", "picks_hash", "imbalance", "grad_norm", "sketch_grad_norm", "lr", "step_ms",
-                                         "tokens_per_s", "peak_memory_bytes"}));
+  EXPECT_EQ(keys, (std::set<std::string>{"step",
+                                         "tokens",
+                                         "loss",
+                                         "bits_per_byte",
+                                         "sketch_loss",
+                                         "coverage",
+                                         "coverage_domain",
+                                         "coverage_uniform",
+                                         "phi",
+                                         "rows",
+                                         "sent_bytes",
+                                         "plan",
+                                         "picks_hash",
+                                         "imbalance",
+                                         "grad_norm",
+                                         "sketch_grad_norm",
+                                         "lr",
+                                         "step_ms",
+                                         "tokens_per_s",
+                                         "peak_memory_bytes"}));
   EXPECT_EQ(json["picks_hash"], "00000000000000ab");
   EXPECT_EQ(json["sent_bytes"]["rows"], 5);
   EXPECT_EQ(json["lr"], 3e-4);
@@ -61,7 +90,8 @@ TEST(MetricsJson, WhatDoesNotApplyIsLeftOutAndNaNIsNull) {
   const auto json = nlohmann::json::parse(to_json(record));
   EXPECT_FALSE(json.contains("bits_per_byte"));
   EXPECT_TRUE(json["loss"].is_null() && json["grad_norm"].is_null() && json["step_ms"]["x"].is_null());
-  EXPECT_EQ(to_json(EvalRecord{4, "valid", {{"loss", 0.5}, {"accuracy", NAN}}}), R"({"step":4,"eval":{"accuracy":null,"loss":0.5},"split":"valid"})");
+  EXPECT_EQ(to_json(EvalRecord{4, "valid", {{"loss", 0.5}, {"accuracy", NAN}}}),
+            R"({"step":4,"eval":{"accuracy":null,"loss":0.5},"split":"valid"})");
 }
 
 TEST_F(MetricsTest, ResumeCutsLaterAndTornLines) {
@@ -80,7 +110,8 @@ TEST_F(MetricsTest, ResumeCutsLaterAndTornLines) {
   }
   testing::internal::GetCapturedStdout();
   const EvalRecord e1{1, "valid", {{"loss", 1.0}}}, e2{2, "valid", {{"loss", 1.0}}};
-  EXPECT_EQ(read("metrics.jsonl"), to_json(record_of(1)) + "\n" + to_json(e1) + "\n" + to_json(record_of(2)) + "\n" + to_json(e2) + "\n" + to_json(record_of(3)) + "\n");
+  EXPECT_EQ(read("metrics.jsonl"), to_json(record_of(1)) + "\n" + to_json(e1) + "\n" + to_json(record_of(2)) + "\n" +
+                                       to_json(e2) + "\n" + to_json(record_of(3)) + "\n");
   EXPECT_FALSE(fs::exists(dir_ + "/metrics.jsonl.tmp"));
 }
 
@@ -128,7 +159,8 @@ TEST_F(MetricsTest, FolderThatDoesNotExistIsAnIoError) {
 TEST(Progress, BarOnARealTerminalOnly) {
   std::map<std::string, const char*> variables{{"TERM", "xterm"}};
   const auto mode = [&](const char* wish, bool tty, int columns) {
-    return choose_progress(wish, {tty, columns, [&](const char* name) { return variables.contains(name) ? variables[name] : nullptr; }});
+    return choose_progress(
+        wish, {tty, columns, [&](const char* name) { return variables.contains(name) ? variables[name] : nullptr; }});
   };
   EXPECT_EQ(mode("auto", true, 80), ProgressMode::Bar);
   EXPECT_EQ(mode("auto", true, 0), ProgressMode::Log);  // the pseudo-terminal of mpirun
@@ -146,10 +178,13 @@ TEST(Progress, BarOnARealTerminalOnly) {
 }
 
 TEST(Progress, StepLine) {
-  EXPECT_EQ(step_line(record_of(12), 400, 192), "step 12/400 loss 2.314 bpb 3.338 sketch 0.812 cover 0.71 phi 0.12 gnorm 0.84 lr 3.0e-4 tok/s 12.1k eta 3m12s");
+  EXPECT_EQ(
+      step_line(record_of(12), 400, 192),
+      "step 12/400 loss 2.314 bpb 3.338 sketch 0.812 cover 0.71 phi 0.12 gnorm 0.84 lr 3.0e-4 tok/s 12.1k eta 3m12s");
   StepRecord record = record_of(1);
   record.bits_per_byte = -1;
-  EXPECT_EQ(step_line(record, 400, -1), "step 1/400 loss 2.314 sketch 0.812 cover 0.71 phi 0.12 gnorm 0.84 lr 3.0e-4 tok/s 12.1k eta -");
+  EXPECT_EQ(step_line(record, 400, -1),
+            "step 1/400 loss 2.314 sketch 0.812 cover 0.71 phi 0.12 gnorm 0.84 lr 3.0e-4 tok/s 12.1k eta -");
   EXPECT_EQ(duration_text(59.6), "1m00s");
   EXPECT_EQ(duration_text(5 * 3600 + 420), "5h07m");
   EXPECT_EQ(short_number(1.21e6), "1.21M");
@@ -168,7 +203,9 @@ TEST(Progress, MedianLeavesOutTheFirstIntervalAndIgnoresOutliers) {
 }
 
 TEST_F(MetricsTest, RunFolderHoldsWhatIsAllowed) {
-  ASSERT_EQ(setenv("SMARTBIRD_TEST_VALUE", "seen", 1) | setenv("SLURM_JWT", "hidden", 1) | setenv("UNRELATED_VALUE", "hidden", 1), 0);
+  ASSERT_EQ(setenv("SMARTBIRD_TEST_VALUE", "seen", 1) | setenv("SLURM_JWT", "hidden", 1) |
+                setenv("UNRELATED_VALUE", "hidden", 1),
+            0);
   prepare_run_folder(dir_ + "/a/run", "[run]\n", "smartbird pretrain");
   prepare_run_folder(dir_ + "/a/run", "[run]\nx = 1\n", "smartbird pretrain --run.resume=auto");
   EXPECT_EQ(read("a/run/config.ini"), "[run]\nx = 1\n");

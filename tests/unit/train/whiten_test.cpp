@@ -18,15 +18,17 @@ struct Whitened {
 };
 
 Options small_options() {
-  return parse_options({"--data.task=classify", "--model.width=8", "--model.heads=2", "--model.layers=1", "--sketch.width=4",
-                        "--attention.picks=4", "--attention.window=2", "--data.sequence_tokens=40", "--train.batch_tokens=200"},
-                       nullptr)
+  return parse_options(
+             {"--data.task=classify", "--model.width=8", "--model.heads=2", "--model.layers=1", "--sketch.width=4",
+              "--attention.picks=4", "--attention.window=2", "--data.sequence_tokens=40", "--train.batch_tokens=200"},
+             nullptr)
       .options;
 }
 
 MemoryCorpus labelled_corpus() {
   std::vector<Document> documents;
-  for (int64_t i = 0; i < 60; ++i) documents.push_back({.num_tokens = 5 + i % 31, .label = static_cast<int32_t>(i % 3)});
+  for (int64_t i = 0; i < 60; ++i)
+    documents.push_back({.num_tokens = 5 + i % 31, .label = static_cast<int32_t>(i % 3)});
   return MemoryCorpus(documents);
 }
 
@@ -53,7 +55,8 @@ Whitened whiten(int ranks) {
       next += static_cast<int64_t>(batch.size());
       for (const MicroStep& micro : micro_steps_of(setup, corpus, batch, 0, philox_key(0, 0, Purpose::Evaluate))) {
         const StepContext context{world, micro.layout, timer, 0, 0, Phase::Evaluate};
-        const at::Tensor pooled = model.forward(context, micro.stream, {.task = Task::Classify, .probe_rate = -1}).pooled;
+        const at::Tensor pooled =
+            model.forward(context, micro.stream, {.task = Task::Classify, .probe_rate = -1}).pooled;
         rows.push_back(at::linear(pooled - out.mean, whitening));
       }
     }
@@ -75,7 +78,9 @@ TEST(Whiten, RanksChangeNothing) {
   for (int ranks : {2, 3, 5}) {
     const Whitened many = whiten(ranks);
     EXPECT_LT((alone.mean - many.mean).abs().max().item<double>(), 1e-10) << ranks;
-    EXPECT_LT((alone.precision - many.precision).abs().max().item<double>(), 1e-6 * alone.precision.abs().max().item<double>()) << ranks;
+    EXPECT_LT((alone.precision - many.precision).abs().max().item<double>(),
+              1e-6 * alone.precision.abs().max().item<double>())
+        << ranks;
   }
 }
 
