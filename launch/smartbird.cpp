@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "comm/session.h"
+#include "core/build_info.h"
 #include "core/error.h"
 #include "tools/commands.h"
 #include "tools/data_commands.h"
@@ -34,8 +35,7 @@ constexpr const char* kUsage =
 
 void print_version(const Communicator& everyone) {
   if (everyone.rank() != 0) return;
-  std::cout << "smartbird " << SMARTBIRD_VERSION << "\nMPI: " << Session::description()
-            << "\nLibTorch: " << SMARTBIRD_TORCH_VERSION << "\nCUDA, NCCL: not built in\n";
+  std::cout << build_text() << "MPI: " << Session::description() << "\n";
 }
 
 int run(const Session& session, const std::vector<std::string>& arguments) {

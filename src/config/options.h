@@ -151,7 +151,7 @@ struct AttentionOptions {
   std::string draw, share, pick_heads;
   std::vector<std::string> pattern;
   std::vector<int64_t> global_positions;
-  int64_t picks = 0, window = 0, query_block = 0, share_warmup_steps = 0, scan_budget_bytes = 0;
+  int64_t picks = 0, window = 0, query_block = 0, share_warmup_steps = 0, scan_budget_bytes = 0, draw_seed = 0;
   bool correction = false;
   double min_inclusion = 0;
   template <class V>
@@ -165,6 +165,8 @@ struct AttentionOptions {
       "rows that share random numbers: a multiple of attention.query_block, or all");
     v("attention.share_warmup_steps", share_warmup_steps, 0, at_least(0),
       "first steps with independent numbers for each query block");
+    v("attention.draw_seed", draw_seed, 0, at_least(0),
+      "seed of the draws in training, to tell their noise from that of weights and order; 0 = run.seed");
     v("attention.pick_heads", pick_heads, "kv", one_of({"kv", "query"}),
       "query heads of one key/value head share picks, or each has its own");
     v("attention.correction", correction, true, any(),

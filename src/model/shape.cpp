@@ -29,6 +29,7 @@ AttentionSettings attention_from(const Options& o, const ModelShape& shape) {
   s.picks = o.attention.picks;
   s.share_rows = share_rows(o);
   s.draw = draw_from(o.attention.draw);
+  s.draw_seed = static_cast<uint64_t>(o.attention.draw_seed);
   s.floor = o.sketch.floor;
   s.heads = static_cast<int>(shape.heads), s.kv_heads = static_cast<int>(shape.kv_heads);
   s.pick_heads = o.attention.pick_heads == "query" ? s.heads : s.kv_heads;

@@ -32,6 +32,11 @@ void add_known_rows(const StepContext& context, const AttentionSettings& s, Plan
   plan.globals = std::move(globals.requests);
 }
 
+PhiloxKey draw_key(const StepContext& context, const AttentionSettings& s) {
+  if (s.draw_seed == 0 || context.phase == Phase::Evaluate) return context.key(Purpose::Draw);
+  return philox_key(s.draw_seed, static_cast<uint64_t>(context.step), Purpose::Draw);
+}
+
 template <class T>
 kernels::Picks<T> draw_picks(const StepContext& context, const AttentionSettings& s, const SketchScores& scores,
                              std::span<const kernels::ScanBlock> blocks) {
@@ -42,7 +47,7 @@ kernels::Picks<T> draw_picks(const StepContext& context, const AttentionSettings
                                      .floor = s.floor,
                                      .heads = s.pick_heads,
                                      .layer = scores.layer,
-                                     .key = context.key(Purpose::Draw)};
+                                     .key = draw_key(context, s)};
   const int64_t block_bytes = 64 + s.pick_heads * (s.picks + 8) * static_cast<int64_t>(sizeof(int64_t) + sizeof(T));
   const size_t chunk = static_cast<size_t>(std::max<int64_t>(1, s.scan_budget_bytes / block_bytes));
   kernels::Picks<T> picks;

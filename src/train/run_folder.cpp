@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <set>
 
+#include "core/build_info.h"
 #include "core/error.h"
 #include "train/checkpoint_files.h"
 
@@ -38,8 +39,6 @@ std::string environment_text() {
   for (const std::string& line : lines) text += line + "\n";
   return text;
 }
-
-std::string build_text() { return join("compiler: ", __VERSION__, "\nC++: ", __cplusplus, "\n"); }
 
 }  // namespace
 
