@@ -23,7 +23,7 @@ struct AttentionSettings {
   int64_t share_rows = 0;  // g; 0 = the whole sequence
   kernels::DrawMode draw = kernels::DrawMode::Poisson;
   uint64_t draw_seed = 0;  // of training; 0 = the context's
-  double floor = 0.1;  // ε
+  double floor = 0.1;      // ε
   int heads = 1, kv_heads = 1, pick_heads = 1;
   bool correction = true;
   double min_inclusion = 0;               // π_min
