@@ -35,7 +35,8 @@ TEST(LongRuns, EightRanksDifferLessThanTwoDrawSeeds) {
   RecordProperty("draws", std::to_string(draws.mean));
   EXPECT_GT(draws.mean, 0);
   EXPECT_LT(ranks.mean, draws.mean) << "largest: " << ranks.largest << " and " << draws.largest;
-  const double last = std::abs(alone.steps.at(100).at("loss").get<double>() - eight.steps.at(100).at("loss").get<double>());
+  const double last =
+      std::abs(alone.steps.at(100).at("loss").get<double>() - eight.steps.at(100).at("loss").get<double>());
   EXPECT_LT(last, draws.mean) << "at the last step";
 }
 
