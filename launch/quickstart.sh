@@ -21,7 +21,7 @@ PY
 }
 
 say "set-up and build"
-bash launch/setup.sh
+bash launch/setup.sh --no-tests
 if [ -z "$(value $runs/books/metrics.jsonl bits_per_byte)" ]; then
   say "pretraining on four novels with two ranks"
   bash launch/run.sh -n 2 pretrain --config configs/books.ini --run.dir=$runs/books --run.resume=auto --run.log_every=5

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Set-up and release build: Debian packages, LibTorch in .venv, build/release/smartbird. Safe to repeat; --no-build stops
-# before the build.
+# Set-up and release build: Debian packages, LibTorch in .venv, build/release/smartbird and the tests beside it. Safe to
+# repeat; --no-tests builds the binary alone, --no-build stops before the build.
 set -euo pipefail
+case "${1:-}" in "" | --no-tests | --no-build) ;; *) echo "usage: launch/setup.sh [--no-tests | --no-build]" >&2; exit 2 ;; esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { printf '[%4ss] %s\n' "$SECONDS" "$*"; }
 
@@ -39,6 +40,8 @@ if [ ! -f build/release/build.ninja ]; then
   say "configuring"
   cmake --preset release
 fi
+targets=(all)
+[ "${1:-}" = --no-tests ] && targets=(smartbird)
 say "building (minutes the first time)"
-cmake --build build/release --parallel "$(nproc)"
+cmake --build build/release --parallel "$(nproc)" --target "${targets[@]}"
 say "ready: build/release/smartbird"

@@ -43,7 +43,7 @@ void whiten_label_head(const StepSetup& setup, const Corpus& corpus, const Sampl
   const at::Tensor mean = m.sum / m.count, covariance = m.squares / m.count - at::outer(mean, mean);
   const auto [values, vectors] = at::linalg_eigh(covariance);  // ascending
   const at::Tensor largest = values.narrow(0, values.size(0) - 1, 1).clamp_min(1e-12);
-  const at::Tensor scale = (values.clamp_min(0) + 1e-6 * largest).rsqrt();
+  const at::Tensor scale = (values.clamp_min(0) + kWhiteningFloor * largest).rsqrt();
   at::Tensor to_mean = setup.model.parameters().value("classifier.mean"),
              to_whitening = setup.model.parameters().value("classifier.whitening");
   const at::Tensor whitening = (scale.unsqueeze(1) * vectors.t()).contiguous();

@@ -1,12 +1,15 @@
 // Data-dependent start of a classifier on a pre-trained model: classifier.mean and classifier.whitening are set from the
-// pooled rows x of training sequences, so that whitening · (x - mean) has the covariance 1. Pooled rows of one model
+// pooled rows x of training sequences, so that whitening · (x - mean) has a covariance near 1. Pooled rows of one model
 // differ by far less than their common part and mostly in a few directions; a classifier that reads them raw sees little
-// else. With Σ = V diag(λ) Vᵀ: whitening = diag(λ + 1e-6 λmax)^-1/2 Vᵀ (PCA whitening; Kessy, Lewin and Strimmer, 2018).
+// else. With Σ = V diag(λ) Vᵀ: whitening = diag(λ + ε λmax)^-1/2 Vᵀ (PCA whitening; Kessy, Lewin and Strimmer, 2018);
+// ε keeps directions small that are mostly noise.
 #pragma once
 
 #include "train/step.h"
 
 namespace smartbird {
+
+inline constexpr double kWhiteningFloor = 1e-2;  // ε
 
 // Reads the first `sequences` samples (at most an epoch) without gradients. Collective; beyond rounding the same for any
 // number of ranks, and the same bits on all ranks.
