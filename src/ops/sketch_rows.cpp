@@ -54,8 +54,8 @@ struct Norm : Function<Norm> {
 };
 
 struct Convolution : Function<Convolution> {
-  static Variable forward(AutogradContext* ctx, const Variable& input, const Variable& tap, const Variable& weight) {
-    const at::Tensor x = input.contiguous(), w = weight.contiguous();
+  static Variable forward(AutogradContext* ctx, const Variable& input, const Variable& taps, const Variable& weight) {
+    const at::Tensor x = input.contiguous(), tap = taps.contiguous(), w = weight.contiguous();
     at::Tensor y = at::empty({tap.size(0), x.size(1)}, x.options());
     with_float_type(x, [&](auto t) {
       using T = decltype(t);
@@ -79,8 +79,9 @@ struct Convolution : Function<Convolution> {
   }
 };
 
-at::Tensor turn(const at::Tensor& x, const at::Tensor& position, double base, int direction) {
-  at::Tensor y = x.contiguous().clone();
+at::Tensor turn(const at::Tensor& x, const at::Tensor& positions, double base, int direction) {
+  const at::Tensor position = positions.contiguous();
+  at::Tensor y = x.clone(at::MemoryFormat::Contiguous);
   with_float_type(y, [&](auto t) {
     using T = decltype(t);
     kernels::row_rotary<T>(y.mutable_data_ptr<T>(), position.const_data_ptr<int64_t>(), y.size(0), y.size(1), base,
