@@ -1,0 +1,186 @@
+// Law: gather_units brings the rows that the plan names and its gradient is its adjoint, exactly; sparse_attention is
+// softmax attention over the plan's band and picks, and its gradients agree with finite differences.
+#include <cmath>
+#include <limits>
+
+#include "comm/thread_comm.h"
+#include "ops/sparse_attention.h"
+#include "ops/tensors.h"
+#include "tests/support/cover_pairs.h"
+#include "tests/support/gradients.h"
+
+namespace smartbird::testing {
+namespace {
+
+constexpr int64_t kWidth = 2, kSketchWidth = 3;
+
+struct PlanCase {
+  AttentionSettings settings{.window = 1, .picks = 3, .share_rows = 4, .heads = 4, .kv_heads = 2, .pick_heads = 2};
+  std::vector<int64_t> lengths{11, 1, 9};
+  int block = 1, ranks = 1;
+  LayoutKind layout = LayoutKind::Contiguous;
+};
+
+std::vector<NamedCase<PlanCase>> plan_cases() {
+  using C = PlanCase;
+  return covering_cases<C>(
+      C{}, {{{"causal", [](C&) {}},
+             {"prefix", [](C& c) { c.settings.visibility.prefix = 5; }},
+             {"bidirectional", [](C& c) { c.settings.visibility.causal = false; }}},
+            {{"b 1", [](C&) {}}, {"b 4", [](C& c) { c.block = 4; }}},
+            {{"P 1", [](C&) {}},
+             {"P 3", [](C& c) { c.ranks = 3; }},
+             {"P 8 zigzag", [](C& c) { c.ranks = 8, c.layout = LayoutKind::Zigzag; }},
+             {"P 5, N 3",
+              [](C& c) {
+                c.ranks = 5, c.lengths = {2, 1};
+              }}},
+            {{"rows", [](C&) {}}, {"all", [](C& c) { c.settings.fetch_all = true; }}},
+            {{"picks of kv heads", [](C&) {}}, {"picks of query heads", [](C& c) { c.settings.pick_heads = 4; }}},
+            {{"no globals", [](C&) {}},
+             {"globals",
+              [](C& c) {
+                c.settings.global_positions = {0, 6};
+              }}},
+            {{"sparse", [](C&) {}},
+             {"window", [](C& c) { c.settings.pattern = Pattern::Window; }},
+             {"dense", [](C& c) { c.settings.pattern = Pattern::Dense; }}}});
+}
+
+// Body(context, plan) on every rank of a case, the picks drawn from random sketch scores.
+template <class Body>
+void with_plan(const PlanCase& c, Body body) {
+  std::vector<Sequence> sequences;
+  int64_t tokens = 0;
+  for (int64_t length : c.lengths) sequences.push_back({40 + sequences.size(), tokens, length}), tokens += length;
+  const Layout layout(sequences, c.block, c.ranks, c.layout);
+  run_thread_ranks(c.ranks, [&](Communicator& group) {
+    const World world(group.split(0, group.rank()), 0);
+    StageTimer timer;
+    const StepContext context{world, layout, timer, 3, 1, Phase::Train};
+    std::mt19937 all(5), mine(6 + static_cast<uint32_t>(group.rank()));
+    const int64_t blocks = static_cast<int64_t>(layout.blocks_of(group.rank()).size());
+    const SketchScores scores{.queries = random_tensor(mine, {blocks, kSketchWidth}),
+                              .keys = random_tensor(all, {tokens, kSketchWidth}),
+                              .scale = 0.7,
+                              .layer = 0};
+    body(context, make_plan(context, c.settings, scores, at::kDouble));
+  });
+}
+
+TEST(GatherUnits, BringsTheRowsThatThePlanNames) {
+  for (const auto& [name, c] : plan_cases())
+    with_plan(c, [&, name = name, c = c](const StepContext& context, const Plan& plan) {
+      const int64_t g = plan.kv_heads;
+      const std::vector<int64_t> tokens = context.layout.tokens_of(context.rank());
+      const at::Tensor kv = (index_tensor(tokens).view({-1, 1, 1}) * g + at::arange(g).view({1, -1, 1}))
+                                .to(at::kDouble)
+                                .expand({-1, -1, 2 * kWidth});  // a row's value is token · G + head
+      const at::Tensor units = gather_units(context, kv, plan).select(1, 0);
+      ASSERT_EQ(units.size(0), plan.num_units) << name;
+      const auto unit_is = [&](int64_t unit, int64_t token, int64_t head) {
+        ASSERT_EQ(units[unit].item<double>(), static_cast<double>(token * g + head)) << name << ", unit " << unit;
+      };
+      for (size_t token = 0; token < plan.token_slot.size(); ++token)
+        if (plan.token_slot[token] >= 0)
+          for (int64_t head = 0; head < g; ++head)
+            unit_is(plan.token_slot[token] * g + head, static_cast<int64_t>(token), head);
+      for (size_t row = 0; row < tokens.size(); ++row)  // no row of a band is missing
+        for (int64_t token = plan.band_begin[row]; token < plan.band_end[row]; ++token)
+          ASSERT_GE(plan.token_slot[static_cast<size_t>(token)], 0) << name;
+      const std::vector<Layout::Block> blocks = context.layout.blocks_of(context.rank());
+      for (size_t list = 0; plan.pick_heads > 0 && list + 1 < plan.pick_start.size(); ++list) {
+        const auto heads = static_cast<size_t>(plan.pick_heads);
+        const int64_t begin = context.layout.sequences()[static_cast<size_t>(blocks[list / heads].sequence)].begin;
+        const int64_t head = static_cast<int64_t>(list % heads) * g / plan.pick_heads;
+        const int64_t drawn = plan.drawn_start[list + 1] - plan.drawn_start[list];
+        for (int64_t i = 0; i < drawn; ++i)  // the drawn keys come after the global ones
+          unit_is(plan.pick_unit[static_cast<size_t>(plan.pick_start[list + 1] - drawn + i)],
+                  begin + plan.drawn_key[static_cast<size_t>(plan.drawn_start[list] + i)], head);
+      }
+    });
+}
+
+TEST(GatherUnits, GradientIsTheAdjointExactly) {
+  for (const auto& [name, c] : plan_cases())
+    with_plan(c, [&, name = name](const StepContext& context, const Plan& plan) {
+      std::mt19937 random(7 + static_cast<uint32_t>(context.rank()));
+      const at::Tensor kv = integer_tensor(random, {plan.num_rows, plan.kv_heads, 2 * kWidth}).requires_grad_(true);
+      const at::Tensor units = gather_units(context, kv, plan), y = integer_tensor(random, units.sizes());
+      torch::autograd::backward({units}, {y});
+      const auto total = [&](const at::Tensor& a, const at::Tensor& b) {
+        return context.group().reduce_value("test", (a * b).sum().item<double>(), ReduceOp::Sum);
+      };
+      EXPECT_EQ(total(units, y), total(kv, kv.grad())) << name;
+    });
+}
+
+// The same attention by Torch, over all units with a bias: 0 in the band, -log π for picks, -inf elsewhere.
+at::Tensor plain_attention(const at::Tensor& q, const at::Tensor& units, const Plan& plan) {
+  at::Tensor bias =
+      at::full({q.size(0), q.size(1), units.size(0)}, -std::numeric_limits<double>::infinity(), at::kDouble);
+  for (int64_t row = 0; row < q.size(0); ++row)
+    for (int64_t h = 0; h < plan.heads; ++h) {
+      for (int64_t token = plan.band_begin[static_cast<size_t>(row)]; token < plan.band_end[static_cast<size_t>(row)];
+           ++token)
+        bias[row][h][plan.token_slot[static_cast<size_t>(token)] * plan.kv_heads + h * plan.kv_heads / plan.heads] = 0;
+      if (plan.pick_heads == 0) continue;
+      const size_t list = static_cast<size_t>(plan.row_block[static_cast<size_t>(row)] * plan.pick_heads +
+                                              h * plan.pick_heads / plan.heads);
+      for (int64_t i = plan.pick_start[list]; i < plan.pick_start[list + 1]; ++i)
+        bias[row][h][plan.pick_unit[static_cast<size_t>(i)]] = -plan.pick_log_pi[i];
+    }
+  const at::Tensor k = units.narrow(1, 0, kWidth), v = units.narrow(1, kWidth, kWidth);
+  return at::matmul(at::softmax(at::matmul(q, k.t()) / std::sqrt(static_cast<double>(kWidth)) + bias, -1), v);
+}
+
+TEST(SparseAttention, IsSoftmaxOverBandAndPicks) {
+  for (const auto& [name, c] : plan_cases())
+    with_plan(c, [&, name = name](const StepContext& context, const Plan& plan) {
+      if (plan.num_rows == 0) return;
+      std::mt19937 random(8 + static_cast<uint32_t>(context.rank()));
+      const at::Tensor q = random_tensor(random, {plan.num_rows, plan.heads, kWidth}).requires_grad_(true),
+                       units = random_tensor(random, {plan.num_units, 2 * kWidth}).requires_grad_(true);
+      const at::Tensor o = sparse_attention(q, units, plan), plain = plain_attention(q, units, plan);
+      EXPECT_TRUE(at::allclose(o, plain, 0, 1e-13)) << name;
+      const at::Tensor y = random_tensor(random, o.sizes());
+      const Tensors grads = torch::autograd::grad({o}, {q, units}, {y}),
+                    expected = torch::autograd::grad({plain}, {q, units}, {y});
+      for (size_t i : {0, 1}) EXPECT_TRUE(at::allclose(grads[i], expected[i], 0, 1e-12)) << name << ", input " << i;
+    });
+}
+
+TEST(SparseAttention, FiniteDifferences) {
+  for (const int block : {1, 4})
+    for (const bool causal : {true, false}) {
+      PlanCase c;
+      c.lengths = {9, 3}, c.block = block, c.ranks = 2, c.settings.pick_heads = block == 1 ? 4 : 2;
+      c.settings.visibility.causal = causal, c.settings.global_positions = {1};
+      with_plan(c, [&](const StepContext& context, const Plan& plan) {
+        std::mt19937 random(9 + static_cast<uint32_t>(context.rank()));
+        expect_gradients([&](const Tensors& x) { return sparse_attention(x[0], x[1], plan); },
+                         {random_tensor(random, {plan.num_rows, plan.heads, kWidth}),
+                          random_tensor(random, {plan.num_units, 2 * kWidth})},
+                         "b " + std::to_string(block));
+      });
+    }
+}
+
+// Queries, units and the incoming gradient as strided views.
+TEST(SparseAttention, TakesInputThatIsNotContiguous) {
+  with_plan(PlanCase{}, [](const StepContext&, const Plan& plan) {
+    std::mt19937 random(10);
+    const at::Tensor
+        q = random_tensor(random, {plan.heads, plan.num_rows, kWidth}).transpose(0, 1).requires_grad_(true),
+        units = random_tensor(random, {2 * kWidth, plan.num_units}).t().requires_grad_(true);
+    const at::Tensor o = sparse_attention(q, units, plan), plain = plain_attention(q, units, plan);
+    EXPECT_TRUE(at::allclose(o, plain, 0, 1e-13));
+    const at::Tensor y = at::ones({1}, at::kDouble).expand(o.sizes());
+    const Tensors grads = torch::autograd::grad({o}, {q, units}, {y}),
+                  expected = torch::autograd::grad({plain}, {q, units}, {y});
+    for (size_t i : {0, 1}) EXPECT_TRUE(at::allclose(grads[i], expected[i], 0, 1e-12)) << "input " << i;
+  });
+}
+
+}  // namespace
+}  // namespace smartbird::testing

@@ -1,0 +1,86 @@
+// Law: the chunked loss is Torch's cross-entropy, value and gradients, for any chunk size, also for no rows and for no
+// counted target; its gradients agree with finite differences.
+#include "ops/chunked_loss.h"
+
+#include <ATen/ATen.h>
+
+#include "core/error.h"
+#include "tests/support/gradients.h"
+
+namespace smartbird::testing {
+namespace {
+
+constexpr int64_t kRows = 13, kWidth = 4, kVocabulary = 9;
+
+at::Tensor targets(std::mt19937& random, int64_t rows, bool all_uncounted) {
+  at::Tensor out = at::empty({rows}, at::kLong);
+  for (int64_t i = 0; i < rows; ++i)
+    out[i] = all_uncounted || i % 3 == 1 ? -1 : static_cast<int64_t>(random() % kVocabulary);
+  return out;
+}
+
+TEST(ChunkedLoss, IsCrossEntropyForAnyChunkSize) {
+  std::mt19937 random(1);
+  for (const int64_t rows : {int64_t{0}, int64_t{1}, kRows})
+    for (const bool all_uncounted : {false, true}) {
+      const at::Tensor h = random_tensor(random, {rows, kWidth}).requires_grad_(true),
+                       w = random_tensor(random, {kVocabulary, kWidth}).requires_grad_(true),
+                       target = targets(random, rows, all_uncounted);
+      const at::Tensor logits = at::mm(h, w.t()), counted = target >= 0;
+      const at::Tensor expected = at::cross_entropy_loss(logits, target, {}, at::Reduction::Sum, -1);
+      const Tensors expected_grads = torch::autograd::grad({expected * 1.7}, {h, w});
+      const int64_t correct =
+          rows == 0 ? 0 : at::logical_and(logits.argmax(1) == target, counted).sum().item<int64_t>();
+      for (const int64_t chunk : {1, 2, 5, 12, 13, 14, 1000}) {
+        const LossSum got = chunked_loss(h, w, target, chunk);
+        const std::string what = std::to_string(rows) + " rows, chunk " + std::to_string(chunk);
+        EXPECT_NEAR(got.loss.item<double>(), expected.item<double>(), 1e-12) << what;
+        EXPECT_EQ(got.correct, correct) << what;
+        EXPECT_EQ(got.counted, counted.sum().item<int64_t>()) << what;
+        const Tensors grads = torch::autograd::grad({got.loss * 1.7}, {h, w});
+        for (size_t i : {0, 1}) EXPECT_TRUE(at::allclose(grads[i], expected_grads[i], 0, 1e-12)) << what;
+        const at::NoGradGuard no_grad;
+        EXPECT_EQ(chunked_loss(h, w, target, chunk).loss.item<double>(), got.loss.item<double>()) << what;
+      }
+    }
+}
+
+TEST(ChunkedLoss, UncountedRowsHaveNoGradient) {
+  std::mt19937 random(2);
+  const at::Tensor h = random_tensor(random, {kRows, kWidth}).requires_grad_(true),
+                   w = random_tensor(random, {kVocabulary, kWidth}), target = targets(random, kRows, false);
+  const at::Tensor grad = torch::autograd::grad({chunked_loss(h, w, target, 3).loss}, {h})[0];
+  for (int64_t i = 0; i < kRows; ++i)
+    EXPECT_EQ(grad[i].abs().sum().item<double>() == 0, target[i].item<int64_t>() < 0) << "row " << i;
+}
+
+TEST(ChunkedLoss, FiniteDifferences) {
+  std::mt19937 random(3);
+  const at::Tensor target = targets(random, kRows, false);
+  for (const int64_t chunk : {1, 5, 1000})
+    expect_gradients([&](const Tensors& x) { return chunked_loss(x[0], x[1], target, chunk).loss; },
+                     {random_tensor(random, {kRows, kWidth}), random_tensor(random, {kVocabulary, kWidth})},
+                     "chunk " + std::to_string(chunk));
+}
+
+TEST(ChunkedLoss, TakesRowsThatAreNotContiguous) {
+  std::mt19937 random(4);
+  const at::Tensor h = random_tensor(random, {kWidth, kRows}).t(), w = random_tensor(random, {kWidth, kVocabulary}).t(),
+                   target = targets(random, 2 * kRows, false).slice(0, 0, 2 * kRows, 2);
+  EXPECT_NEAR(chunked_loss(h, w, target, 5).loss.item<double>(),
+              at::cross_entropy_loss(at::mm(h, w.t()), target, {}, at::Reduction::Sum, -1).item<double>(), 1e-12);
+}
+
+TEST(ChunkedLoss, RefusesShapesThatDoNotFit) {
+  const at::Tensor h = at::zeros({3, 4}, at::kDouble), target = at::zeros({3}, at::kLong);
+  try {
+    (void)chunked_loss(h, at::zeros({9, 5}, at::kDouble), target, 2);
+    FAIL() << "h [3, 4] and w [9, 5] were accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::Shape);
+    EXPECT_NE(std::string(error.what()).find("h [3, 4], w [9, 5], target [3]"), std::string::npos) << error.what();
+  }
+}
+
+}  // namespace
+}  // namespace smartbird::testing
