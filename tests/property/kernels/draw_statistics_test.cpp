@@ -2,6 +2,8 @@
 // numerator and denominator of attention over picks have the dense sums as their mean. Bounds are 6 standard errors.
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "kernels/sparse_attention.h"
 #include "tests/reference/reference_draw.h"
 
@@ -10,34 +12,62 @@ namespace {
 
 using kernels::DrawMode;
 
-reference::StreamShape shape(int64_t share) {
-  return {
-      .lengths = {67, 30}, .block = 3, .window = 2, .share = share, .width = 5, .causal = false, .excluded = {0, 20}};
+struct Setting {
+  reference::StreamShape stream;
+  int64_t picks = 0;
+  [[nodiscard]] int64_t longest() const { return *std::max_element(stream.lengths.begin(), stream.lengths.end()); }
+  [[nodiscard]] int64_t tokens() const {
+    return std::accumulate(stream.lengths.begin(), stream.lengths.end(), int64_t{0});
+  }
+};
+
+enum class Shape { FewOfMany, NearlyAll };
+
+// Few picks of many keys, blocks of three rows; and one row a block, causal: domains from none over all that are taken
+// (|E| <= K) to one and more keys above K.
+Setting setting(Shape shape, int64_t share) {
+  if (shape == Shape::FewOfMany)
+    return {{.lengths = {67, 30},
+             .block = 3,
+             .window = 2,
+             .share = share,
+             .width = 5,
+             .causal = false,
+             .excluded = {0, 20}},
+            7};
+  return {{.lengths = {34, 5}, .block = 1, .window = 1, .share = share, .width = 5, .causal = true, .excluded = {3}},
+          20};
 }
 
-kernels::DrawOptions options(DrawMode mode, uint64_t seed) {
-  return {.mode = mode, .picks = 7, .floor = 0.2, .heads = 2, .layer = 1, .key = philox_key(seed, 3, Purpose::Draw)};
+kernels::DrawOptions options(DrawMode mode, const Setting& setting, uint64_t seed) {
+  return {.mode = mode,
+          .picks = setting.picks,
+          .floor = 0.2,
+          .heads = 2,
+          .layer = 1,
+          .key = philox_key(seed, 3, Purpose::Draw)};
 }
 
-class DrawStatistics : public testing::TestWithParam<std::tuple<DrawMode, int64_t>> {};
+class DrawStatistics : public testing::TestWithParam<std::tuple<DrawMode, int64_t, Shape>> {};
 
 TEST_P(DrawStatistics, InclusionFrequencyIsPi) {
-  const auto [mode, share] = GetParam();
+  const auto [mode, share, shape] = GetParam();
+  const Setting set = setting(shape, share);
   std::mt19937 random(1);
-  const auto stream = reference::random_stream<double>(shape(share), random);
-  const int64_t blocks = static_cast<int64_t>(stream.blocks.size()), seeds = 3000, positions = 67, heads = 2;
+  const auto stream = reference::random_stream<double>(set.stream, random);
+  const int64_t blocks = static_cast<int64_t>(stream.blocks.size()), seeds = 3000, positions = set.longest(), heads = 2;
   std::vector<double> lse(stream.blocks.size());
   kernels::sketch_scan<double>(stream.input(), lse.data());
   std::vector<int64_t> count(blocks * heads * positions);
   for (int64_t seed = 0; seed < seeds; ++seed) {
     kernels::Picks<double> picks;
-    kernels::draw<double>(stream.input(), lse.data(), options(mode, seed), picks);
+    kernels::draw<double>(stream.input(), lse.data(), options(mode, set, static_cast<uint64_t>(seed)), picks);
     for (int64_t list = 0; list < blocks * heads; ++list)
       for (int64_t i = picks.start[list]; i < picks.start[list + 1]; ++i) ++count[list * positions + picks.key[i]];
   }
   for (int64_t i = 0; i < blocks; ++i) {
     std::vector<double> pi(positions);
-    const auto in = reference::inclusion(stream.input(), i, options(mode, 0));
+    const auto in = reference::inclusion(stream.input(), i, options(mode, set, 0));
     for (size_t j = 0; j < in.key.size(); ++j) pi[in.key[j]] = in.pi[j];
     for (int64_t at = i * heads * positions; at < (i + 1) * heads * positions; ++at) {
       const double want = pi[at % positions], frequency = static_cast<double>(count[at]) / seeds;
@@ -48,10 +78,11 @@ TEST_P(DrawStatistics, InclusionFrequencyIsPi) {
 }
 
 TEST_P(DrawStatistics, CorrectedSumsAreUnbiased) {
-  const auto [mode, share] = GetParam();
+  const auto [mode, share, shape] = GetParam();
+  const Setting set = setting(shape, share);
   std::mt19937 random(2);
-  const auto stream = reference::random_stream<double>(shape(share), random);
-  const int64_t rows = static_cast<int64_t>(stream.blocks.size()), seeds = 1500, tokens = 97, width = 3;
+  const auto stream = reference::random_stream<double>(set.stream, random);
+  const int64_t rows = static_cast<int64_t>(stream.blocks.size()), seeds = 1500, tokens = set.tokens(), width = 3;
   std::normal_distribution<double> normal(0, 0.7);
   std::vector<double> q(rows * width), kv(tokens * 2 * width), lse(rows);
   for (double& x : q) x = normal(random);
@@ -61,7 +92,7 @@ TEST_P(DrawStatistics, CorrectedSumsAreUnbiased) {
   kernels::sketch_scan<double>(stream.input(), lse.data());
   std::vector<double> sum(rows * (width + 1)), square(sum.size());
   for (int64_t seed = 0; seed < seeds; ++seed) {
-    auto o = options(mode, seed + 1000000);
+    auto o = options(mode, set, static_cast<uint64_t>(seed) + 1000000);
     o.heads = 1;
     kernels::Picks<double> picks;
     kernels::draw<double>(stream.input(), lse.data(), o, picks);
@@ -98,7 +129,38 @@ TEST_P(DrawStatistics, CorrectedSumsAreUnbiased) {
 
 INSTANTIATE_TEST_SUITE_P(ModesAndGroups, DrawStatistics,
                          testing::Combine(testing::Values(DrawMode::Poisson, DrawMode::Systematic, DrawMode::Uniform),
-                                          testing::Values(1, 16, 0)));
+                                          testing::Values(1, 16, 0),
+                                          testing::Values(Shape::FewOfMany, Shape::NearlyAll)));
+
+// Certainly, not on average: |E| <= K takes all of E with log π = 0, an empty E nothing, |E| = K + 1 may leave keys out.
+TEST(Draw, SmallDomainsAreTakenWhole) {
+  const Setting set = setting(Shape::NearlyAll, 1);
+  std::mt19937 random(3);
+  const auto stream = reference::random_stream<double>(set.stream, random);
+  std::vector<double> lse(stream.blocks.size());
+  kernels::sketch_scan<double>(stream.input(), lse.data());
+  for (const DrawMode mode : {DrawMode::Poisson, DrawMode::Systematic, DrawMode::Uniform, DrawMode::TopK}) {
+    int64_t empty = 0, exact = 0, left_out = 0;
+    for (uint64_t seed = 0; seed < 20; ++seed) {
+      kernels::Picks<double> picks;
+      kernels::draw<double>(stream.input(), lse.data(), options(mode, set, seed), picks);
+      for (size_t list = 0; list + 1 < picks.start.size(); ++list) {
+        const std::vector<int64_t> domain = reference::domain(stream.blocks[list / 2], stream.excluded);
+        const int64_t size = static_cast<int64_t>(domain.size()), count = picks.start[list + 1] - picks.start[list];
+        empty += size == 0, exact += size == set.picks, left_out += size == set.picks + 1 && count < size;
+        if (size == 0) {
+          EXPECT_EQ(lse[list / 2], -std::numeric_limits<double>::infinity()) << "block " << list / 2;
+        }
+        if (size > set.picks) continue;
+        const std::vector<int64_t> keys(picks.key.begin() + picks.start[list],
+                                        picks.key.begin() + picks.start[list + 1]);
+        EXPECT_EQ(keys, domain) << "block " << list / 2;
+        for (int64_t i = picks.start[list]; i < picks.start[list + 1]; ++i) EXPECT_EQ(picks.log_pi[i], 0);
+      }
+    }
+    EXPECT_TRUE(empty > 0 && exact > 0 && left_out > 0) << empty << ", " << exact << ", " << left_out;
+  }
+}
 
 }  // namespace
 }  // namespace smartbird
