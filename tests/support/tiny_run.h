@@ -25,7 +25,7 @@ struct TinyRun {
   int64_t step = 1;
   double probe_rate = 0.2;
   int64_t count_before = -1;  // targets of positions from here on do not count; -1 = all count
-  int64_t only_sample = -1;   // targets of other samples do not count; -1 = all count
+  int64_t only_sample = -1;   // targets and labels of other samples do not count; -1 = all count
   bool dense = false;
   std::function<int64_t(int64_t sample, int64_t position)> token = [](int64_t sample, int64_t position) {
     return static_cast<int64_t>(
@@ -79,31 +79,49 @@ inline Stream tiny_stream(const TinyRun& run, const Layout& layout, int rank) {
     out.sequence.push_back(index);
     out.counted += out.target.back() >= 0 ? 1 : 0;
   }
-  for (size_t i = 0; i < run.lengths.size(); ++i) out.label.push_back(static_cast<int64_t>(i) % 3);
+  for (int64_t i = 0; i < static_cast<int64_t>(run.lengths.size()); ++i)
+    out.label.push_back(run.only_sample < 0 || run.only_sample == 100 + i ? i % 3 : -1);
   return out;
 }
+
+// What one rank of a tiny run holds; the world's groups are the rank's own.
+struct TinyRank {
+  TinyRank(const TinyRun& run, Communicator& group)
+      : run(run),
+        world(group.split(0, group.rank()), 0),
+        layout(tiny_layout(run, group.size())),
+        model(run.shape, run.dtype, run.seed),
+        context{world, layout, timer, run.seed, run.step, Phase::Train},
+        stream(tiny_stream(run, layout, group.rank())) {
+    run.change_weights(model.parameters());
+  }
+  [[nodiscard]] Forward forward(double probe_rate) const {
+    return model.forward(context, stream, {.task = run.task, .probe_rate = probe_rate, .dense = run.dense});
+  }
+  const TinyRun& run;
+  World world;
+  Layout layout;
+  Transformer model;
+  StageTimer timer;
+  StepContext context;
+  Stream stream;
+};
 
 inline TinyResult run_tiny(const TinyRun& run, int ranks) {
   TinyResult result;
   std::vector<double> losses(static_cast<size_t>(ranks), 0.0);  // summed in rank order: equal parts give equal bits
   std::mutex lock;
   run_thread_ranks(ranks, [&](Communicator& group) {
-    const World world(group.split(0, group.rank()), 0);
-    const Layout layout = tiny_layout(run, ranks);
-    Transformer model(run.shape, run.dtype, run.seed);
-    run.change_weights(model.parameters());
-    StageTimer timer;
-    const StepContext context{world, layout, timer, run.seed, run.step, Phase::Train};
-    const Stream stream = tiny_stream(run, layout, group.rank());
-    const Forward forward =
-        model.forward(context, stream, {.task = run.task, .probe_rate = run.probe_rate, .dense = run.dense});
+    TinyRank rank(run, group);
+    Parameters& parameters = rank.model.parameters();
+    const Forward forward = rank.forward(run.probe_rate);
     torch::autograd::backward({forward.task_loss}, {});
-    at::Tensor task_grad = model.parameters().flat_grad().clone();
-    model.parameters().zero_grad();
+    at::Tensor task_grad = parameters.flat_grad().clone();
+    parameters.zero_grad();
     if (forward.sketch_loss.defined()) torch::autograd::backward({forward.sketch_loss}, {});
-    at::Tensor sketch_grad = model.parameters().flat_grad().clone();
-    all_reduce_(world.everyone(), "test", task_grad, ReduceOp::Sum);
-    all_reduce_(world.everyone(), "test", sketch_grad, ReduceOp::Sum);
+    at::Tensor sketch_grad = parameters.flat_grad().clone();
+    all_reduce_(rank.world.everyone(), "test", task_grad, ReduceOp::Sum);
+    all_reduce_(rank.world.everyone(), "test", sketch_grad, ReduceOp::Sum);
     const std::lock_guard guard(lock);
     losses[static_cast<size_t>(group.rank())] = forward.task_loss.item<double>();
     if (forward.sketch_loss.defined()) result.sketch_loss += forward.sketch_loss.item<double>();
@@ -112,8 +130,7 @@ inline TinyResult run_tiny(const TinyRun& run, int ranks) {
     result.mass.all += forward.probe_mass.all, result.mass.domain += forward.probe_mass.domain,
         result.mass.picked += forward.probe_mass.picked;
     if (group.rank() == 0)
-      result.task_grad = task_grad, result.sketch_grad = sketch_grad,
-      result.sketch_begin = model.parameters().sketch_begin();
+      result.task_grad = task_grad, result.sketch_grad = sketch_grad, result.sketch_begin = parameters.sketch_begin();
   });
   for (double loss : losses) result.loss += loss;
   return result;
