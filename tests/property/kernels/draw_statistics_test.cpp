@@ -1,5 +1,6 @@
-// Laws over seeds (method.md §10.3): inclusion frequencies equal π for every mode and share group, and the corrected
-// numerator and denominator of attention over picks have the dense sums as their mean. Bounds are 6 standard errors.
+// Laws over seeds (method.md §10.3): inclusion frequencies equal π for every mode and share group, the corrected numerator
+// and denominator of attention over picks have the dense sums as their mean, and only the blocks of one share group draw
+// together. Bounds are 6 standard errors.
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -125,6 +126,51 @@ TEST_P(DrawStatistics, CorrectedSumsAreUnbiased) {
       const double variance = square[i * (width + 1) + d] / seeds - mean * mean;
       ASSERT_NEAR(mean, want, 6 * std::sqrt(std::max(variance, 0.0) / seeds) + 1e-9) << "row " << i << " sum " << d;
     }
+}
+
+// Permanent random numbers: two blocks of one share group pick a key together as often as the rarer of the two picks it,
+// blocks of different groups, and the heads of a block, independently.
+TEST_P(DrawStatistics, GroupsShareNumbersAndHeadsDoNot) {
+  const auto [mode, share, shape] = GetParam();
+  if (mode == DrawMode::Systematic) return;  // one number places a whole comb: no key is decided alone
+  const Setting set = setting(shape, share);
+  std::mt19937 random(4);
+  const auto stream = reference::random_stream<double>(set.stream, random);
+  const int64_t blocks = static_cast<int64_t>(stream.blocks.size()), seeds = 2000, positions = set.longest();
+  std::vector<double> lse(stream.blocks.size());
+  kernels::sketch_scan<double>(stream.input(), lse.data());
+  std::vector<int64_t> with_next(blocks * positions), with_head(blocks * positions);
+  for (uint64_t seed = 0; seed < static_cast<uint64_t>(seeds); ++seed) {
+    kernels::Picks<double> picks;
+    kernels::draw<double>(stream.input(), lse.data(), options(mode, set, seed + 2000000), picks);
+    std::vector<char> picked((blocks + 1) * 2 * positions);  // [blocks, heads, positions], a block more without picks
+    for (int64_t list = 0; list < blocks * 2; ++list)
+      for (int64_t i = picks.start[list]; i < picks.start[list + 1]; ++i) picked[list * positions + picks.key[i]] = 1;
+    for (int64_t i = 0; i < blocks; ++i)
+      for (int64_t j = 0; j < positions; ++j) {
+        const char* at = picked.data() + i * 2 * positions + j;
+        with_head[i * positions + j] += at[0] & at[positions];
+        with_next[i * positions + j] += at[0] & at[2 * positions];
+      }
+  }
+  const auto expect_frequency = [&](int64_t count, double want, int64_t block, size_t key, const char* what) {
+    ASSERT_NEAR(static_cast<double>(count) / static_cast<double>(seeds), want,
+                6 * std::sqrt(want * (1 - want) / static_cast<double>(seeds)) + 4.0 / static_cast<double>(seeds))
+        << what << ", block " << block << " key " << key;
+  };
+  std::vector<double> pi(positions), next(positions);
+  for (int64_t i = blocks - 1; i >= 0; --i) {
+    next.swap(pi), std::fill(pi.begin(), pi.end(), 0.0);
+    const auto in = reference::inclusion(stream.input(), i, options(mode, set, 0));
+    for (size_t j = 0; j < in.key.size(); ++j) pi[in.key[j]] = in.pi[j];
+    const auto &block = stream.blocks[i], &after = stream.blocks[std::min(i + 1, blocks - 1)];
+    const bool together = block.sample == after.sample && block.group == after.group;
+    for (size_t j = 0; j < pi.size(); ++j) {
+      expect_frequency(with_head[i * positions + static_cast<int64_t>(j)], pi[j] * pi[j], i, j, "two heads");
+      expect_frequency(with_next[i * positions + static_cast<int64_t>(j)],
+                       together ? std::min(pi[j], next[j]) : pi[j] * next[j], i, j, "two blocks");
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(ModesAndGroups, DrawStatistics,
