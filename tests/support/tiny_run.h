@@ -26,7 +26,7 @@ struct TinyRun {
   double probe_rate = 0.2;
   int64_t count_before = -1;  // targets of positions from here on do not count; -1 = all count
   int64_t only_sample = -1;   // targets and labels of other samples do not count; -1 = all count
-  bool dense = false;
+  bool dense = false, body_frozen = false, independent = false;  // as in ForwardOptions
   std::function<int64_t(int64_t sample, int64_t position)> token = [](int64_t sample, int64_t position) {
     return static_cast<int64_t>(
         philox({static_cast<uint32_t>(sample), static_cast<uint32_t>(position), 7, 7}, {1, 2})[0] % 23);
@@ -96,7 +96,12 @@ struct TinyRank {
     run.change_weights(model.parameters());
   }
   [[nodiscard]] Forward forward(double probe_rate) const {
-    return model.forward(context, stream, {.task = run.task, .probe_rate = probe_rate, .dense = run.dense});
+    return model.forward(context, stream,
+                         {.task = run.task,
+                          .probe_rate = probe_rate,
+                          .dense = run.dense,
+                          .body_frozen = run.body_frozen,
+                          .independent = run.independent});
   }
   const TinyRun& run;
   World world;

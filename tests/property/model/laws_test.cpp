@@ -1,6 +1,8 @@
-// Laws of the method: the two losses have disjoint gradients; many short documents are as good as few long ones.
+// Laws of the method: the two losses have disjoint gradients, also with a frozen body; no budget is the window; a warm-up
+// draws alone; many short documents are as good as few long ones.
 #include <gtest/gtest.h>
 
+#include "model/heads.h"
 #include "tests/support/tiny_run.h"
 
 namespace smartbird::testing {
@@ -15,6 +17,59 @@ TEST(Laws, LossesReachTheirOwnWeightsOnly) {
   EXPECT_EQ(r.sketch_grad.narrow(0, 0, split).abs().max().item<double>(), 0);
   EXPECT_GT(r.task_grad.narrow(0, 0, split).abs().max().item<double>(), 0);
   EXPECT_GT(r.sketch_grad.narrow(0, split, n - split).abs().max().item<double>(), 0);
+}
+
+TEST(Laws, AFrozenBodyLeavesTheHeadAndTheSketchAsTheyAre) {
+  for (const Pooling pooling : {Pooling::Mean, Pooling::Attention}) {
+    TinyRun run;
+    run.shape = tiny_shape();
+    run.task = Task::Classify, run.shape.classes = 3, run.shape.pooling = pooling;
+    const TinyResult free = run_tiny(run, 3);
+    run.body_frozen = true;
+    const TinyResult frozen = run_tiny(run, 3);
+    const Transformer model(run.shape, run.dtype, run.seed);
+    for (const Parameter& p : model.parameters().list()) {
+      const at::Tensor expected = free.task_grad.narrow(0, p.offset, p.count),
+                       got = frozen.task_grad.narrow(0, p.offset, p.count);
+      EXPECT_TRUE(at::equal(got, is_label_head(p.name) ? expected : at::zeros_like(expected))) << p.name;
+    }
+    EXPECT_EQ(free.loss, frozen.loss);
+    EXPECT_TRUE(at::equal(free.sketch_grad, frozen.sketch_grad));
+  }
+}
+
+TEST(Laws, IndependentNumbersAreShareGroupsOfOneBlock) {
+  for (const int block : {1, 4}) {
+    TinyRun run;
+    run.shape = tiny_shape();
+    run.query_block = block;
+    const TinyResult shared = run_tiny(run, 3);
+    run.independent = true;
+    const TinyResult independent = run_tiny(run, 3);
+    run.independent = false, run.shape.attention.share_rows = block;
+    EXPECT_EQ(independent.picks_hash, run_tiny(run, 3).picks_hash);
+    EXPECT_NE(independent.picks_hash, shared.picks_hash);
+  }
+}
+
+TEST(Laws, NoBudgetIsTheWindow) {
+  for (const bool causal : {true, false})
+    for (const int block : {1, 16}) {
+      TinyRun run;
+      run.shape = tiny_shape();
+      run.query_block = block, run.shape.attention.visibility.causal = causal;
+      TinyRun window = run;
+      window.shape.pattern = {Pattern::Window, Pattern::Window};
+      const TinyResult expected = run_tiny(window, 3);
+      for (const kernels::DrawMode draw : {kernels::DrawMode::Poisson, kernels::DrawMode::None}) {
+        run.shape.attention.draw = draw, run.shape.attention.picks = draw == kernels::DrawMode::None ? 4 : 0;
+        const TinyResult got = run_tiny(run, 3);
+        EXPECT_EQ(got.loss, expected.loss);
+        EXPECT_EQ(got.mass.picked, 0);
+        const int64_t model = expected.sketch_begin;  // a model of windows has no sketch
+        EXPECT_TRUE(at::equal(got.task_grad.narrow(0, 0, model), expected.task_grad.narrow(0, 0, model)));
+      }
+    }
 }
 
 TEST(Laws, AThousandDocumentsOnEightRanks) {

@@ -1,5 +1,5 @@
-// Law: the number of ranks, the layout, the exchange plan and recomputation change no pick and, beyond rounding, no loss
-// and no gradient.
+// Law: the number of ranks, the layout, the exchange plan, chunks and recomputation change no pick and, beyond rounding,
+// no loss and no gradient.
 #include <gtest/gtest.h>
 
 #include "tests/support/tiny_run.h"
@@ -75,6 +75,15 @@ TEST(WorldSize, PlanAllFetchesMoreAndChangesNothing) {
   const TinyResult all = run_tiny(run, 4);
   expect_same(rows, all, "plan all");
   EXPECT_LT(rows.fetched_rows, all.fetched_rows);
+}
+
+// Chunks of one block, one key and one row.
+TEST(WorldSize, ChunkBudgetsChangeNothing) {
+  for (TinyRun run : variants()) {
+    const TinyResult whole = run_tiny(run, 3);
+    run.shape.attention.scan_budget_bytes = 1, run.shape.probe_budget_bytes = 1, run.shape.loss_rows = 1;
+    expect_same(whole, run_tiny(run, 3), "smallest chunks");
+  }
 }
 
 TEST(WorldSize, RecomputationChangesNothing) {

@@ -67,7 +67,8 @@ TEST(MicroSteps, AnyCutOfAStepHasTheSameGradient) {
     const StepResult whole = run_step(arguments, {});
     const double largest = whole.gradient.abs().max().item<double>();
     EXPECT_GT(largest, 0);
-    for (const Cut& cut : {Cut{1, 1, 150}, {1, 1, 100}, {1, 1, 1}, {2, 1, 0}, {3, 1, 60}, {4, 2, 100}, {3, 3, 100}}) {
+    for (const Cut& cut :
+         {Cut{1, 1, 150}, {1, 1, 100}, {1, 1, 1}, {2, 1, 0}, {3, 1, 60}, {4, 2, 100}, {3, 3, 100}, {4, 1, 1}}) {
       const std::string what = arguments[0] + ", " + std::to_string(cut.ranks) + " ranks, " +
                                std::to_string(cut.sequence_ranks) + " a sequence, micro-steps of " +
                                std::to_string(cut.micro_tokens);
