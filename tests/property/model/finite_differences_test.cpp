@@ -55,6 +55,18 @@ std::vector<NamedCase<Case>> cases() {
        {{"rows", [](Case&) {}}, {"all", [](Case& c) { c.run.shape.attention.fetch_all = true; }}},
        {{"kv picks", [](Case&) {}}, {"query picks", [](Case& c) { c.run.shape.attention.pick_heads = 4; }}},
        {{"one sketch", [](Case&) {}}, {"a sketch a layer", [](Case& c) { c.run.shape.sketch_per_layer = true; }}},
+       {{"four taps", [](Case&) {}},
+        {"three taps", [](Case& c) { c.run.shape.sketch_taps = 3; }},
+        {"no taps", [](Case& c) { c.run.shape.sketch_taps = 0; }}},
+       {{"sparse", [](Case&) {}},
+        {"dense, sparse",
+         [](Case& c) {
+           c.run.shape.pattern = {Pattern::Dense, Pattern::Sparse};
+         }},
+        {"sparse, window",
+         [](Case& c) {
+           c.run.shape.pattern = {Pattern::Sparse, Pattern::Window};
+         }}},
        {{"uniform", [](Case&) {}},
         {"topk", [](Case& c) { c.run.shape.attention.draw = DrawMode::TopK; }},
         {"poisson without correction",
@@ -100,12 +112,15 @@ std::vector<std::array<Moved, 2>> moved_losses(const Case& c, const std::vector<
   return out;
 }
 
-// False where the gradient must be exactly zero: weights that do not learn, that do not enter, and the queries and keys
-// of a first row that sees itself alone.
+// False where the gradient must be exactly zero: weights that do not learn, that do not enter (so the sketch of a layer
+// that is not sparse), and the queries and keys of a first row that sees itself alone.
 bool learns(const Parameter& p, const Case& c) {
   const bool labels = c.run.task == Task::Classify;
   const Visibility& visibility = c.run.shape.attention.visibility;
   if (p.name == "classifier.mean" || p.name == "classifier.whitening") return false;
+  for (size_t layer = 0; p.sketch && c.run.shape.sketch_per_layer && layer < c.run.shape.pattern.size(); ++layer)
+    if (p.name.starts_with("sketch." + std::to_string(layer) + "."))
+      return c.run.shape.pattern[layer] == Pattern::Sparse;
   if (p.name.ends_with("attn.q.weight") || p.name.ends_with("attn.k.weight"))
     return !labels || c.run.shape.pooling != Pooling::First || !visibility.causal || visibility.prefix > 1;
   return p.name != "lm_head.weight" || !labels;

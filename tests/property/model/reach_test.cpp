@@ -102,24 +102,27 @@ TEST(Reach, TheLastTokenChangesTokenLosses) {
   }
 }
 
-// Every pooling reads the last token, except the first row of a causal model, which cannot.
+// Every pooling reads the last token of every document, except the first row of a causal model, which cannot.
 TEST(Reach, TheLastTokenChangesTheLabelLoss) {
   for (const Pooling pooling : {Pooling::Mean, Pooling::First, Pooling::Attention, Pooling::Statistics})
     for (const bool causal : {true, false})
-      for (const int ranks : {1, 3}) {
-        Case c = plain_case({19, 4});
-        c.ranks = ranks, c.run.task = Task::Classify, c.run.shape.classes = 3, c.run.shape.pooling = pooling;
-        c.run.shape.attention.visibility.causal = causal, c.run.shape.attention.picks = 100;
-        const Case other =
-            with_tokens(c, [](int64_t sample, int64_t position) { return sample == 100 && position == 18; });
-        const double moved = std::abs(loss_of(c) - loss_of(other));
-        const auto what = ::testing::Message() << "pooling " << static_cast<int>(pooling) << ", causal " << causal;
-        if (pooling == Pooling::First && causal) {
-          EXPECT_EQ(moved, 0) << what;
-        } else {
-          EXPECT_GT(moved, 1e-6) << what;
+      for (const int ranks : {1, 3})
+        for (const int64_t document : {100, 101}) {
+          Case c = plain_case({19, 4});
+          c.ranks = ranks, c.run.task = Task::Classify, c.run.shape.classes = 3, c.run.shape.pooling = pooling;
+          c.run.shape.attention.visibility.causal = causal, c.run.shape.attention.picks = 100;
+          const Case other = with_tokens(c, [=](int64_t sample, int64_t position) {
+            return sample == document && position == (document == 100 ? 18 : 3);
+          });
+          const double moved = std::abs(loss_of(c) - loss_of(other));
+          const auto what = ::testing::Message() << "pooling " << static_cast<int>(pooling) << ", causal " << causal
+                                                 << ", P " << ranks << ", document " << document;
+          if (pooling == Pooling::First && causal) {
+            EXPECT_EQ(moved, 0) << what;
+          } else {
+            EXPECT_GT(moved, 1e-6) << what;
+          }
         }
-      }
 }
 
 }  // namespace
