@@ -1,0 +1,69 @@
+// Plans of small packed streams, drawn from random sketch scores: every two choices of visibility, blocks, ranks, exchange
+// plan, pick heads, global keys and pattern meet in one of them.
+#pragma once
+
+#include "comm/thread_comm.h"
+#include "ops/plan.h"
+#include "ops/tensors.h"
+#include "tests/support/cover_pairs.h"
+#include "tests/support/gradients.h"
+
+namespace smartbird::testing {
+
+inline constexpr int64_t kSketchWidth = 3;
+
+struct PlanCase {
+  AttentionSettings settings{.window = 1, .picks = 3, .share_rows = 4, .heads = 4, .kv_heads = 2, .pick_heads = 2};
+  std::vector<int64_t> lengths{11, 1, 9};
+  int block = 1, ranks = 1;
+  LayoutKind layout = LayoutKind::Contiguous;
+};
+
+inline std::vector<NamedCase<PlanCase>> plan_cases() {
+  using C = PlanCase;
+  return covering_cases<C>(
+      C{}, {{{"causal", [](C&) {}},
+             {"prefix", [](C& c) { c.settings.visibility.prefix = 5; }},
+             {"bidirectional", [](C& c) { c.settings.visibility.causal = false; }}},
+            {{"b 1", [](C&) {}}, {"b 4", [](C& c) { c.block = 4; }}},
+            {{"P 1", [](C&) {}},
+             {"P 3", [](C& c) { c.ranks = 3; }},
+             {"P 8 zigzag", [](C& c) { c.ranks = 8, c.layout = LayoutKind::Zigzag; }},
+             {"P 5, N 3",
+              [](C& c) {
+                c.ranks = 5, c.lengths = {2, 1};
+              }}},
+            {{"rows", [](C&) {}}, {"all", [](C& c) { c.settings.fetch_all = true; }}},
+            {{"picks of kv heads", [](C&) {}}, {"picks of query heads", [](C& c) { c.settings.pick_heads = 4; }}},
+            {{"no globals", [](C&) {}},
+             {"globals",
+              [](C& c) {
+                c.settings.global_positions = {0, 6};
+              }}},
+            {{"sparse", [](C&) {}},
+             {"window", [](C& c) { c.settings.pattern = Pattern::Window; }},
+             {"dense", [](C& c) { c.settings.pattern = Pattern::Dense; }}}});
+}
+
+// Body(context, plan) on every rank of a case, the picks drawn from random sketch scores.
+template <class Body>
+void with_plan(const PlanCase& c, Body body) {
+  std::vector<Sequence> sequences;
+  int64_t tokens = 0;
+  for (int64_t length : c.lengths) sequences.push_back({40 + sequences.size(), tokens, length}), tokens += length;
+  const Layout layout(sequences, c.block, c.ranks, c.layout);
+  run_thread_ranks(c.ranks, [&](Communicator& group) {
+    const World world(group.split(0, group.rank()), 0);
+    StageTimer timer;
+    const StepContext context{world, layout, timer, 3, 1, Phase::Train};
+    std::mt19937 all(5), mine(6 + static_cast<uint32_t>(group.rank()));
+    const int64_t blocks = static_cast<int64_t>(layout.blocks_of(group.rank()).size());
+    const SketchScores scores{.queries = random_tensor(mine, {blocks, kSketchWidth}),
+                              .keys = random_tensor(all, {tokens, kSketchWidth}),
+                              .scale = 0.7,
+                              .layer = 0};
+    body(context, make_plan(context, c.settings, scores, at::kDouble));
+  });
+}
+
+}  // namespace smartbird::testing
