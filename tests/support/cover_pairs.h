@@ -60,6 +60,16 @@ struct Choice {
 template <class Case>
 using Axis = std::vector<Choice<Case>>;
 
+// One axis of all choices of two: where their combination matters together with a third.
+template <class Case>
+Axis<Case> crossed(const Axis<Case>& a, const Axis<Case>& b) {
+  Axis<Case> out;
+  for (const Choice<Case>& x : a)
+    for (const Choice<Case>& y : b)
+      out.push_back({x.name + ", " + y.name, [x, y](Case& c) { x.apply(c), y.apply(c); }});
+  return out;
+}
+
 template <class Case>
 struct NamedCase {
   std::string name;  // of its choices

@@ -1,5 +1,5 @@
-// Plans of small packed streams, drawn from random sketch scores: every two choices of visibility, blocks, ranks, exchange
-// plan, pick heads, global keys and pattern meet in one of them.
+// Plans of small packed streams, drawn from random sketch scores: every combination of visibility, global keys and pattern
+// meets every choice of ranks, blocks, exchange plan and pick heads.
 #pragma once
 
 #include "comm/thread_comm.h"
@@ -21,11 +21,19 @@ struct PlanCase {
 
 inline std::vector<NamedCase<PlanCase>> plan_cases() {
   using C = PlanCase;
+  const Axis<C> visibilities{{"causal", [](C&) {}},
+                             {"prefix", [](C&c) { c.settings.visibility.prefix = 5; }},
+                             {"bidirectional", [](C&c) { c.settings.visibility.causal = false; }}},
+      globals{{"no globals", [](C&) {}},
+              {"globals",
+               [](C&c) {
+                 c.settings.global_positions = {0, 6};
+               }}},
+      patterns{{"sparse", [](C&) {}},
+               {"window", [](C&c) { c.settings.pattern = Pattern::Window; }},
+               {"dense", [](C&c) { c.settings.pattern = Pattern::Dense; }}};
   return covering_cases<C>(
-      C{}, {{{"causal", [](C&) {}},
-             {"prefix", [](C& c) { c.settings.visibility.prefix = 5; }},
-             {"bidirectional", [](C& c) { c.settings.visibility.causal = false; }}},
-            {{"b 1", [](C&) {}}, {"b 4", [](C& c) { c.block = 4; }}},
+      C{}, {crossed(visibilities, crossed(globals, patterns)),
             {{"P 1", [](C&) {}},
              {"P 3", [](C& c) { c.ranks = 3; }},
              {"P 8 zigzag", [](C& c) { c.ranks = 8, c.layout = LayoutKind::Zigzag; }},
@@ -33,16 +41,9 @@ inline std::vector<NamedCase<PlanCase>> plan_cases() {
               [](C& c) {
                 c.ranks = 5, c.lengths = {2, 1};
               }}},
+            {{"b 1", [](C&) {}}, {"b 4", [](C& c) { c.block = 4; }}},
             {{"rows", [](C&) {}}, {"all", [](C& c) { c.settings.fetch_all = true; }}},
-            {{"picks of kv heads", [](C&) {}}, {"picks of query heads", [](C& c) { c.settings.pick_heads = 4; }}},
-            {{"no globals", [](C&) {}},
-             {"globals",
-              [](C& c) {
-                c.settings.global_positions = {0, 6};
-              }}},
-            {{"sparse", [](C&) {}},
-             {"window", [](C& c) { c.settings.pattern = Pattern::Window; }},
-             {"dense", [](C& c) { c.settings.pattern = Pattern::Dense; }}}});
+            {{"picks of kv heads", [](C&) {}}, {"picks of query heads", [](C& c) { c.settings.pick_heads = 4; }}}});
 }
 
 // Body(context, plan) on every rank of a case, the picks drawn from random sketch scores.

@@ -22,6 +22,18 @@ TEST(CoverPairs, EveryTwoChoicesMeet) {
   }
 }
 
+TEST(CoverPairs, CrossedAxesHoldEveryCombination) {
+  const Axis<int> units{{"one", [](int&x) { x += 1; }}, {"two", [](int&x) { x += 2; }}},
+      tens{{"ten", [](int&x) { x += 10; }}, {"twenty", [](int&x) { x += 20; }}};
+  std::set<int> values;
+  for (const auto& choice : crossed(units, tens)) {
+    int value = 0;
+    choice.apply(value);
+    values.insert(value);
+  }
+  EXPECT_EQ(values, (std::set<int>{11, 12, 21, 22}));
+}
+
 TEST(CoverPairs, ChoicesAreAppliedAndNamed) {
   const auto cases = covering_cases<int>(
       100, {{{"one", [](int& x) { x += 1; }}, {"two", [](int& x) { x += 2; }}}, {{"ten", [](int& x) { x *= 10; }}}});

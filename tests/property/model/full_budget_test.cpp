@@ -15,20 +15,29 @@ struct Case {
   int ranks = 1;
 };
 
-// Every draw on every kind of visibility and block; the rest in pairs.
 std::vector<NamedCase<Case>> cases() {
   Case plain;
   plain.run.shape = tiny_shape();
   plain.run.shape.attention.picks = 1000;
+  const Axis<Case> visibilities{{"causal", [](Case&) {}},
+                                {"prefix", [](Case&c) { c.run.shape.attention.visibility.prefix = 21; }},
+                                {"bidirectional", [](Case&c) { c.run.shape.attention.visibility.causal = false; }}},
+      blocks{{"b 1", [](Case&) {}}, {"b 16", [](Case&c) { c.run.query_block = 16; }}},
+      globals{{"no globals", [](Case&) {}},
+              {"globals",
+               [](Case&c) {
+                 c.run.shape.attention.global_positions = {0, 5, 30};
+               }}},
+      one_each{{"grouped", [](Case&) {}}, {"a kv head for each", [](Case&c) {
+                                             c.run.shape.kv_heads = 4, c.run.shape.attention.kv_heads = 4,
+                                             c.run.shape.attention.pick_heads = 4;
+                                           }}};
   return covering_cases<Case>(
-      plain, {{{"causal", [](Case&) {}},
-               {"prefix", [](Case& c) { c.run.shape.attention.visibility.prefix = 21; }},
-               {"bidirectional", [](Case& c) { c.run.shape.attention.visibility.causal = false; }}},
+      plain, {crossed(visibilities, crossed(blocks, globals)),
               {{"poisson", [](Case&) {}},
                {"systematic", [](Case& c) { c.run.shape.attention.draw = DrawMode::Systematic; }},
                {"topk", [](Case& c) { c.run.shape.attention.draw = DrawMode::TopK; }},
                {"uniform", [](Case& c) { c.run.shape.attention.draw = DrawMode::Uniform; }}},
-              {{"b 1", [](Case&) {}}, {"b 16", [](Case& c) { c.run.query_block = 16; }}},
               {{"P 1", [](Case&) {}},
                {"P 3", [](Case& c) { c.ranks = 3; }},
                {"P 8", [](Case& c) { c.ranks = 8; }},
@@ -37,17 +46,8 @@ std::vector<NamedCase<Case>> cases() {
                   c.ranks = 9, c.run.lengths = {2, 6};
                 }}},
               {{"window 2", [](Case&) {}}, {"picks alone", [](Case& c) { c.run.shape.attention.window = 0; }}},
-              {{"no globals", [](Case&) {}},
-               {"globals",
-                [](Case& c) {
-                  c.run.shape.attention.global_positions = {0, 5, 30};
-                }}},
               {{"kv picks", [](Case&) {}}, {"query picks", [](Case& c) { c.run.shape.attention.pick_heads = 4; }}},
-              {{"grouped", [](Case&) {}},
-               {"a kv head for each",
-                [](Case& c) {
-                  c.run.shape.kv_heads = 4, c.run.shape.attention.kv_heads = 4, c.run.shape.attention.pick_heads = 4;
-                }}},
+              one_each,
               {{"rows", [](Case&) {}}, {"all", [](Case& c) { c.run.shape.attention.fetch_all = true; }}}});
 }
 

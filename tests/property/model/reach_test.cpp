@@ -57,8 +57,8 @@ double loss_of(const Case& c) { return run_tiny(c.run, c.ranks).loss; }
 TEST(Reach, NoFuture) {
   const Axis<Case> visibilities{{"causal", [](Case&) {}},
                                 {"prefix", [](Case& c) { c.run.shape.attention.visibility.prefix = 9; }}};
-  for (auto [name, c] : covering_cases(plain_case({40, 6}),
-                                       {kDraws, kShares, kBlocks, kRanks, kPlans, kGlobals, kSketches, visibilities}))
+  for (auto [name, c] : covering_cases(
+           plain_case({40, 6}), {kDraws, kShares, crossed(visibilities, kBlocks), kRanks, kPlans, kGlobals, kSketches}))
     for (const int64_t changed : {9, 22, 39}) {  // from the prefix on
       Case other =
           with_tokens(c, [=](int64_t sample, int64_t position) { return sample == 100 && position == changed; });
