@@ -76,7 +76,9 @@ struct DataOptions {
   template <class V>
   void visit(V& v) {
     v("data.train", train, "", any(),
-      "shards or raw text: files, folders, globs, separated by commas; PATH@W takes W passes over it an epoch");
+      "shards or raw text: files, folders, globs, separated by commas; PATH@W takes W passes (0.001 to 1000) over it "
+      "an "
+      "epoch");
     v("data.valid", valid, "", any(), "what eval.every evaluates; same forms as data.train");
     v("data.test", test, "", any(), "what is evaluated at the end; same forms as data.train");
     v("data.task", task, "clm", one_of({"clm", "mlm", "classify"}),
@@ -222,7 +224,7 @@ struct CheckpointOptions {
   void visit(V& v) {
     v("checkpoint.every", every, 500, at_least(0),
       "steps between checkpoints; one is always written at the end; 0 = only then");
-    v("checkpoint.keep_last", keep_last, 2, at_least(1), "checkpoints kept, besides the best one");
+    v("checkpoint.keep_last", keep_last, 2, at_least(1), "newest checkpoints kept, and besides them the best one");
   }
 };
 
@@ -233,7 +235,7 @@ struct EvalOptions {
   void visit(V& v) {
     v("eval.every", every, 500, at_least(0), "steps between evaluations of data.valid; 0 = never");
     v("eval.at_end", at_end, "on", one_of({"on", "off"}), "evaluate data.test, else data.valid, after the last step");
-    v("eval.sequences", sequences, 0, at_least(0), "sequences of an evaluation; 0 = all");
+    v("eval.sequences", sequences, 0, at_least(0), "sequences of an evaluation, no more than there are; 0 = all");
     v("eval.sequence_tokens", sequence_tokens, 0, at_least(0),
       "longest sequence in evaluation; 0 = data.sequence_tokens");
     v("eval.draw", draw, "same", one_of({"same", "dense"}), "attention in evaluation: as trained, or dense");

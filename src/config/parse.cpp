@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <boost/program_options.hpp>
+#include <cerrno>
 #include <climits>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -58,6 +60,8 @@ class Parser {
     return nullptr;
   }
   void set(const std::string& place, const std::string& name, std::string value);
+  std::vector<std::string> tokens_of(const std::vector<std::string>& arguments);
+  std::vector<po::option> split(std::vector<std::string> tokens);
   void read_line(const std::string& place, const std::string& section, const std::string& line,
                  std::map<std::string, std::string>& seen);
 
@@ -111,12 +115,18 @@ void Parser::read_file(const std::string& name) {
   std::filesystem::path path = name;
   if (!std::filesystem::exists(path) && path.is_relative() && !repository_folder().empty())
     path = repository_folder() / path;
-  std::ifstream in(path);
-  if (!in || std::filesystem::is_directory(path))
+  if (!std::filesystem::exists(path))
     return error(join("--config ", name, ": no such file, here or in the repository"));
-  std::string line, section;
+  if (std::filesystem::is_directory(path)) return error(join("--config ", name, ": is a folder, not a file"));
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return error(join("--config ", name, ": cannot be opened: ", std::strerror(errno)));
+  constexpr const char* kByteOrderMark = "\xEF\xBB\xBF";  // Windows editors begin a file with it
+  std::string mark(3, '\0'), line, section;
+  in.read(mark.data(), 3);
+  if (mark != kByteOrderMark) in.clear(), in.seekg(0);
   std::map<std::string, std::string> seen;  // where each key was set
   for (int number = 1; std::getline(in, line); ++number) {
+    if (holds_control_character(line)) return error(join(name, ":", number, ": not a text file"));
     line.resize(std::min(comment_of(line), line.size()));
     const size_t begin = line.find_first_not_of(" \t\r"), end = line.find_last_not_of(" \t\r");
     if (begin == std::string::npos || line[begin] == ';') continue;
@@ -130,25 +140,51 @@ void Parser::read_file(const std::string& name) {
   }
 }
 
-void Parser::read_arguments(const std::vector<std::string>& arguments, std::vector<std::string>* rest) {
+// Program_options stops at the first argument it cannot read: that one is reported and left out, the others are read.
+std::vector<po::option> Parser::split(std::vector<std::string> tokens) {
   po::options_description described;
   described.add_options()("config", po::value<std::vector<std::string>>());
   for (const OptionEntry& entry : entries_)
     described.add_options()(entry.name.c_str(), po::value<std::vector<std::string>>());
   const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
+  for (;;) {
+    std::string name;
+    try {
+      return po::command_line_parser(tokens).options(described).style(style).allow_unregistered().run().options;
+    } catch (const po::error_with_option_name& e) {
+      error(join("command line: ", e.what()));
+      name = e.get_option_name();
+    } catch (const po::error& e) {
+      error(join("command line: ", e.what()));
+    }
+    const auto wrong = std::find_if(tokens.begin(), tokens.end(), [&](const std::string& token) {
+      return !name.empty() && (token == name || token == name + "=");
+    });
+    if (wrong == tokens.end()) return {};
+    tokens.erase(wrong);
+  }
+}
+
+std::vector<std::string> Parser::tokens_of(const std::vector<std::string>& arguments) {
   std::vector<std::string> tokens;
-  for (const std::string& argument : arguments) {  // Program_options takes an empty value only as a token of its own
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    const bool named = argument.starts_with("--") && find(argument.substr(2)) != nullptr;
+    if (named && i + 1 < arguments.size() && arguments[i + 1].starts_with("--")) {  // not a value, the next option
+      error(join("command line: the required argument for option '", argument, "' is missing"));
+      continue;
+    }
+    // Program_options takes an empty value only as a token of its own.
     const bool empty_value = argument.size() > 3 && argument.find('=') == argument.size() - 1 &&
                              find(argument.substr(2, argument.size() - 3)) != nullptr;
     tokens.push_back(empty_value ? argument.substr(0, argument.size() - 1) : argument);
     if (empty_value) tokens.emplace_back();
   }
-  std::vector<po::option> options;
-  try {
-    options = po::command_line_parser(tokens).options(described).style(style).allow_unregistered().run().options;
-  } catch (const po::error& e) {
-    return error(join("command line: ", e.what()));
-  }
+  return tokens;
+}
+
+void Parser::read_arguments(const std::vector<std::string>& arguments, std::vector<std::string>* rest) {
+  const std::vector<po::option> options = split(tokens_of(arguments));
   for (const auto& option : options)
     if (option.string_key == "config")
       for (const std::string& file : option.value) read_file(file);

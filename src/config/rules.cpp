@@ -1,6 +1,9 @@
 // Cross-field rules.
 #include "config/rules.h"
 
+#include <algorithm>
+
+#include "config/values.h"
 #include "core/error.h"
 
 namespace smartbird {
@@ -48,6 +51,14 @@ void check_rules(const Options& o, int num_ranks) {
        "train.learning_rate = 0 trains nothing; it needs data.task = classify and train.head_learning_rate above 0");
   rule(o.train.patience == 0 || (o.eval.every > 0 && !o.data.valid.empty()), "train.patience = ", o.train.patience,
        " needs data.valid and eval.every > 0");
+  rule(o.data.task != "mlm" || o.data.mask_share > 0, "data.mask_share = 0 leaves data.task = mlm nothing to predict");
+  rule(o.data.generate.empty() || o.data.generate == "listops" || o.data.generate == "recall",
+       "data.generate = ", o.data.generate, ": expected listops or recall");
+  Options any = o;
+  const std::vector<OptionEntry> entries = entries_of(any);
+  for (const std::string& name : o.run.allow_change)
+    rule(std::any_of(entries.begin(), entries.end(), [&](const OptionEntry& e) { return e.name == name; }),
+         "run.allow_change: unknown option '", name, "'; did you mean '", nearest_name(name, entries), "'?");
   SB_CHECK(errors.empty(), Config, errors);
 }
 

@@ -160,11 +160,26 @@ TEST_F(ParseTest, ValuesThatNoFileCouldHold) {
 TEST_F(ParseTest, FilesThatCannotBeRead) {
   const std::string missing = folder_.path("missing.ini");
   expect_argument_error({"--config", missing}, "--config " + missing + ": no such file, here or in the repository");
-  expect_argument_error({"--config", folder_.path()},
-                        "--config " + folder_.path() + ": no such file, here or in the repository");
+  expect_argument_error({"--config", folder_.path()}, "--config " + folder_.path() + ": is a folder, not a file");
+  expect_file_error(std::string("[model]\n\0\x01", 10), ini(2) + "not a text file");
   expect_argument_error({"--config"}, "command line: the required argument for option '--config' is missing");
   expect_file_error("[model]\nlayers 4\n", ini(2) + "'layers 4' is neither [section] nor key = value");
   expect_file_error("[model\nlayers = 4\n", ini(1) + "'[model' is neither [section] nor key = value");
+}
+
+TEST_F(ParseTest, AFileWithAByteOrderMarkOrWithNothing) {
+  EXPECT_EQ(parse_file("\xEF\xBB\xBF[model]\r\nlayers = 3\r\n").options.model.layers, 3);
+  EXPECT_EQ(parse_file("\xEF\xBB\xBF").options.model.layers, 4);
+  for (const std::string text : {"", "#", "\n\n"}) EXPECT_EQ(parse_file(text).options.model.layers, 4);
+}
+
+TEST_F(ParseTest, AnArgumentThatCannotBeReadHidesNoOther) {
+  const std::string at = "command line: ";
+  expect_argument_error({"--model.layers", "--train.steps=many", "--foo=", "--run.seed"},
+                        at + "the required argument for option '--model.layers' is missing\n" + at +
+                            "the argument for option '--foo' should follow immediately after the equal sign\n" + at +
+                            "the required argument for option '--run.seed' is missing\n" + at +
+                            "train.steps = many: expected an integer");
 }
 
 TEST_F(ParseTest, EverythingWrongIsSaidAtOnce) {

@@ -45,6 +45,10 @@ const std::vector<Violation> kViolations{
     {{"--train.learning_rate=0", "--data.task=classify"},
      "train.learning_rate = 0 trains nothing; it needs data.task = classify and train.head_learning_rate above 0"},
     {{"--train.patience=3"}, "train.patience = 3 needs data.valid and eval.every > 0"},
+    {{"--data.task=mlm", "--data.mask_share=0"}, "data.mask_share = 0 leaves data.task = mlm nothing to predict"},
+    {{"--data.generate=sudoku"}, "data.generate = sudoku: expected listops or recall"},
+    {{"--run.allow_change=model.layrs,train.beta1"},
+     "run.allow_change: unknown option 'model.layrs'; did you mean 'model.layers'?"},
     {{"--train.patience=3", "--data.valid=a", "--eval.every=0"},
      "train.patience = 3 needs data.valid and eval.every > 0"},
 };
