@@ -2,39 +2,15 @@
 #include "data/corpus.h"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <filesystem>
 #include <set>
 
 #include "core/error.h"
 #include "data/shard.h"
+#include "data/source_names.h"
 #include "data/text_source.h"
 
 namespace smartbird {
 namespace {
-
-struct SourceName {
-  std::string path;
-  double weight = 1;
-};
-
-SourceName parse_source(const std::string& key, const std::string& text) {
-  const size_t at = text.rfind('@');
-  if (at == std::string::npos) return {text, 1};
-  char* end = nullptr;
-  const double weight = std::strtod(text.c_str() + at + 1, &end);
-  SB_CHECK(*end == '\0' && end != text.c_str() + at + 1 && weight > 0 && std::isfinite(weight), Config, key, ": in '",
-           text, "' the weight after @ must be a positive number; a path that holds an @ needs @1 behind it");
-  return {text.substr(0, at), weight};
-}
-
-// The shard PREFIX a name stands for: PREFIX, PREFIX.idx or PREFIX.bin; "" for anything else.
-std::string shard_prefix(const std::string& path) {
-  for (const char* ending : {".idx", ".bin"})
-    if (path.size() > 4 && path.compare(path.size() - 4, 4, ending) == 0) return path.substr(0, path.size() - 4);
-  return std::filesystem::exists(path + ".idx") ? path : "";
-}
 
 // Sources keep their order; a document's number is its place in the whole.
 class SourcesCorpus : public Corpus {
@@ -97,9 +73,10 @@ void open_shard(SourcesCorpus& corpus, SourcesCorpus::Source& source, const std:
   source.count = source.shard->num_documents();
   adopt_tokenizer(corpus, source.shard->tokenizer_json(), key, prefix);
   if (!classify) return;
+  SB_CHECK(!source.shard->classes().empty(), Data, key, ": ", prefix,
+           " has no labels, which data.task = classify needs; write it with data tokenize --task=classify");
   if (corpus.class_names.empty()) corpus.class_names = source.shard->classes();
-  SB_CHECK(corpus.class_names == source.shard->classes() && !corpus.class_names.empty(), Data, key, ": ", prefix,
-           " has other classes than training");
+  SB_CHECK(corpus.class_names == source.shard->classes(), Data, key, ": ", prefix, " has other classes than training");
 }
 
 void read_text(SourcesCorpus& corpus, SourcesCorpus::Source& source, const std::string& path, const std::string& key,
@@ -147,14 +124,15 @@ std::unique_ptr<Corpus> open_corpus(const std::string& key, const std::vector<st
   SB_CHECK(!names.empty(), Config, key, " is empty; give --", key, "=PATH");
   const bool classify = options.task == "classify";
   for (const std::string& text : names) {
-    const SourceName name = parse_source(key, text);
-    SourcesCorpus::Source& source = corpus->sources.emplace_back();
-    source.weight = name.weight;
-    const std::string prefix = shard_prefix(name.path);
-    if (!prefix.empty())
-      open_shard(*corpus, source, prefix, key, classify);
-    else
-      read_text(*corpus, source, name.path, key, options);
+    const SourceEntry entry = parse_source(key, text);
+    for (const SourceName& name : expand_source(key, entry.path)) {
+      SourcesCorpus::Source& source = corpus->sources.emplace_back();
+      source.weight = entry.weight;
+      if (name.is_shard)
+        open_shard(*corpus, source, name.path, key, classify);
+      else
+        read_text(*corpus, source, name.path, key, options);
+    }
   }
   number_labels(*corpus);
   number_documents(*corpus);

@@ -43,7 +43,17 @@ int64_t Sampler::first_cut(int64_t document, int64_t epoch) const {
                                                        static_cast<double>(s)));
 }
 
+// Weights below 1 may leave no document at all: then the coins are thrown again.
 Sampler::Epoch Sampler::build_epoch(int64_t index, int64_t first_number) const {
+  constexpr uint32_t kThrows = 100000;  // a single document of the least weight, 0.001, is missed with exp(-100)
+  for (uint32_t attempt = 0; attempt < kThrows; ++attempt) {
+    Epoch out = throw_epoch(index, first_number, attempt);
+    if (out.first_sequence.back() > 0) return out;
+  }
+  fail(ErrorKind::Data, "epoch ", index, " has no sequence: the weights leave no document");
+}
+
+Sampler::Epoch Sampler::throw_epoch(int64_t index, int64_t first_number, uint32_t attempt) const {
   Epoch out;
   out.index = index, out.first_number = first_number;
   out.first_sequence.push_back(0);
@@ -51,8 +61,8 @@ Sampler::Epoch Sampler::build_epoch(int64_t index, int64_t first_number) const {
   for (int64_t d = 0; d < corpus_.num_documents(); ++d) {
     const Document document = corpus_.document(d);
     const double weight = options_.fixed ? 1.0 : document.weight, whole = std::floor(weight);
-    int64_t passes =
-        static_cast<int64_t>(whole) + (uniform_at(key, static_cast<uint64_t>(d), 0, 0, 0) < weight - whole ? 1 : 0);
+    int64_t passes = static_cast<int64_t>(whole) +
+                     (uniform_at(key, static_cast<uint64_t>(d), attempt, 0, 0) < weight - whole ? 1 : 0);
     const int64_t cut = first_cut(d, index);
     const int64_t sequences = options_.cut_documents ? 1 + (document.num_tokens - cut + options_.sequence_tokens - 1) /
                                                                options_.sequence_tokens
@@ -62,7 +72,6 @@ Sampler::Epoch Sampler::build_epoch(int64_t index, int64_t first_number) const {
       out.first_sequence.push_back(out.first_sequence.back() + sequences);
     }
   }
-  SB_CHECK(out.first_sequence.back() > 0, Data, "epoch ", index, " has no sequence: the weights leave no document");
   return out;
 }
 

@@ -2,8 +2,8 @@
 // corpus, the seed and s; the world size never enters, and the position of a run is one number, the next sample.
 // Documents are cut into sequences of at most sequence_tokens (cuts depend on document and epoch only: the first cut of
 // a long document is shifted in every epoch after the first, unless `fixed`; the tail is a shorter sequence); every
-// document comes exactly once an epoch (times its weight); the order within an epoch is a keyed permutation of O(1)
-// memory (fixed: corpus order).
+// document comes exactly once an epoch (times its weight; weights below 1 never leave an epoch empty); the order within
+// an epoch is a keyed permutation of O(1) memory (fixed: corpus order).
 #pragma once
 
 #include <cstdint>
@@ -46,6 +46,7 @@ class Sampler {
   };
   const Epoch& epoch(int64_t index) const;
   [[nodiscard]] Epoch build_epoch(int64_t index, int64_t first_number) const;
+  [[nodiscard]] Epoch throw_epoch(int64_t index, int64_t first_number, uint32_t attempt) const;
   [[nodiscard]] int64_t first_cut(int64_t document, int64_t epoch) const;
 
   const Corpus& corpus_;

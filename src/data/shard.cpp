@@ -33,7 +33,12 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) munmap(const_cast<char*>(data_), static_cast<size_t>(size_));
 }
 
-Shard::Shard(const std::string& prefix) : prefix_(prefix), bin_(std::make_unique<MappedFile>(prefix + ".bin")) {
+Shard::Shard(const std::string& prefix) : prefix_(prefix) {
+  for (const char* ending : {".bin", ".idx"})
+    SB_CHECK(std::filesystem::exists(prefix + ending), Data, prefix, ending, " is missing (current folder ",
+             std::filesystem::current_path().string(),
+             "); a shard is PREFIX.bin with PREFIX.idx, as data tokenize writes");
+  bin_ = std::make_unique<MappedFile>(prefix + ".bin");
   read_index(prefix + ".idx");
   read_description(prefix + ".json");
   read_sidecars();

@@ -69,6 +69,8 @@ class Shard {
   std::vector<std::string> classes_;
 };
 
+// Refuses a prefix whose shard exists (ErrorKind::Data), before the work of making its documents.
+void check_new_shard(const std::string& prefix);
 // Written aside and renamed, .idx last: a shard exists wholly or not at all. Refuses to overwrite.
 void write_shard(const std::string& prefix, const Documents& documents, const Tokenizer& tokenizer);
 

@@ -41,11 +41,18 @@ void write_index(std::ofstream& out, const Documents& d, bool small, int64_t tok
 
 }  // namespace
 
-void write_shard(const std::string& prefix, const Documents& d, const Tokenizer& tokenizer) {
+void check_new_shard(const std::string& prefix) {
   for (const char* ending : {".bin", ".idx"})
     SB_CHECK(!fs::exists(prefix + ending), Data, prefix, ending, " exists already; choose another output or remove it");
+}
+
+void write_shard(const std::string& prefix, const Documents& d, const Tokenizer& tokenizer) {
+  check_new_shard(prefix);
   SB_CHECK(d.num_documents() > 0, Data, prefix, ": there is no document to write");
-  if (fs::path(prefix).has_parent_path()) fs::create_directories(fs::path(prefix).parent_path());
+  const fs::path folder = fs::path(prefix).parent_path();
+  std::error_code code;
+  if (!folder.empty()) fs::create_directories(folder, code);
+  SB_CHECK(!code, Io, prefix, ": the folder ", folder.string(), " cannot be created: ", code.message());
   const bool small = tokenizer.vocabulary() < 65500,
              masked = std::find(d.counts.begin(), d.counts.end(), 0) != d.counts.end();
   write_aside(prefix + ".bin", [&](std::ofstream& out) {

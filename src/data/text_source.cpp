@@ -1,7 +1,6 @@
 // Readers of raw text.
 #include "data/text_source.h"
 
-#include <glob.h>
 #include <simdjson.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "data/source_names.h"
 
 namespace smartbird {
 namespace {
@@ -56,6 +56,11 @@ std::vector<std::string> split_tabs(const std::string& line) {
   return out;
 }
 
+void check_label(const std::string& place, const std::string& label) {
+  SB_CHECK(is_utf8(label), Data, printable(place), ": the label '", printable(label),
+           "' is not UTF-8; rename the folder or convert the file");
+}
+
 std::string unescape(const std::string& text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -82,10 +87,7 @@ void TextReader::add(const std::string& path) {
     return;
   }
   if (fs::exists(path)) return add_file(path, "");
-  glob_t found{};
-  const int code = glob(path.c_str(), 0, nullptr, &found);
-  const std::vector<std::string> files(found.gl_pathv, found.gl_pathv + (code == 0 ? found.gl_pathc : 0));
-  globfree(&found);
+  const std::vector<std::string> files = glob_paths(path);
   SB_CHECK(!files.empty(), Data, key_, ": nothing at ", path, " (current folder ", fs::current_path().string(),
            "): no file, folder, glob match, or shard ", path, ".idx");
   for (const std::string& file : files) add(file);
@@ -100,6 +102,7 @@ void TextReader::add_file(const std::string& path, const std::string& label) {
   if (!classify_) return add_document(path, "", text, "", false);
   SB_CHECK(!label.empty(), Data, key_, ": ", path,
            " has no label; classify takes TSV, JSONL or a folder with one folder a class");
+  check_label(path, label);
   std::vector<int32_t> ids;
   tokenizer_.encode(text, ids);
   const size_t piece = static_cast<size_t>(options_.sequence_tokens);
@@ -171,6 +174,7 @@ void TextReader::add_document(const std::string& place, std::string_view prompt,
   tokenizer_.encode(text, out_.tokens);
   SB_CHECK(out_.tokens.size() > before, Data, place, ": the document is empty");
   SB_CHECK(!classify_ || !label.empty(), Data, place, ": the label is empty");
+  check_label(place, label);
   if (!classify_) out_.tokens.push_back(tokenizer_.separator_id());
   out_.counts.resize(out_.tokens.size(), 1);
   out_.end_document();

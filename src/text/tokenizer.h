@@ -29,4 +29,9 @@ class Tokenizer {
 [[nodiscard]] std::unique_ptr<Tokenizer> make_word_tokenizer(std::vector<std::string> words);
 [[nodiscard]] std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json);
 
+// Words and labels are stored as JSON, which holds UTF-8 only.
+[[nodiscard]] bool is_utf8(const std::string& text);
+// "caf\xe9": bytes beyond ASCII as escapes, for a message about a text that is not UTF-8.
+[[nodiscard]] std::string printable(const std::string& text);
+
 }  // namespace smartbird

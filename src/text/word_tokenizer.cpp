@@ -1,5 +1,6 @@
 // White-space separated words of a fixed vocabulary, and tokenizers from their JSON.
 #include <algorithm>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
@@ -17,6 +18,8 @@ class WordTokenizer : public Tokenizer {
     for (size_t i = 0; i < words_.size(); ++i) {
       SB_CHECK(!words_[i].empty() && words_[i].find_first_of(kSpace) == std::string::npos, Data, "word tokenizer: '",
                words_[i], "' is empty or holds white space, so no text could contain it as one word");
+      SB_CHECK(is_utf8(words_[i]), Data, "word tokenizer: word ", i, ", '", printable(words_[i]),
+               "', is not UTF-8; convert the vocabulary and its texts to UTF-8");
       SB_CHECK(ids_.emplace(words_[i], static_cast<int32_t>(i)).second, Data, "word tokenizer: '", words_[i],
                "' stands twice in the vocabulary");
     }
@@ -54,6 +57,25 @@ class WordTokenizer : public Tokenizer {
 };
 
 }  // namespace
+
+bool is_utf8(const std::string& text) {
+  try {
+    (void)nlohmann::json(text).dump();  // throws on any other encoding
+    return true;
+  } catch (const nlohmann::json::type_error&) {
+    return false;
+  }
+}
+
+std::string printable(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    char escape[5];
+    std::snprintf(escape, sizeof escape, "\\x%02x", static_cast<unsigned char>(c));
+    out += c >= ' ' && c <= '~' ? std::string(1, c) : escape;
+  }
+  return out;
+}
 
 std::unique_ptr<Tokenizer> make_word_tokenizer(std::vector<std::string> words) {
   return std::make_unique<WordTokenizer>(std::move(words));

@@ -13,6 +13,8 @@
 
 namespace smartbird {
 
+inline constexpr int64_t kMostTokens = 1'000'000'000;  // of a generated shard, which is made in memory
+
 struct ListOpsOptions {
   int64_t count = 2000, min_tokens = 500, max_tokens = 2000, max_depth = 10, max_arguments = 10, seed = 1;
 };
@@ -31,7 +33,7 @@ struct GeneratedTask {
 [[nodiscard]] double root_operator_baseline(const GeneratedTask& task);
 [[nodiscard]] GeneratedTask generate_recall(const RecallOptions& options);
 
-// data.generate = listops | recall: writes data.train (2,000 samples), data.valid and data.test (200 each) where missing.
+// data.generate = listops | recall (check_rules has seen to that): writes data.train (2,000 samples), data.valid and data.test (200 each) where missing.
 void generate_on_first_use(const DataOptions& options);
 
 }  // namespace smartbird

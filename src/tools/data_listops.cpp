@@ -38,9 +38,10 @@ int32_t apply(int32_t op, std::vector<int32_t> values) {
   return std::accumulate(values.begin(), values.end(), 0) % 10;
 }
 
-// A value with probability 1/4 or at the depth limit, else an operator on 2 to max_arguments trees.
+// An operator on 2 to max_arguments trees, but a value with probability 3/4 or at the depth limit (at 1/4, nearly every
+// tree would be far too long).
 int32_t grow(Dice& dice, int64_t depth, const ListOpsOptions& o, std::vector<int32_t>& tokens) {
-  if (depth >= o.max_depth || (depth > 1 && dice.unit() < 0.25)) {
+  if (depth >= o.max_depth || (depth > 1 && dice.unit() < 0.75)) {
     tokens.push_back(kZero + static_cast<int32_t>(dice.below(10)));
     return tokens.back() - kZero;
   }
@@ -79,6 +80,8 @@ int32_t evaluate_tokens(std::span<const int32_t> tokens) {
 GeneratedTask generate_listops(const ListOpsOptions& o) {
   SB_CHECK(o.count > 0 && o.min_tokens > 0 && o.min_tokens < o.max_tokens, Config, "listops: ", o.count, " samples of ",
            o.min_tokens, " to ", o.max_tokens, " tokens; expected a positive count and min < max");
+  SB_CHECK(o.count <= kMostTokens / o.max_tokens, Config, "listops: ", o.count, " samples of up to ", o.max_tokens,
+           " tokens are more than the ", kMostTokens, " tokens of a generated shard");
   SB_CHECK(o.max_depth >= 2 && o.max_arguments >= 2, Config, "listops: depth ", o.max_depth, " and arguments ",
            o.max_arguments, " must be at least 2");
   GeneratedTask out;

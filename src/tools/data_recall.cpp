@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/philox.h"
+#include "data/source_names.h"
 #include "tools/data_generate.h"
 
 namespace smartbird {
@@ -12,6 +13,8 @@ namespace smartbird {
 GeneratedTask generate_recall(const RecallOptions& o) {
   SB_CHECK(o.count > 0 && o.pairs > 0 && o.values > 0 && o.distance >= 0, Config, "recall: count ", o.count, ", pairs ",
            o.pairs, ", values ", o.values, ", distance ", o.distance, " must be positive");
+  SB_CHECK(o.count <= kMostTokens / std::max<int64_t>(1, o.length), Config, "recall: ", o.count, " samples of ",
+           o.length, " tokens are more than the ", kMostTokens, " tokens of a generated shard");
   SB_CHECK(o.keys >= o.pairs, Config, "recall: ", o.pairs, " pairs need as many keys, there are ", o.keys);
   SB_CHECK(o.length >= 4 * o.pairs + o.distance, Config, "recall: length ", o.length,
            " is below 4 x pairs + distance = ", 4 * o.pairs + o.distance);
@@ -55,18 +58,18 @@ GeneratedTask generate_recall(const RecallOptions& o) {
 }
 
 void generate_on_first_use(const DataOptions& options) {
-  SB_CHECK(options.generate == "listops" || options.generate == "recall", Config, "data.generate = ", options.generate,
-           ": expected listops or recall");
   int64_t seed = 1;
   for (const auto* sources : {&options.train, &options.valid, &options.test}) {
     const int64_t count = sources == &options.train ? 2000 : 200, this_seed = seed++;
-    if (sources->empty() || std::filesystem::exists((*sources)[0] + ".idx")) continue;
-    std::printf("writing %s (%lld samples of %s)\n", (*sources)[0].c_str(), static_cast<long long>(count),
+    if (sources->empty()) continue;
+    const std::string path = parse_source("data.generate", (*sources)[0]).path;
+    if (std::filesystem::exists(path + ".idx") || std::filesystem::exists(path)) continue;
+    std::printf("writing %s (%lld samples of %s)\n", path.c_str(), static_cast<long long>(count),
                 options.generate.c_str());
     std::fflush(stdout);
     const GeneratedTask task = options.generate == "listops" ? generate_listops({.count = count, .seed = this_seed})
                                                              : generate_recall({.count = count, .seed = this_seed});
-    write_shard((*sources)[0], task.documents, *task.tokenizer);
+    write_shard(path, task.documents, *task.tokenizer);
   }
 }
 

@@ -1,10 +1,12 @@
 // What tests of readers compare: the documents of a corpus as text, its target masks and labels.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "config/parse.h"
+#include "core/error.h"
 #include "data/corpus.h"
 
 namespace smartbird::testing {
@@ -49,6 +51,12 @@ inline std::vector<std::string> labels_of(const Corpus& corpus) {
   for (int64_t d = 0; d < corpus.num_documents(); ++d)
     out.push_back(corpus.classes().at(static_cast<size_t>(corpus.document(d).label)));
   return out;
+}
+
+// What is said of a shard that lacks one of its two files.
+inline std::string half_missing(const std::string& file) {
+  return join(file, " is missing (current folder ", std::filesystem::current_path().string(),
+              "); a shard is PREFIX.bin with PREFIX.idx, as data tokenize writes");
 }
 
 }  // namespace smartbird::testing

@@ -203,6 +203,19 @@ TEST(SamplerLaw, BatchesAreAsFullAsTheyCanBeAndEndWithTheEpoch) {
   }
 }
 
+TEST(SamplerLaw, SmallWeightsLeaveNoEpochEmpty) {
+  const MemoryCorpus corpus(
+      {{.num_tokens = 5, .label = -1, .weight = 0.3}, {.num_tokens = 20, .label = -1, .weight = 0.01}});
+  const Sampler sampler(corpus, {.seed = 4, .sequence_tokens = 8});
+  int64_t seen = 0;
+  for (int64_t epoch = 0; epoch < 300; ++epoch) {
+    const int64_t begin = sampler.epoch_begin(epoch), end = sampler.epoch_begin(epoch + 1);
+    ASSERT_LT(begin, end);
+    for (int64_t number = begin; number < end; ++number) seen += sampler.at(number).document == 1 ? 1 : 0;
+  }
+  EXPECT_GT(seen, 0) << "the rare document comes too";
+}
+
 TEST(Sampler, Errors) {
   const MemoryCorpus corpus(MemoryCorpus::of_lengths({5})), empty({});
   expect_error(ErrorKind::Config, "data.sequence_tokens = 0 must be at least 1",

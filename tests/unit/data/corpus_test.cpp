@@ -59,13 +59,32 @@ TEST_F(CorpusTest, AShardByAnyOfItsNames) {
   for (const char* ending : {"", ".idx", ".bin"}) EXPECT_EQ(texts_of(*open({prefix + ending})), Texts{"text"});
 }
 
+TEST_F(CorpusTest, FoldersAndGlobsOfShards) {
+  for (const char* name : {"s/b", "s/a", "s/deep/c"}) (void)shard(name, {name}, *bytes_);
+  folder_.write("s/.hidden.txt", "not seen");
+  const std::string all = folder_.path("s");
+  EXPECT_EQ(texts_of(*open({all})), (Texts{"s/a", "s/b", "s/deep/c"}));
+  for (const char* pattern : {"/*.bin", "/*.idx", "/[ab].json", "/[ab].*", "/?.*"})
+    EXPECT_EQ(texts_of(*open({all + pattern + "@2"})), (Texts{"s/a", "s/b"})) << pattern;
+  EXPECT_EQ(texts_of(*open({all + "/*"})), (Texts{"s/a", "s/b", "s/deep/c"}));
+  const std::string text = folder_.write("s/notes.txt", "t");
+  expect_refused(
+      ErrorKind::Data,
+      "data.train: the folder " + all + " holds shards and also " + text + "; name the shards and the text apart",
+      {all});
+  EXPECT_EQ(texts_of(*open({all + "/*.txt", all + "/a.idx"})), (Texts{"t|", "s/a"}));
+  expect_refused(ErrorKind::Data, half_missing(all + "/no*.bin"), {all + "/no*.bin"});
+}
+
 TEST_F(CorpusTest, WeightsThatAreNone) {
-  for (const std::string weight : {"", "0", "-1", "x", "2x", "nan", "inf", "1e999"}) {
+  for (const std::string weight : {"", "0", "-1", "x", "2x", "nan", "inf", "1e999", "1e18", "1000.1", "0.0009"}) {
     const std::string source = folder_.path("a.txt@" + weight);
-    expect_refused(ErrorKind::Config,
-                   "data.train: in '" + source +
-                       "' the weight after @ must be a positive number; a path that holds an @ needs @1 behind it",
-                   {source});
+    expect_refused(
+        ErrorKind::Config,
+        "data.train: in '" + source +
+            "' the weight after @ must be a number from 0.001 to 1000; a path that holds an @ needs @1 behind "
+            "it",
+        {source});
   }
 }
 
@@ -121,8 +140,11 @@ TEST_F(CorpusTest, ClassesOfShards) {
   EXPECT_EQ(labels_of(*corpus), (Texts{"b", "b", "a"}));
   expect_refused(ErrorKind::Data, "data.train: " + second + " has other classes than training", {first, second},
                  kClassify);
-  expect_refused(ErrorKind::Data, "data.train: " + plain + " has other classes than training", {first, plain},
-                 kClassify);
+  expect_refused(ErrorKind::Data,
+                 "data.train: " + plain +
+                     " has no labels, which data.task = classify needs; write it with data "
+                     "tokenize --task=classify",
+                 {first, plain}, kClassify);
   expect_refused(ErrorKind::Data, "data.train: " + first + " has other classes than training", {first}, kClassify,
                  {"b", "a"});
   expect_refused(ErrorKind::Data, "data.train: " + other + ":2: label 'c' is not among the 2 classes of training",
@@ -133,8 +155,10 @@ TEST_F(CorpusTest, ADamagedShardIsNamed) {
   const std::string prefix = shard("s", {"text"}, *bytes_);
   folder_.write("s.json", R"({"tokenizer": {"type": "bytes"}, "max_id": 300})");
   expect_refused(ErrorKind::Data, prefix + ".bin: token id 300 is beyond the vocabulary of 258", {prefix});
-  expect_refused(ErrorKind::Data, folder_.path("no.bin: cannot be opened: No such file or directory"),
-                 {folder_.path("no.idx")});
+  expect_refused(ErrorKind::Data, half_missing(folder_.path("no.bin")), {folder_.path("no.idx")});
+  (void)shard("half", {"text"}, *bytes_);
+  std::filesystem::remove(folder_.path("half.idx"));
+  expect_refused(ErrorKind::Data, half_missing(folder_.path("half.idx")), {folder_.path("half.bin")});
 }
 
 }  // namespace

@@ -73,8 +73,8 @@ TEST_F(TextSourceTest, NothingThere) {
 }
 
 TEST_F(TextSourceTest, HalfAShardIsNoText) {
-  folder_.write("f/s.bin", "xxxx"), folder_.write("f/s.idx", "xxxx");
-  for (const char* source : {"f", "f/*"})
+  folder_.write("f/s.bin", "xxxx");
+  for (const char* source : {"f"})
     expect_error(ErrorKind::Data,
                  "data.train: " + folder_.path("f/s.bin") + " is half of a shard, not text; name the shard itself, " +
                      folder_.path("f/s"),
@@ -166,6 +166,17 @@ TEST_F(TextSourceTest, ClassifyErrors) {
   expect_error(ErrorKind::Data, "data.train: " + table + ":3: label 'x' is not among the 2 classes of training", [&] {
     (void)open(table, kClassify, {"austen", "eliot"});
   });
+}
+
+// Labels travel in JSON (shards, checkpoints): another encoding is refused when read, not when the first checkpoint is saved.
+TEST_F(TextSourceTest, LabelsThatAreNotUtf8) {
+  const std::string table = folder_.write("a.tsv", "text\tlabel\na\tcaf\xe9\n");
+  const std::string reason = ": the label 'caf\\xe9' is not UTF-8; rename the folder or convert the file";
+  expect_error(ErrorKind::Data, table + ":2" + reason,
+               [&] { (void)open_corpus("data.train", {table}, data_options(kClassify), {}); });
+  folder_.write("c/caf\xe9/x", "long enough");
+  expect_error(ErrorKind::Data, folder_.path("c/caf\\xe9/x") + reason,
+               [&] { (void)open_corpus("data.train", {folder_.path("c")}, data_options(kClassify), {}); });
 }
 
 }  // namespace

@@ -163,5 +163,13 @@ TEST(TokenizerDescription, BadOnesAreRefused) {
                [&] { (void)tokenizer_from_json(garbage); });
 }
 
+TEST(WordTokenizer, WordsThatAreNotUtf8) {
+  EXPECT_EQ(make_word_tokenizer({"caf\xc3\xa9"})->vocabulary(), 3);
+  expect_error(ErrorKind::Data,
+               "word tokenizer: word 1, 'caf\\xe9', is not UTF-8; convert the vocabulary and its texts to UTF-8", [] {
+                 (void)make_word_tokenizer({"a", "caf\xe9"});
+               });
+}
+
 }  // namespace
 }  // namespace smartbird
