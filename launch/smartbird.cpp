@@ -1,7 +1,9 @@
 // main: starts the session, picks the subcommand, prints an error once and ends all ranks with its exit code.
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <iostream>
 #include <new>
 #include <string>
@@ -61,9 +63,11 @@ int run(const Session& session, const std::vector<std::string>& arguments) {
   fail(ErrorKind::Config, "unknown subcommand '", command, "'; see smartbird --help");
 }
 
-// Rank 0 speaks first; another rank's error is printed only if rank 0 has not ended the job by then.
+// Rank 0 speaks first; another rank's error is printed only if rank 0 has not ended the job by then. The launcher ends a
+// job with SIGTERM, which a training run has caught.
 [[noreturn]] void end_with(const Session& session, const std::string& text, int code) {
-  if (session.rank() != 0) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  std::signal(SIGTERM, SIG_DFL);
+  if (session.rank() != 0) std::this_thread::sleep_for(std::chrono::seconds(2));
   const std::string where = session.rank() == 0 ? "" : "[rank " + std::to_string(session.rank()) + "] ";
   std::fprintf(stderr, "smartbird: %s%s\n", where.c_str(), text.c_str());
   std::fflush(nullptr);
@@ -78,8 +82,11 @@ int main(int argc, char** argv) {
     return run(session, std::vector<std::string>(argv + 1, argv + argc));
   } catch (const Error& e) {
     end_with(session, e.what(), exit_code(e.kind()));
+  } catch (const std::filesystem::filesystem_error& e) {
+    const std::string path = e.path1().empty() ? "" : e.path1().string() + ": ";
+    end_with(session, path + e.code().message(), exit_code(ErrorKind::Io));
   } catch (const std::bad_alloc&) {
-    end_with(session, "out of memory; lower train.micro_tokens or set memory.recompute=layer",
+    end_with(session, "out of memory; in training lower train.micro_tokens or set memory.recompute=layer",
              exit_code(ErrorKind::Memory));
   } catch (const std::exception& e) {
     const std::string text = e.what();

@@ -33,7 +33,7 @@ void inspect(const std::string& folder) {
 int checkpoint_command(const Communicator& everyone, const Arguments& arguments) {
   if (everyone.rank() != 0) return 0;
   if (arguments.empty() || arguments[0] == "--help") {
-    std::printf("%s", kCheckpointUsage);
+    std::fputs(kCheckpointUsage, arguments.empty() ? stderr : stdout);
     return arguments.empty() ? exit_code(ErrorKind::Config) : 0;
   }
   SB_CHECK((arguments[0] == "inspect" || arguments[0] == "verify") && arguments.size() == 2, Config,
@@ -57,8 +57,9 @@ int checkpoint_command(const Communicator& everyone, const Arguments& arguments)
 int options_command(const Communicator& everyone, const Arguments& arguments) {
   if (everyone.rank() != 0) return 0;
   const bool markdown = !arguments.empty() && arguments[0] == "--markdown";
-  SB_CHECK(arguments.empty() || markdown || arguments[0] == "--help", Config, "options: unknown argument '",
-           arguments[0], "'; use smartbird options [--markdown]");
+  const size_t known = markdown || (!arguments.empty() && arguments[0] == "--help") ? 1 : 0;
+  SB_CHECK(arguments.size() <= known, Config, "options: unknown argument '", arguments[known],
+           "'; use smartbird options [--markdown]");
   std::printf("%s", (markdown ? markdown_table() : help_text()).c_str());
   return 0;
 }

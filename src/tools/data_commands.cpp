@@ -10,6 +10,7 @@
 #include "config/parse.h"
 #include "core/error.h"
 #include "data/text_source.h"
+#include "tools/arguments.h"
 #include "tools/data_generate.h"
 
 namespace smartbird {
@@ -25,26 +26,11 @@ constexpr const char* kUsage =
     "smartbird data recall --output=PREFIX                  multi-query associative recall\n"
     "Each has --help.\n";
 
-// Parses; true when only help was wanted.
-bool parse(const po::options_description& described, const Arguments& arguments, const char* positional = nullptr) {
-  po::positional_options_description places;
-  if (positional != nullptr) places.add(positional, 1);
-  try {
-    po::variables_map values;
-    const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    po::store(po::command_line_parser(arguments).options(described).positional(places).style(style).run(), values);
-    po::notify(values);
-    if (!values.contains("help")) return false;
-  } catch (const po::error& e) {
-    fail(ErrorKind::Config, "data: ", e.what(), "; see smartbird data --help");
-  }
+bool help_printed(const char* command, po::options_description& described, const Arguments& arguments,
+                  const char* positional = nullptr) {
+  if (!parse_arguments(command, described, arguments, positional)) return false;
   std::cout << described;
   return true;
-}
-
-template <class T>
-po::typed_value<T>* value(T& field) {
-  return po::value(&field)->default_value(field);
 }
 
 int tokenize(const Arguments& arguments) {
@@ -52,19 +38,20 @@ int tokenize(const Arguments& arguments) {
   std::string output;
   DataOptions o = default_options().data;
   po::options_description described("smartbird data tokenize");
-  described.add_options()("help", "this text")("input", po::value(&inputs), "file, folder or glob; repeatable")(
-      "output", po::value(&output), "PREFIX of the shard")("task", value(o.task), "clm, mlm or classify")(
-      "field", value(o.field), "text column")("label-field", value(o.label_field), "label column")(
-      "prompt-field", value(o.prompt_field), "JSONL prompt")(
-      "response-field", value(o.response_field), "JSONL response")("sequence-tokens", value(o.sequence_tokens),
-                                                                   "classify, class folders: tokens of a piece");
-  if (parse(described, arguments)) return 0;
+  described.add_options()("input", po::value(&inputs), "file, folder or glob; repeatable")(
+      "output", po::value(&output), "PREFIX of the shard")("task", value_of(o.task), "clm, mlm or classify")(
+      "field", value_of(o.field), "text column")("label-field", value_of(o.label_field), "label column")(
+      "prompt-field", value_of(o.prompt_field), "JSONL prompt")(
+      "response-field", value_of(o.response_field), "JSONL response")("sequence-tokens", value_of(o.sequence_tokens),
+                                                                      "classify, class folders: tokens of a piece");
+  if (help_printed("data tokenize", described, arguments)) return 0;
   SB_CHECK(!inputs.empty() && !output.empty(), Config,
            "data tokenize: --input and --output are needed; see smartbird data tokenize --help");
   SB_CHECK(o.task == "clm" || o.task == "mlm" || o.task == "classify", Config, "data tokenize: --task=", o.task,
            ": expected clm, mlm or classify");
   SB_CHECK(o.sequence_tokens > 0, Config, "data tokenize: --sequence-tokens=", o.sequence_tokens,
            " must be at least 1");
+  check_new_shard(output);
   const auto tokenizer = make_byte_tokenizer();
   TextReader reader("--input", o, *tokenizer);
   for (const std::string& input : inputs) reader.add(input);
@@ -81,10 +68,12 @@ int inspect(const Arguments& arguments) {
   std::string prefix;
   int64_t shown = 2;
   po::options_description described("smartbird data inspect PREFIX");
-  described.add_options()("help", "this text")("prefix", po::value(&prefix), "shard")("documents", value(shown),
-                                                                                      "documents to show");
-  if (parse(described, arguments, "prefix")) return 0;
+  described.add_options()("prefix", po::value(&prefix), "shard")("documents", value_of(shown), "documents to show");
+  if (help_printed("data inspect", described, arguments, "prefix")) return 0;
   SB_CHECK(!prefix.empty(), Config, "data inspect: which shard? smartbird data inspect PREFIX");
+  SB_CHECK(shown >= 0, Config, "data inspect: --documents=", shown, " must be at least 0");
+  for (const char* ending : {".bin", ".idx"})
+    if (prefix.ends_with(ending)) prefix.resize(prefix.size() - 4);
   const Shard shard(prefix);
   const auto tokenizer = tokenizer_from_json(shard.tokenizer_json());
   std::vector<int64_t> lengths;
@@ -113,12 +102,14 @@ int listops(const Arguments& arguments) {
   ListOpsOptions o;
   std::string output;
   po::options_description described("smartbird data listops");
-  described.add_options()("help", "this text")("output", po::value(&output), "PREFIX of the shard")(
-      "count", value(o.count), "samples")("min-tokens", value(o.min_tokens), "shortest")(
-      "max-tokens", value(o.max_tokens), "longest")("max-depth", value(o.max_depth), "nesting")(
-      "max-arguments", value(o.max_arguments), "arguments of an operator")("seed", value(o.seed), "random numbers");
-  if (parse(described, arguments)) return 0;
+  described.add_options()("output", po::value(&output), "PREFIX of the shard")("count", value_of(o.count), "samples")(
+      "min-tokens", value_of(o.min_tokens), "shortest")("max-tokens", value_of(o.max_tokens), "longest")(
+      "max-depth", value_of(o.max_depth), "nesting")("max-arguments", value_of(o.max_arguments),
+                                                     "arguments of an operator")("seed", value_of(o.seed),
+                                                                                 "random numbers");
+  if (help_printed("data listops", described, arguments)) return 0;
   SB_CHECK(!output.empty(), Config, "data listops: --output=PREFIX is needed");
+  check_new_shard(output);
   const GeneratedTask task = generate_listops(o);
   write_shard(output, task.documents, *task.tokenizer);
   std::printf("%s: %lld samples; most frequent label of each root operator: %.1f %%\n", output.c_str(),
@@ -130,14 +121,14 @@ int recall(const Arguments& arguments) {
   RecallOptions o;
   std::string output;
   po::options_description described("smartbird data recall");
-  described.add_options()("help", "this text")("output", po::value(&output), "PREFIX of the shard")(
-      "count", value(o.count), "samples")("length", value(o.length), "tokens of a sample")(
-      "pairs", value(o.pairs), "pairs of key and value")("distance", value(o.distance),
-                                                         "filler at least between pairs and queries")(
-      "keys", value(o.keys), "different keys")("values", value(o.values), "different values")("seed", value(o.seed),
-                                                                                              "random numbers");
-  if (parse(described, arguments)) return 0;
+  described.add_options()("output", po::value(&output), "PREFIX of the shard")("count", value_of(o.count), "samples")(
+      "length", value_of(o.length), "tokens of a sample")("pairs", value_of(o.pairs), "pairs of key and value")(
+      "distance", value_of(o.distance), "filler at least between pairs and queries")(
+      "keys", value_of(o.keys), "different keys")("values", value_of(o.values), "different values")(
+      "seed", value_of(o.seed), "random numbers");
+  if (help_printed("data recall", described, arguments)) return 0;
   SB_CHECK(!output.empty(), Config, "data recall: --output=PREFIX is needed");
+  check_new_shard(output);
   const GeneratedTask task = generate_recall(o);
   write_shard(output, task.documents, *task.tokenizer);
   std::printf("%s: %lld samples of %lld tokens\n", output.c_str(), static_cast<long long>(o.count),

@@ -9,6 +9,7 @@
 #include "core/philox.h"
 #include "model/decoder.h"
 #include "text/tokenizer.h"
+#include "tools/arguments.h"
 #include "tools/commands.h"
 #include "train/checkpoint.h"
 
@@ -21,33 +22,24 @@ struct GenerateOptions {
   std::string checkpoint, prompt;
   int64_t tokens = 256, seed = 1;
   double temperature = 0.8, top_p = 0.95;
-  bool help = false;
+  bool help = false;  // nothing else was wanted
 };
 
 GenerateOptions parse(const Arguments& arguments, std::string& usage) {
   GenerateOptions o;
   po::options_description described("smartbird generate --checkpoint=DIR --prompt=TEXT");
-  described.add_options()("help", po::bool_switch(&o.help), "this text")("checkpoint", po::value(&o.checkpoint),
-                                                                         "run or checkpoint folder")(
-      "prompt", po::value(&o.prompt), "text to go on from")("tokens", po::value(&o.tokens)->default_value(o.tokens),
-                                                            "tokens to add")(
-      "temperature", po::value(&o.temperature)->default_value(o.temperature), "0 = always the likeliest token")(
-      "top-p", po::value(&o.top_p)->default_value(o.top_p),
-      "draw from the likeliest tokens that hold this probability")("seed", po::value(&o.seed)->default_value(o.seed),
-                                                                   "random numbers");
+  described.add_options()("checkpoint", po::value(&o.checkpoint), "run or checkpoint folder")(
+      "prompt", po::value(&o.prompt), "text to go on from")("tokens", value_of(o.tokens), "tokens to add")(
+      "temperature", value_of(o.temperature), "0 = always the likeliest token")(
+      "top-p", value_of(o.top_p), "draw from the likeliest tokens that hold this probability")("seed", value_of(o.seed),
+                                                                                               "random numbers");
+  o.help = parse_arguments("generate", described, arguments);
   usage = join(described);
-  try {
-    po::variables_map values;
-    const int style = po::command_line_style::unix_style & ~po::command_line_style::allow_guessing;
-    po::store(po::command_line_parser(arguments).options(described).style(style).run(), values);
-    po::notify(values);
-  } catch (const po::error& e) {
-    fail(ErrorKind::Config, "generate: ", e.what(), "; see smartbird generate --help");
-  }
   if (o.help) return o;
   SB_CHECK(!o.checkpoint.empty(), Config, "generate: --checkpoint=DIR is missing");
   SB_CHECK(!o.prompt.empty(), Config, "generate: --prompt is empty; give some text to go on from");
   SB_CHECK(o.tokens >= 0, Config, "generate: --tokens = ", o.tokens, " must be at least 0");
+  SB_CHECK(o.seed >= 0, Config, "generate: --seed = ", o.seed, " must be at least 0");
   SB_CHECK(o.temperature >= 0 && std::isfinite(o.temperature), Config, "generate: --temperature = ", o.temperature,
            " must be at least 0");
   SB_CHECK(o.top_p > 0 && o.top_p <= 1, Config, "generate: --top-p = ", o.top_p, " must be above 0 and at most 1");
@@ -82,6 +74,7 @@ int generate_command(const Communicator& everyone, const Arguments& arguments) {
   }
   std::vector<std::string> warnings;
   const std::string folder = find_checkpoint(o.checkpoint, warnings);
+  for (const std::string& warning : warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
   SB_CHECK(!folder.empty(), Data, "generate: --checkpoint = ", o.checkpoint, ": no complete checkpoint there");
   const Options options = parse_options({"--config", folder + "/config.ini"}, nullptr).options;
   const CheckpointMeta meta = read_checkpoint_meta(folder);
