@@ -18,4 +18,23 @@ export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$(( threads > 0 ? threads : 1 ))}"
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
 export OMPI_MCA_hwloc_base_binding_policy=none OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
-exec mpirun -q -n "$ranks" "$binary" "$@" </dev/null
+
+# Ctrl-C, SIGTERM, SIGUSR1 and a closed terminal reach a training run as SIGUSR1: it finishes its step, saves and ends with
+# 75. mpirun would give its ranks one second, so it stands apart from the terminal (setsid). A second Ctrl-C does not wait.
+signal=TERM
+case "$1" in pretrain | finetune) signal=USR1 ;; esac
+job=
+asked=
+stop() { asked=1; [ -z "$job" ] || kill "-$signal" "$job" 2>/dev/null || true; }
+trap stop TERM HUP USR1
+trap 'stop; signal=TERM' INT
+setsid mpirun -q -n "$ranks" "$binary" "$@" </dev/null &
+job=$!
+code=0
+while wait "$job" && code=0 || code=$?; kill -0 "$job" 2>/dev/null; do :; done
+if [ "$code" -gt 128 ] && [ -z "$asked" ]; then  # peer lost
+  echo "run: a rank was killed by signal $((code - 128)) ($(kill -l $((code - 128)))), so mpirun ended the others; a" \
+    "training run goes on from its last checkpoint with --run.resume=auto" >&2
+  code=7
+fi
+exit "$code"

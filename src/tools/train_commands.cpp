@@ -8,6 +8,7 @@
 #include "tools/commands.h"
 #include "tools/data_generate.h"
 #include "train/checkpoint.h"
+#include "train/setup.h"
 #include "train/trainer.h"
 
 namespace smartbird {
@@ -23,10 +24,12 @@ std::string joined(const Arguments& arguments) {
   return out;
 }
 
-std::string chosen_checkpoint(const std::string& key, const std::string& name) {
+std::string chosen_checkpoint(const Communicator& everyone, const std::string& key, const std::string& name) {
   SB_CHECK(!name.empty(), Config, key, " is empty; give --", key, "=DIR (a run or checkpoint folder)");
   std::vector<std::string> warnings;
   const std::string folder = find_checkpoint(name, warnings);
+  if (everyone.rank() == 0)
+    for (const std::string& warning : warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
   SB_CHECK(!folder.empty(), Data, key, " = ", name, ": no complete checkpoint there");
   return folder;
 }
@@ -42,7 +45,7 @@ int train_command(std::unique_ptr<Communicator> everyone, const Arguments& argum
   }
   ParsedOptions parsed = parse_options(arguments, nullptr);
   if (finetune) {
-    const std::string folder = chosen_checkpoint("init.checkpoint", parsed.options.init.checkpoint);
+    const std::string folder = chosen_checkpoint(*everyone, "init.checkpoint", parsed.options.init.checkpoint);
     inherit_sections(parsed, parse_options({"--config", folder + "/config.ini"}, nullptr).options,
                      {"model", "sketch", "attention"}, folder);
   } else {
@@ -52,11 +55,14 @@ int train_command(std::unique_ptr<Communicator> everyone, const Arguments& argum
   }
   check_rules(parsed.options, everyone->size());
   const World world(std::move(everyone), static_cast<int>(parsed.options.parallel.sequence_ranks));
+  const RunStart start{.kind = finetune ? RunKind::Finetune : RunKind::Pretrain,
+                       .command_line = joined(arguments),
+                       .resume_from = checkpoint_to_resume(world, parsed)};
   if (!parsed.options.data.generate.empty()) {
     if (world.is_root()) generate_on_first_use(parsed.options.data);
     world.everyone().barrier();
   }
-  return train(world, std::move(parsed), finetune ? RunKind::Finetune : RunKind::Pretrain, joined(arguments));
+  return train(world, std::move(parsed), start);
 }
 
 int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& arguments) {
@@ -69,13 +75,15 @@ int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& ar
   }
   Arguments rest;
   std::string name;
-  for (const std::string& argument : arguments) {
-    if (argument.rfind("--checkpoint=", 0) == 0)
-      name = argument.substr(13);
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i].rfind("--checkpoint=", 0) == 0)
+      name = arguments[i].substr(13);
+    else if (arguments[i] == "--checkpoint" && i + 1 < arguments.size())
+      name = arguments[++i];
     else
-      rest.push_back(argument);
+      rest.push_back(arguments[i]);
   }
-  const std::string folder = chosen_checkpoint("checkpoint", name);
+  const std::string folder = chosen_checkpoint(*everyone, "checkpoint", name);
   Arguments all{"--config", folder + "/config.ini"};
   all.insert(all.end(), rest.begin(), rest.end());
   ParsedOptions parsed = parse_options(all, nullptr);

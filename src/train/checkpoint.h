@@ -2,8 +2,10 @@
 // RUN/checkpoints/step_00012000/ holds model.safetensors (weights by global name), optim-RRRRR-of-PPPPP.safetensors (the
 // two AdamW moments of one rank's flat range), trainer.json, config.ini, tokenizer.json and, last, manifest.json
 // (format version, step, tensor table, XXH3 of every file, complete: true). Everything is written into .tmp_step_...,
-// fsynced, then renamed; RUN/checkpoints/latest is replaced by rename. A kill at any instant leaves no folder that a
-// resume would take. A one-rank failure is a collective decision: every rank throws. Errors: ErrorKind::Io, Data.
+// fsynced, then renamed. A kill at any instant leaves no folder that a resume would take. RUN/checkpoints/latest (replaced
+// by rename, just before the folder's) names the run's newest step: checkpoints of later steps were left by a resume from
+// an earlier one; they are taken only where no other is good, and deleted when the resumed run publishes its next one.
+// A one-rank failure is a collective decision: every rank throws. Errors: ErrorKind::Io, Data.
 #pragma once
 
 #include <string>
@@ -22,6 +24,7 @@ struct TrainerState {
   double best_metric = 0;
   int64_t best_step = -1;  // -1 = none yet
   int64_t evaluations_without_gain = 0;
+  int64_t evaluated_step = -1;  // of the last evaluation of data.valid
 };
 
 // This rank's part of the optimizer: elements [begin, end) of the flat parameters.
@@ -36,7 +39,8 @@ struct CheckpointMeta {
   std::vector<std::string> classes;
 };
 
-// Returns the folder. keep_last: how many to keep besides the best one (step state.best_step) and the newest.
+// Returns the folder. keep_last: how many of the newest to keep, this one included; the best one (step state.best_step) is
+// kept besides them.
 std::string save_checkpoint(const World& world, const std::string& run_dir, Parameters& parameters,
                             const OptimizerShard& shard, const TrainerState& state, const CheckpointMeta& meta,
                             int64_t keep_last);
@@ -45,6 +49,8 @@ std::string save_checkpoint(const World& world, const std::string& run_dir, Para
 // folder after checking its manifest (sizes and hashes); broken ones are skipped with a warning when choosing.
 // Empty string: a run folder without any good checkpoint. Not collective.
 [[nodiscard]] std::string find_checkpoint(const std::string& name, std::vector<std::string>& warnings);
+// A run in run_dir goes on from `folder`: no later checkpoint of run_dir is its own. Not collective.
+void make_latest(const std::string& run_dir, const std::string& folder);
 // Throws with the first difference (missing file, size, hash, incomplete manifest).
 void verify_checkpoint(const std::string& folder);
 [[nodiscard]] CheckpointMeta read_checkpoint_meta(const std::string& folder);

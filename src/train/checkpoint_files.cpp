@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <limits>
 #include <memory>
 #include <sstream>
 #include <vector>
@@ -91,12 +92,28 @@ std::string step_name(int64_t step) {
   return text;
 }
 
+namespace {
+
+int64_t step_of(const std::string& name) {
+  const int64_t step = name.rfind("step_", 0) == 0 ? std::atoll(name.c_str() + 5) : -1;
+  return step >= 0 && name == step_name(step) ? step : -1;
+}
+
+}  // namespace
+
+int64_t latest_step(const std::filesystem::path& root) {
+  std::string name;
+  std::ifstream in(root / "latest");
+  std::getline(in, name);
+  const int64_t step = step_of(name);
+  return step >= 0 ? step : std::numeric_limits<int64_t>::max();
+}
+
 std::map<int64_t, std::filesystem::path, std::greater<>> step_folders(const std::filesystem::path& root) {
   std::map<int64_t, std::filesystem::path, std::greater<>> found;
   for (const auto& entry : std::filesystem::directory_iterator(root)) {
-    const std::string name = entry.path().filename().string();
-    const int64_t step = name.rfind("step_", 0) == 0 ? std::atoll(name.c_str() + 5) : -1;
-    if (step >= 0 && name == step_name(step)) found[step] = entry.path();
+    const int64_t step = step_of(entry.path().filename().string());
+    if (step >= 0) found[step] = entry.path();
   }
   return found;
 }

@@ -21,6 +21,8 @@ void publish(const std::filesystem::path& finished, const std::filesystem::path&
 [[nodiscard]] std::string hash_text(uint64_t hash);                   // 16 hex digits
 
 [[nodiscard]] std::string step_name(int64_t step);  // "step_00012000"
+// The step that root/latest names; the largest number where it names none.
+[[nodiscard]] int64_t latest_step(const std::filesystem::path& root);
 // The step folders in `root`, newest first.
 [[nodiscard]] std::map<int64_t, std::filesystem::path, std::greater<>> step_folders(const std::filesystem::path& root);
 

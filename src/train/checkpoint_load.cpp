@@ -126,7 +126,14 @@ std::string find_checkpoint(const std::string& name, std::vector<std::string>& w
     const std::string file = entry.path().filename().string();
     if (file.rfind(".tmp_step_", 0) == 0) warnings.push_back(entry.path().string() + ": an interrupted save, ignored");
   }
-  for (const auto& [step, folder] : step_folders(root)) {
+  const int64_t latest = latest_step(root);
+  std::vector<fs::path> folders, later;
+  for (const auto& [step, folder] : step_folders(root)) (step <= latest ? folders : later).push_back(folder);
+  for (const fs::path& folder : later)
+    warnings.push_back(join(folder.string(), ": beyond ", (root / "latest").string(), " (step ", latest,
+                            "), left by a resume from an earlier checkpoint; taken only if no other is good"));
+  folders.insert(folders.end(), later.begin(), later.end());
+  for (const fs::path& folder : folders) {
     try {
       verify_checkpoint(folder.string());
       return folder.string();
@@ -135,6 +142,12 @@ std::string find_checkpoint(const std::string& name, std::vector<std::string>& w
     }
   }
   return "";
+}
+
+void make_latest(const std::string& run_dir, const std::string& folder) {
+  const fs::path root = fs::path(run_dir) / "checkpoints";
+  const std::string name = fs::canonical(folder).filename().string();
+  if (fs::exists(root / name) && fs::equivalent(root / name, folder)) replace_text(root / "latest", name + "\n");
 }
 
 CheckpointMeta read_checkpoint_meta(const std::string& folder) {
@@ -157,6 +170,7 @@ TrainerState read_trainer_state(const std::string& folder) {
     s.wall_s = number(json.at("wall_s"));
     s.best_metric = number(json.at("best_metric")), s.best_step = json.at("best_step");
     s.evaluations_without_gain = json.at("evaluations_without_gain");
+    s.evaluated_step = json.value("evaluated_step", s.step);  // absent in checkpoints of earlier versions
     return s;
   });
 }

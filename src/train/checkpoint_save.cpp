@@ -87,6 +87,7 @@ void write_trainer(const fs::path& folder, const TrainerState& s, const Checkpoi
                   {"best_metric", s.best_metric},
                   {"best_step", s.best_step},
                   {"evaluations_without_gain", s.evaluations_without_gain},
+                  {"evaluated_step", s.evaluated_step},
                   {"classes", meta.classes}};
   write_text(folder / "trainer.json", json.dump(1) + "\n");
   write_text(folder / "config.ini", meta.config_ini);
@@ -134,12 +135,15 @@ void check_space(const fs::path& folder, int64_t bytes) {
            " MiB are free");
 }
 
-// Keeps the checkpoint of this step, the best one and the keep_last newest before this step. Those of later steps, left by
-// a resume from an older checkpoint, are not touched. Publishing has succeeded by now, so a failure to delete is no error.
-void retire(const fs::path& root, int64_t keep_last, const TrainerState& state) {
+// Keeps the keep_last newest, the one of this step included, and the best one. Deletes those of later steps, and those
+// between the step that was the latest and this one: a resume from an earlier checkpoint left them. Publishing has
+// succeeded by now, so a failure to delete is no error.
+void retire(const fs::path& root, int64_t keep_last, const TrainerState& state, int64_t latest_before) {
   int64_t kept = 0;
   for (const auto& [step, folder] : step_folders(root)) {
-    if (step >= state.step || step == state.best_step || kept++ < keep_last) continue;
+    const bool mine = step == state.step || step <= std::min(latest_before, state.step);
+    if (mine && kept++ < keep_last) continue;
+    if (mine && step == state.best_step) continue;
     std::error_code ignored;
     const fs::path doomed = root / (".tmp_" + step_name(step));  // a half-deleted checkpoint must not look like one
     fs::rename(folder, doomed, ignored);
@@ -163,6 +167,7 @@ std::string save_checkpoint(const World& world, const std::string& run_dir, Para
   const fs::path root = fs::path(run_dir) / "checkpoints", aside = root / (".tmp_" + step_name(state.step)),
                  final = root / step_name(state.step);
   Communicator& all = world.everyone();
+  int64_t latest_before = 0;
   try {
     together(world, [&] {  // weights and two moments, and a quarter of that to spare
       if (world.is_root())
@@ -181,15 +186,16 @@ std::string save_checkpoint(const World& world, const std::string& run_dir, Para
     together(world, [&] {
       if (!world.is_root()) return;
       write_manifest(aside, parameters, state, all.size(), records);
-      publish(aside, final);
+      latest_before = latest_step(root);
       replace_text(root / "latest", step_name(state.step) + "\n");
+      publish(aside, final);
     });
   } catch (...) {  // all ranks are here; what is left of a failed save gives its space back
     std::error_code ignored;
     if (world.is_root()) fs::remove_all(aside, ignored);
     throw;
   }
-  if (world.is_root()) retire(root, keep_last, state);
+  if (world.is_root()) retire(root, keep_last, state, latest_before);
   return final.string();
 }
 

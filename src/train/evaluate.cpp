@@ -9,13 +9,11 @@
 
 namespace smartbird {
 
-std::map<std::string, double> evaluate(const StepSetup& setup, const Corpus& corpus) {
+std::map<std::string, double> evaluate(const StepSetup& setup, const Corpus& corpus,
+                                       const std::function<bool()>& stop) {
   const at::NoGradGuard no_grad;
   const Options& o = setup.options;
-  const Sampler sampler(corpus, {.seed = 0,
-                                 .sequence_tokens = evaluation_data(o).sequence_tokens,
-                                 .cut_documents = setup.task != Task::Classify,
-                                 .fixed = true});
+  const Sampler sampler = evaluation_sampler(o, corpus);
   int64_t end = sampler.epoch_begin(1);
   SB_CHECK(end > 0, Data, "evaluation: the corpus has no sequence");
   if (o.eval.sequences > 0) end = std::min(end, o.eval.sequences);
@@ -24,6 +22,7 @@ std::map<std::string, double> evaluate(const StepSetup& setup, const Corpus& cor
   double targets = 0, seen = 0;
   std::vector<double> by_label(std::max<size_t>(1, corpus.classes().size()), 0.0);
   for (int64_t next = 0; next < end;) {
+    if (stop && stop()) return {};
     std::vector<Sample> batch = sampler.batch(next, o.train.batch_tokens);
     if (static_cast<int64_t>(batch.size()) > end - next) batch.resize(static_cast<size_t>(end - next));
     next += static_cast<int64_t>(batch.size());

@@ -56,6 +56,17 @@ std::string to_json(const EvalRecord& r) {
   return Json{{"step", r.step}, {"eval", numbers(r.values)}, {"split", r.split}}.dump();
 }
 
+bool evaluation_recorded(const std::string& run_dir, const std::string& split, int64_t step) {
+  std::ifstream in(run_dir + "/metrics.jsonl");
+  for (std::string line; std::getline(in, line);) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (json.is_object() && json.contains("eval") && json.value("step", Json()) == step &&
+        json.value("split", Json()) == split)
+      return true;
+  }
+  return false;
+}
+
 Metrics::Metrics(const std::string& run_dir, int64_t resumed_step, int64_t total_steps, const std::string& progress,
                  int64_t log_every)
     : path_(run_dir + "/metrics.jsonl"), progress_(progress, total_steps, log_every) {

@@ -55,6 +55,9 @@ class Metrics {
   Progress progress_;
 };
 
+// Whether RUN/metrics.jsonl holds an evaluation of that split at that step.
+[[nodiscard]] bool evaluation_recorded(const std::string& run_dir, const std::string& split, int64_t step);
+
 [[nodiscard]] std::string to_json(const StepRecord& record);
 [[nodiscard]] std::string to_json(const EvalRecord& record);
 

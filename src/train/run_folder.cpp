@@ -42,13 +42,24 @@ std::string environment_text() {
 
 }  // namespace
 
-void prepare_run_folder(const std::string& dir, const std::string& config_ini, const std::string& command_line) {
+void check_run_folder(const std::string& dir) {
   SB_CHECK(!dir.empty(), Config, "run.dir is empty; give --run.dir=FOLDER");
-  SB_CHECK(!fs::exists(dir) || fs::is_directory(dir), Io, "run.dir = ", dir, " is a file, not a folder");
+  std::error_code code;
+  const bool exists = fs::exists(dir, code);
+  SB_CHECK(!exists || fs::is_directory(dir), Io, "run.dir = ", dir, " is a file, not a folder");
+  fs::path above = fs::absolute(dir);
+  while (!fs::exists(above, code) && above.has_relative_path()) above = above.parent_path();
+  SB_CHECK(fs::is_directory(above), Io, "run.dir = ", dir, " cannot be created: ", above.string(),
+           " is a file, not a folder");
+  SB_CHECK(::access(above.c_str(), W_OK | X_OK) == 0, Io, "run.dir = ", dir,
+           exists ? " is not writable" : " cannot be created: " + above.string() + " is not writable");
+}
+
+void prepare_run_folder(const std::string& dir, const std::string& config_ini, const std::string& command_line) {
+  check_run_folder(dir);
   std::error_code code;
   fs::create_directories(dir, code);
   SB_CHECK(!code, Io, "run.dir = ", dir, " cannot be created: ", code.message());
-  SB_CHECK(::access(dir.c_str(), W_OK | X_OK) == 0, Io, "run.dir = ", dir, " is not writable");
   const fs::path folder = dir, commands = folder / "command.txt";
   replace_text(folder / "config.ini", config_ini);
   replace_text(commands, (fs::exists(commands) ? read_text(commands) : "") + command_line + "\n");

@@ -6,6 +6,8 @@
 
 namespace smartbird {
 
+// That the folder is there or can be made, and can be written to; changes nothing.
+void check_run_folder(const std::string& dir);
 // Creates the folder if need be. Called by one rank only.
 void prepare_run_folder(const std::string& dir, const std::string& config_ini, const std::string& command_line);
 

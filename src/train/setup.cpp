@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <thread>
 
 #include "core/error.h"
 #include "ops/tensors.h"
+#include "train/run_folder.h"
 
 namespace smartbird {
 namespace {
@@ -20,6 +22,10 @@ bool may_change(const std::string& name, const std::vector<std::string>& allowed
     if (name.rfind(section, 0) == 0 && name != "run.seed" && name != "run.dtype") return true;
   return name == "train.steps" || name == "train.stop_after" ||
          std::find(allowed.begin(), allowed.end(), name) != allowed.end();
+}
+
+bool same_parent(const std::string& a, const std::string& b) {
+  return std::filesystem::canonical(a).parent_path() == std::filesystem::canonical(b).parent_path();
 }
 
 void warn(const World& world, const std::vector<std::string>& warnings) {
@@ -35,6 +41,19 @@ DataOptions evaluation_data(const Options& o) {
   return data;
 }
 
+Sampler evaluation_sampler(const Options& o, const Corpus& corpus) {
+  return Sampler(corpus, {.seed = 0,
+                          .sequence_tokens = evaluation_data(o).sequence_tokens,
+                          .cut_documents = o.data.task != "classify",
+                          .fixed = true});
+}
+
+void check_evaluation(const Options& o, const Corpus& corpus, const std::string& key) {
+  const int64_t sequences = evaluation_sampler(o, corpus).epoch_begin(1);
+  SB_CHECK(sequences >= o.eval.sequences, Config, "eval.sequences = ", o.eval.sequences, ", but ", key, " has ",
+           sequences, " of at most ", evaluation_data(o).sequence_tokens, " tokens; lower it, or 0 = all");
+}
+
 Corpora open_corpora(const Options& o, const std::vector<std::string>& classes) {
   SB_CHECK(!o.data.train.empty(), Config,
            "data.train is empty; give --data.train=PATH (shards or text files, folders, globs)");
@@ -43,9 +62,12 @@ Corpora open_corpora(const Options& o, const std::vector<std::string>& classes) 
   if (!o.data.valid.empty())
     out.valid = open_corpus("data.valid", o.data.valid, evaluation_data(o), out.train->classes());
   if (!o.data.test.empty()) out.test = open_corpus("data.test", o.data.test, evaluation_data(o), out.train->classes());
-  for (const auto& [key, corpus] : {std::pair{"data.valid", &out.valid}, std::pair{"data.test", &out.test}})
-    SB_CHECK(!*corpus || (*corpus)->tokenizer().to_json() == out.train->tokenizer().to_json(), Data, key,
+  for (const auto& [key, corpus] : {std::pair{"data.valid", &out.valid}, std::pair{"data.test", &out.test}}) {
+    if (!*corpus) continue;
+    SB_CHECK((*corpus)->tokenizer().to_json() == out.train->tokenizer().to_json(), Data, key,
              " has another tokenizer than data.train; write its shards with the tokenizer of data.train");
+    check_evaluation(o, **corpus, key);
+  }
   return out;
 }
 
@@ -58,24 +80,6 @@ std::vector<std::string> classes_of_checkpoint(const Options& o) {
   return read_checkpoint_meta(folder).classes;
 }
 
-std::string checkpoint_to_resume(const World& world, const Options& o) {
-  std::vector<std::string> warnings;
-  std::string folder;
-  if (o.run.resume == "none") {
-    const std::string present = find_checkpoint(o.run.dir, warnings);
-    SB_CHECK(present.empty(), Config, "run.dir = ", o.run.dir, " already holds ", present,
-             "; go on with --run.resume=auto or choose another run.dir");
-    world.everyone().barrier();
-    return "";
-  }
-  folder = find_checkpoint(o.run.resume == "auto" ? o.run.dir : o.run.resume, warnings);
-  SB_CHECK(!folder.empty() || o.run.resume == "auto", Data, "run.resume = ", o.run.resume,
-           ": no complete checkpoint there");
-  warn(world, warnings);
-  world.everyone().barrier();  // nobody writes into the run folder before all have looked
-  return folder;
-}
-
 void check_resume(const std::string& folder, const ParsedOptions& options) {
   const Options before = parse_options({"--config", folder + "/config.ini"}, nullptr).options;
   std::string changed;
@@ -83,6 +87,25 @@ void check_resume(const std::string& folder, const ParsedOptions& options) {
     if (!may_change(name, options.options.run.allow_change)) changed += (changed.empty() ? "" : ", ") + name;
   SB_CHECK(changed.empty(), Config, "run.resume: ", changed, " differ from the run in ", folder,
            "; set them back, or list them in --run.allow_change to change them on purpose");
+}
+
+std::string checkpoint_to_resume(const World& world, const ParsedOptions& options) {
+  const RunOptions& run = options.options.run;
+  if (world.is_root()) check_run_folder(run.dir);
+  std::vector<std::string> warnings, ignored;
+  std::string folder;
+  if (run.resume != "none") {
+    folder = find_checkpoint(run.resume == "auto" ? run.dir : run.resume, warnings);
+    warn(world, warnings);
+    SB_CHECK(!folder.empty() || run.resume == "auto", Data, "run.resume = ", run.resume,
+             ": no complete checkpoint there");
+  }
+  const std::string present = run.resume == "auto" ? "" : find_checkpoint(run.dir, ignored);
+  SB_CHECK(present.empty() || (!folder.empty() && same_parent(folder, present)), Config, "run.dir = ", run.dir,
+           " already holds ", present, "; go on with --run.resume=auto or choose another run.dir");
+  if (!folder.empty()) check_resume(folder, options);
+  world.everyone().barrier();  // nobody writes into the run folder before all have looked
+  return folder;
 }
 
 std::vector<std::string> load_initial_weights(const World& world, const Options& o, Parameters& parameters) {
@@ -109,6 +132,13 @@ void set_threads(const World& world, int64_t threads) {
   if (threads <= 0) return;
   at::set_num_threads(static_cast<int>(threads));
   omp_set_num_threads(static_cast<int>(threads));
+}
+
+void warn_of_small_data(const World& world, const Options& o, const Corpus& corpus) {
+  if (corpus.num_tokens() >= o.train.batch_tokens) return;
+  warn(world, {join("data.train holds ", corpus.num_tokens(), " tokens, fewer than train.batch_tokens = ",
+                    o.train.batch_tokens, " of a step over ", world.everyone().size(),
+                    " rank(s): every step is a whole pass over the data; lower train.batch_tokens or add data")});
 }
 
 std::string banner(const World& world, const Options& o, const Transformer& model, const Corpora& data) {

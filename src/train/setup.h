@@ -8,6 +8,7 @@
 #include "comm/world.h"
 #include "config/parse.h"
 #include "data/corpus.h"
+#include "data/sampler.h"
 #include "model/transformer.h"
 #include "train/checkpoint.h"
 
@@ -19,12 +20,16 @@ struct Corpora {
 
 // data.* as an evaluation reads it: sequences of eval.sequence_tokens.
 [[nodiscard]] DataOptions evaluation_data(const Options& options);
+// Corpus order, unshifted cuts.
+[[nodiscard]] Sampler evaluation_sampler(const Options& options, const Corpus& corpus);
+// That an evaluation has sequences, and as many as eval.sequences asks for. `key`: the option that named the corpus.
+void check_evaluation(const Options& options, const Corpus& corpus, const std::string& key);
 [[nodiscard]] Corpora open_corpora(const Options& options, const std::vector<std::string>& classes);
 // Classes of init.checkpoint, empty when it has none or another task.
 [[nodiscard]] std::vector<std::string> classes_of_checkpoint(const Options& options);
-// The folder run.resume names, "" for a fresh start. The same on all ranks. A fresh start refuses a run folder that already
-// holds checkpoints.
-[[nodiscard]] std::string checkpoint_to_resume(const World& world, const Options& options);
+// What can be refused before any data is opened: a run folder that cannot be written or holds another run, a resume from
+// nothing or with other options. Returns the folder run.resume names, "" for a fresh start, the same on all ranks.
+[[nodiscard]] std::string checkpoint_to_resume(const World& world, const ParsedOptions& options);
 // Options that may not differ from the checkpoint's: everything but parallel, exchange, memory, run, checkpoint, eval,
 // train.steps, train.stop_after and what run.allow_change lists. All differences in one error.
 void check_resume(const std::string& folder, const ParsedOptions& options);
@@ -33,6 +38,8 @@ std::vector<std::string> load_initial_weights(const World& world, const Options&
 void check_tokenizer(const Corpus& corpus, const CheckpointMeta& meta, const std::string& key);
 // run.threads, or OMP_NUM_THREADS, or the cores of this host shared by its ranks.
 void set_threads(const World& world, int64_t threads);
+// Says from one rank when an epoch is smaller than a step.
+void warn_of_small_data(const World& world, const Options& options, const Corpus& corpus);
 [[nodiscard]] std::string banner(const World& world, const Options& options, const Transformer& model,
                                  const Corpora& data);
 

@@ -1,4 +1,5 @@
-// SIGTERM and SIGUSR1 ask a run to finish its step, save and end. The handler only sets a flag.
+// SIGTERM, SIGUSR1 and Ctrl-C ask a run to finish its step, save and end. The handler sets a flag; a second Ctrl-C ends
+// the process as if nothing were caught.
 #pragma once
 
 namespace smartbird {

@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <set>
 
-#include "config/rules.h"
 #include "core/error.h"
 #include "train/run_folder.h"
 #include "train/setup.h"
@@ -24,21 +23,32 @@ constexpr int64_t kWhiteningSequences = 1024;  // read for the mean and covarian
 // Everything a run owns, in the order of its creation.
 class Trainer {
  public:
-  Trainer(const World& world, ParsedOptions options, RunKind kind, const std::string& command_line);
-  int run();
+  Trainer(const World& world, ParsedOptions options, RunKind kind);
+  int run(const RunStart& start);
 
  private:
-  void start(const std::string& command_line);
   void start_from_checkpoint();
   void resume(const std::string& folder);
-  bool evaluate_now(const Corpus& corpus, const char* split);
+  [[nodiscard]] bool nothing_left() const;
+  void open_run_folder(const RunStart& start);
+  void take_step();
+  [[nodiscard]] bool evaluation_due() const;
+  bool evaluate_if_due();
+  bool evaluate_at_end();
+  std::map<std::string, double> measure(const Corpus& corpus, const char* split);
+  bool judge(const std::map<std::string, double>& values);
   void save();
-  [[nodiscard]] bool last_step_done(int64_t last) const { return state_.step >= last; }
+  void save_on_the_way();
+  int finish(bool stopped);
+  [[nodiscard]] bool stop_agreed() const;
+  [[nodiscard]] bool patience_over() const;
+  [[nodiscard]] bool complete() const;
+  [[nodiscard]] int64_t last_step() const;
+  [[nodiscard]] const char* end_split() const;
   [[nodiscard]] StepSetup setup() { return {world_, *model_, options_.options, task_}; }
 
   const World& world_;
   ParsedOptions options_;
-  RunKind kind_;
   Task task_;
   Corpora data_;
   std::unique_ptr<Transformer> model_;
@@ -48,13 +58,12 @@ class Trainer {
   TrainerState state_;
   Stopwatch watch_;
   double wall_before_s_ = 0;
-  int64_t saved_step_ = -1, resumed_step_ = -1;
+  int64_t saved_step_ = -1;
 };
 
-Trainer::Trainer(const World& world, ParsedOptions options, RunKind kind, const std::string& command_line)
+Trainer::Trainer(const World& world, ParsedOptions options, RunKind kind)
     : world_(world),
       options_(std::move(options)),
-      kind_(kind),
       task_(task_from_name(options_.options.data.task)),
       data_(open_corpora(options_.options, kind == RunKind::Finetune ? classes_of_checkpoint(options_.options)
                                                                      : std::vector<std::string>{})) {
@@ -67,20 +76,6 @@ Trainer::Trainer(const World& world, ParsedOptions options, RunKind kind, const 
                                                                     .cut_documents = task_ != Task::Classify,
                                                                     .fixed = false});
   optimizer_ = std::make_unique<Optimizer>(world_, model_->parameters(), o.train);
-  start(command_line);
-}
-
-void Trainer::start(const std::string& command_line) {
-  const Options& o = options_.options;
-  const std::string folder = checkpoint_to_resume(world_, o);
-  if (world_.is_root()) prepare_run_folder(o.run.dir, dump_ini(options_), command_line);
-  world_.everyone().barrier();
-  if (!folder.empty()) resume(folder);
-  if (folder.empty() && kind_ == RunKind::Finetune) start_from_checkpoint();
-  if (!world_.is_root()) return;
-  metrics_ = std::make_unique<Metrics>(o.run.dir, state_.step, o.train.steps, o.run.progress, o.run.log_every);
-  metrics_->message(banner(world_, o, *model_, data_));
-  if (!folder.empty()) metrics_->message(join("resumed from ", folder, " at step ", state_.step));
 }
 
 void Trainer::start_from_checkpoint() {
@@ -90,12 +85,53 @@ void Trainer::start_from_checkpoint() {
 }
 
 void Trainer::resume(const std::string& folder) {
-  check_resume(folder, options_);
   load_weights(folder, model_->parameters(), MissingWeights::Refuse);
   load_optimizer(folder, model_->parameters(), optimizer_->shard());
   state_ = read_trainer_state(folder);
   wall_before_s_ = state_.wall_s;
-  saved_step_ = resumed_step_ = state_.step;
+  saved_step_ = state_.step;
+}
+
+int64_t Trainer::last_step() const {
+  const TrainOptions& train = options_.options.train;
+  return train.stop_after > 0 ? std::min(train.stop_after, train.steps) : train.steps;
+}
+
+bool Trainer::patience_over() const {
+  const int64_t patience = options_.options.train.patience;
+  return patience > 0 && state_.evaluations_without_gain >= patience;
+}
+
+bool Trainer::complete() const { return state_.step >= options_.options.train.steps || patience_over(); }
+
+// What the run is judged by at its end, nullptr if by nothing.
+const char* Trainer::end_split() const {
+  if (options_.options.eval.at_end != "on" || (!data_.test && !data_.valid)) return nullptr;
+  return data_.test ? "test" : "valid";
+}
+
+// Of a resumed run: no step to take and no evaluation to make. The same on all ranks.
+bool Trainer::nothing_left() const {
+  if (evaluation_due()) return false;
+  if (!complete()) return state_.step >= last_step();
+  const char* split = end_split();
+  const bool judged = split == nullptr || (!data_.test && state_.evaluated_step == state_.step) ||
+                      (world_.is_root() && evaluation_recorded(options_.options.run.dir, split, state_.step));
+  return world_.everyone().reduce_value("judged", int64_t{judged}, ReduceOp::Max) != 0;
+}
+
+void Trainer::open_run_folder(const RunStart& start) {
+  const Options& o = options_.options;
+  if (world_.is_root()) {
+    prepare_run_folder(o.run.dir, dump_ini(options_), start.command_line);
+    if (!start.resume_from.empty()) make_latest(o.run.dir, start.resume_from);
+    metrics_ = std::make_unique<Metrics>(o.run.dir, state_.step, o.train.steps, o.run.progress, o.run.log_every);
+    metrics_->message(banner(world_, o, *model_, data_));
+    if (!start.resume_from.empty())
+      metrics_->message(join("resumed from ", start.resume_from, " at step ", state_.step));
+  }
+  warn_of_small_data(world_, o, *data_.train);
+  world_.everyone().barrier();
 }
 
 void Trainer::save() {
@@ -109,72 +145,115 @@ void Trainer::save() {
   if (metrics_) metrics_->message(join("checkpoint ", folder));
 }
 
-// True when the metric is better than all before.
-bool Trainer::evaluate_now(const Corpus& corpus, const char* split) {
-  const Options& o = options_.options;
-  const auto values = evaluate(setup(), corpus);
-  if (metrics_) metrics_->evaluation({state_.step, split, values});
-  const double value = values.at(o.eval.metric);
-  const bool better =
-      state_.best_step < 0 || (o.eval.metric == "loss" ? value < state_.best_metric : value > state_.best_metric);
-  if (!better) {
-    ++state_.evaluations_without_gain;
-    return false;
+// A save that fails between steps is told, not the end: the last good checkpoint is still there, and room may come.
+void Trainer::save_on_the_way() {
+  try {
+    save();
+  } catch (const Error& e) {  // the same on all ranks
+    if (e.kind() != ErrorKind::Io) throw;
+    if (world_.is_root()) std::fprintf(stderr, "error: %s; the run goes on\n", e.what());
   }
-  state_.best_metric = value, state_.best_step = state_.step, state_.evaluations_without_gain = 0;
-  return true;
 }
 
-int Trainer::run() {
+bool Trainer::stop_agreed() const {
+  return world_.everyone().reduce_value("stop", int64_t{stop_requested()}, ReduceOp::Max) != 0;
+}
+
+// Empty when a signal came in between.
+std::map<std::string, double> Trainer::measure(const Corpus& corpus, const char* split) {
+  auto values = evaluate(setup(), corpus, [this] { return stop_agreed(); });
+  if (metrics_ && !values.empty()) metrics_->evaluation({state_.step, split, values});
+  return values;
+}
+
+// True when the metric is better than all before.
+bool Trainer::judge(const std::map<std::string, double>& values) {
+  const std::string& metric = options_.options.eval.metric;
+  const double value = values.at(metric);
+  const bool better =
+      state_.best_step < 0 || (metric == "loss" ? value < state_.best_metric : value > state_.best_metric);
+  state_.evaluated_step = state_.step;
+  state_.evaluations_without_gain = better ? 0 : state_.evaluations_without_gain + 1;
+  if (better) state_.best_metric = value, state_.best_step = state_.step;
+  return better;
+}
+
+bool Trainer::evaluation_due() const {
+  const int64_t every = options_.options.eval.every;
+  return every > 0 && data_.valid && state_.step > 0 && state_.step % every == 0 &&
+         state_.evaluated_step != state_.step;
+}
+
+// True when a signal came in between; a resume takes up the evaluation that is missing.
+bool Trainer::evaluate_if_due() {
+  if (!evaluation_due()) return false;
+  const auto values = measure(*data_.valid, "valid");
+  if (values.empty()) return true;
+  saved_step_ = -1;  // a checkpoint of this step, if there is one, does not know of the evaluation
+  if (judge(values)) save_on_the_way();
+  return false;
+}
+
+// True when a signal came in between.
+bool Trainer::evaluate_at_end() {
+  if (!complete() || end_split() == nullptr || (!data_.test && state_.evaluated_step == state_.step)) return false;
+  return measure(data_.test ? *data_.test : *data_.valid, end_split()).empty();
+}
+
+void Trainer::take_step() {
+  const std::vector<Sample> batch = sampler_->batch(state_.next_sample, options_.options.train.batch_tokens);
+  StepRecord record = train_step(setup(), *optimizer_, *data_.train, batch, state_.step + 1);
+  ++state_.step;
+  state_.next_sample += static_cast<int64_t>(batch.size());
+  state_.tokens += record.tokens;
+  record.tokens = state_.tokens;
+  if (metrics_) metrics_->step(record);
+}
+
+int Trainer::finish(bool stopped) {
   const Options& o = options_.options;
-  catch_stop_signals();
-  const int64_t last = o.train.stop_after > 0 ? std::min(o.train.stop_after, o.train.steps) : o.train.steps;
-  if (last_step_done(last) && metrics_)
-    metrics_->message(join("nothing left to do: step ", state_.step, " of ", last, " is done"));
-  bool stopped = false, patience_over = false;
-  while (!last_step_done(last) && !patience_over) {
-    const std::vector<Sample> batch = sampler_->batch(state_.next_sample, o.train.batch_tokens);
-    StepRecord record = train_step(setup(), *optimizer_, *data_.train, batch, state_.step + 1);
-    ++state_.step;
-    state_.next_sample += static_cast<int64_t>(batch.size());
-    state_.tokens += record.tokens;
-    record.tokens = state_.tokens;
-    if (metrics_) metrics_->step(record);
-    if (o.eval.every > 0 && data_.valid && state_.step % o.eval.every == 0 && !last_step_done(last)) {
-      if (evaluate_now(*data_.valid, "valid")) save();
-      patience_over = o.train.patience > 0 && state_.evaluations_without_gain >= o.train.patience;
-    }
-    stopped = world_.everyone().reduce_value("stop", int64_t{stop_requested()}, ReduceOp::Max) != 0;
-    if (stopped) break;
-    if (o.checkpoint.every > 0 && state_.step % o.checkpoint.every == 0) save();
-  }
-  save();
-  if (stopped) {
-    if (metrics_)
-      metrics_->finish(
-          join("stopped by a signal after step ", state_.step, "; run again with --run.resume=auto to go on"));
-    return kExitResumable;
-  }
-  const Corpus* at_end = data_.test ? data_.test.get() : data_.valid.get();
-  const bool complete = state_.step >= o.train.steps || patience_over;
-  if (complete && at_end != nullptr && o.eval.at_end == "on") evaluate_now(*at_end, data_.test ? "test" : "valid");
-  if (metrics_)
+  if (!metrics_) return stopped ? kExitResumable : 0;
+  if (stopped)
+    metrics_->finish(
+        join("stopped by a signal after step ", state_.step, "; run again with --run.resume=auto to go on"));
+  else
     metrics_->finish(join("done: step ", state_.step, " of ", o.train.steps, ", ", state_.tokens,
                           " tokens, checkpoint in ", o.run.dir, "/checkpoints"));
-  return 0;
+  return stopped ? kExitResumable : 0;
+}
+
+int Trainer::run(const RunStart& start) {
+  const Options& o = options_.options;
+  if (!start.resume_from.empty()) resume(start.resume_from);
+  if (!start.resume_from.empty() && nothing_left()) {
+    if (world_.is_root())
+      std::printf("nothing left to do: the run in %s is %s at step %lld of %lld\n", o.run.dir.c_str(),
+                  complete() ? "finished" : "where train.stop_after ends it,", static_cast<long long>(state_.step),
+                  static_cast<long long>(o.train.steps));
+    return 0;
+  }
+  if (start.resume_from.empty() && start.kind == RunKind::Finetune) start_from_checkpoint();
+  open_run_folder(start);
+  bool stopped = stop_agreed() || evaluate_if_due();
+  while (!stopped && state_.step < last_step() && !patience_over()) {
+    take_step();
+    stopped = evaluate_if_due() || stop_agreed();
+    if (!stopped && o.checkpoint.every > 0 && state_.step % o.checkpoint.every == 0) save_on_the_way();
+  }
+  save();
+  return finish(stopped || evaluate_at_end());
 }
 
 }  // namespace
 
-int train(const World& world, ParsedOptions options, RunKind kind, const std::string& command_line) {
-  check_rules(options.options, world.everyone().size());
+int train(const World& world, ParsedOptions options, const RunStart& start) {
+  catch_stop_signals();
   set_threads(world, options.options.run.threads);
-  return Trainer(world, std::move(options), kind, command_line).run();
+  return Trainer(world, std::move(options), start.kind).run(start);
 }
 
 int evaluate_checkpoint(const World& world, const std::string& folder, const ParsedOptions& parsed) {
   const Options& o = parsed.options;
-  check_rules(o, world.everyone().size());
   set_threads(world, o.run.threads);
   const CheckpointMeta meta = read_checkpoint_meta(folder);
   const std::string key = o.data.test.empty() ? "data.valid" : "data.test";
@@ -182,6 +261,7 @@ int evaluate_checkpoint(const World& world, const std::string& folder, const Par
   SB_CHECK(!sources.empty(), Config, "evaluate: neither data.test nor data.valid is given; add --data.test=PATH");
   const auto corpus = open_corpus(key, sources, evaluation_data(o), meta.classes);
   check_tokenizer(*corpus, meta, key);
+  check_evaluation(o, *corpus, key);
   Transformer model(make_shape(o, corpus->tokenizer().vocabulary(), static_cast<int64_t>(meta.classes.size())),
                     o.run.dtype == "float64" ? at::kDouble : at::kFloat, static_cast<uint64_t>(o.run.seed));
   load_weights(folder, model.parameters(), MissingWeights::Refuse);

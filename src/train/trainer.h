@@ -10,8 +10,15 @@ namespace smartbird {
 
 enum class RunKind { Pretrain, Finetune };
 
-// Returns the exit code: 0, or kExitResumable when a signal (SIGTERM, SIGUSR1) stopped the run after a checkpoint.
-[[nodiscard]] int train(const World& world, ParsedOptions options, RunKind kind, const std::string& command_line);
+struct RunStart {
+  RunKind kind = RunKind::Pretrain;
+  std::string command_line;
+  std::string resume_from;  // a checkpoint folder; empty: from the beginning
+};
+
+// Returns the exit code: 0, or kExitResumable when a signal (SIGTERM, SIGUSR1, SIGINT) stopped the run after a checkpoint.
+// A finished run that is resumed says so and changes nothing.
+[[nodiscard]] int train(const World& world, ParsedOptions options, const RunStart& start);
 
 // Evaluates a checkpoint on data.test, else data.valid, and prints the values. `options` hold the checkpoint's
 // configuration with the user's changes.

@@ -26,7 +26,8 @@ TEST_F(CheckpointTest, AnyNumberOfRanksReadsAnyCheckpoint) {
                            .wall_s = 0.1,
                            .best_metric = 1.0 / 3,
                            .best_step = 8,
-                           .evaluations_without_gain = 2};
+                           .evaluations_without_gain = 2,
+                           .evaluated_step = 8};
   std::string folder = save(4, state, 5, 0.25, 2);
   for (const int ranks : {3, 1, 8}) {
     std::string next;
@@ -54,6 +55,7 @@ TEST_F(CheckpointTest, AnyNumberOfRanksReadsAnyCheckpoint) {
   EXPECT_EQ(last.best_metric, state.best_metric);
   EXPECT_EQ(last.best_step, state.best_step);
   EXPECT_EQ(last.evaluations_without_gain, state.evaluations_without_gain);
+  EXPECT_EQ(last.evaluated_step, state.evaluated_step);
   EXPECT_EQ(read_checkpoint_meta(folder).config_ini, small_meta().config_ini);
   EXPECT_EQ(read_checkpoint_meta(folder).tokenizer_json, small_meta().tokenizer_json);
   EXPECT_EQ(read_checkpoint_meta(folder).classes, small_meta().classes);
@@ -100,15 +102,48 @@ TEST_F(CheckpointTest, RunFolderThatIsAFileFailsAllRanksAsIo) {
   EXPECT_EQ(failures, 3);
 }
 
-TEST_F(CheckpointTest, RetentionKeepsTheNewestTheBestAndTheLast) {
-  for (int64_t step = 1; step <= 6; ++step) (void)save_step(step, step >= 2 ? 2 : -1, 1);
+// U45: keep_last counts the newest; the best one is kept besides, and counts when it is among them.
+TEST_F(CheckpointTest, RetentionKeepsTheNewestAndTheBest) {
+  for (int64_t step = 1; step <= 6; ++step) (void)save_step(step, step >= 2 ? 2 : -1, 2);
   EXPECT_EQ(names_in(dir_ + "/checkpoints"),
             (std::set<std::string>{"latest", "step_00000002", "step_00000005", "step_00000006"}));
-  (void)save_step(4, -1, 1);  // after a resume from an older checkpoint: what was just saved stays
-  EXPECT_TRUE(fs::exists(dir_ + "/checkpoints/step_00000004/manifest.json"));
+  (void)save_step(7, 7, 2);
+  EXPECT_EQ(names_in(dir_ + "/checkpoints"), (std::set<std::string>{"latest", "step_00000006", "step_00000007"}));
+  (void)save_step(8, -1, 1);
+  EXPECT_EQ(names_in(dir_ + "/checkpoints"), (std::set<std::string>{"latest", "step_00000008"}));
+}
+
+// U38: what an abandoned course of the run left is neither picked nor counted, and goes when the next checkpoint is there.
+TEST_F(CheckpointTest, CheckpointsBeyondAResumeAreLeftBehind) {
+  for (int64_t step : {2, 4, 6, 9}) (void)save_step(step);
+  const std::string root = dir_ + "/checkpoints", four = root + "/step_00000004";
+  make_latest(dir_, four);
+  std::vector<std::string> warnings;
+  EXPECT_EQ(find_checkpoint(dir_, warnings), four);
+  EXPECT_EQ(warnings.size(), 2u);
+  EXPECT_TRUE(fs::exists(root + "/step_00000006/manifest.json")) << "nothing goes before the next one is published";
+  (void)save_step(7);
+  EXPECT_EQ(names_in(root), (std::set<std::string>{"latest", "step_00000002", "step_00000004", "step_00000007"}));
   std::string latest;
-  std::getline(std::ifstream(dir_ + "/checkpoints/latest"), latest);
-  EXPECT_EQ(latest, "step_00000004");
+  std::getline(std::ifstream(root + "/latest"), latest);
+  EXPECT_EQ(latest, "step_00000007");
+}
+
+// F7, U45: a latest that is ahead (a kill between it and the rename), gone or unreadable loses no good checkpoint.
+TEST_F(CheckpointTest, LatestIsNoSinglePointOfFailure) {
+  const std::string good = save_step(3), file = dir_ + "/checkpoints/latest";
+  std::vector<std::string> warnings;
+  for (const char* text : {"step_00000005\n", "", "step_x\n", "\n"}) {
+    std::ofstream(file) << text;
+    EXPECT_EQ(find_checkpoint(dir_, warnings), good) << text;
+  }
+  fs::remove(file);
+  EXPECT_EQ(find_checkpoint(dir_, warnings), good);
+  EXPECT_TRUE(warnings.empty());
+  std::ofstream(file) << "step_00000002\n";  // its checkpoint is gone, only a later one is good
+  EXPECT_EQ(find_checkpoint(dir_, warnings), good);
+  make_latest(dir_ + "/elsewhere", good);  // a resume into another folder claims nothing here
+  EXPECT_EQ(find_checkpoint(dir_, warnings), good);
 }
 
 TEST_F(CheckpointTest, SavingAStepAgainReplacesIt) {
