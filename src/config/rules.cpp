@@ -42,6 +42,9 @@ void check_rules(const Options& o, int num_ranks) {
        " ranks of this run");
   rule(o.data.prefix_tokens == 0 || (o.data.task == "clm" && is_causal(o)),
        "data.prefix_tokens = ", o.data.prefix_tokens, " needs data.task = clm and a causal model");
+  rule(o.data.prefix_tokens == 0 || o.data.prefix_tokens < o.data.sequence_tokens,
+       "data.prefix_tokens = ", o.data.prefix_tokens,
+       " leaves nothing to predict of data.sequence_tokens = ", o.data.sequence_tokens);
   rule(o.data.task != "clm" || is_causal(o), "data.task = clm needs a causal model; model.causal = ", o.model.causal);
   rule(o.train.stop_after <= o.train.steps, "train.stop_after = ", o.train.stop_after,
        " is beyond train.steps = ", o.train.steps);

@@ -10,6 +10,16 @@ Layout make_layout(const StepSetup& setup, const std::vector<Sample>& samples) {
                 setup.options.parallel.layout == "zigzag" ? LayoutKind::Zigzag : LayoutKind::Contiguous);
 }
 
+// All rows see the whole prefix, so a row whose target lies in it would only copy: such targets do not count.
+void drop_visible_targets(Stream& stream, int64_t prefix_tokens, const Tokenizer& tokenizer) {
+  for (size_t i = 0; i < stream.target.size(); ++i) {
+    if (stream.target[i] < 0 || stream.position[i] + 1 >= prefix_tokens) continue;
+    --stream.counted;
+    stream.target_bytes -= tokenizer.text_bytes(static_cast<int32_t>(stream.target[i]));
+    stream.target[i] = -1;
+  }
+}
+
 }  // namespace
 
 std::vector<MicroStep> micro_steps_of(const StepSetup& setup, const Corpus& corpus, const std::vector<Sample>& batch,
@@ -20,6 +30,7 @@ std::vector<MicroStep> micro_steps_of(const StepSetup& setup, const Corpus& corp
     Layout layout = make_layout(setup, samples);
     Stream stream = make_stream(corpus, layout, samples, setup.world.sequence().rank(), setup.task,
                                 setup.options.data.mask_share, mask_key);
+    drop_visible_targets(stream, setup.options.data.prefix_tokens, corpus.tokenizer());
     out.push_back({std::move(layout), std::move(stream)});
   }
   return out;

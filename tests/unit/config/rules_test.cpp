@@ -37,6 +37,8 @@ const std::vector<Violation> kViolations{
      "attention.share = 64 must be 'all' or a positive multiple of attention.query_block = 5"},
     {{"--parallel.sequence_ranks=4"}, "parallel.sequence_ranks = 4 does not divide the 6 ranks of this run", 6},
     {{"--data.prefix_tokens=8", "--data.task=mlm"}, "data.prefix_tokens = 8 needs data.task = clm and a causal model"},
+    {{"--data.prefix_tokens=1024"},
+     "data.prefix_tokens = 1024 leaves nothing to predict of data.sequence_tokens = 1024"},
     {{"--model.causal=off"}, "data.task = clm needs a causal model; model.causal = off"},
     {{"--train.stop_after=1001"}, "train.stop_after = 1001 is beyond train.steps = 1000"},
     {{"--train.steps=50"}, "train.warmup_steps = 100 exceeds train.steps = 50; lower train.warmup_steps"},
