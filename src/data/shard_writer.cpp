@@ -39,15 +39,7 @@ void write_index(std::ofstream& out, const Documents& d, bool small, int64_t tok
   for (uint64_t i = 0; i <= count; ++i) put(out, static_cast<int64_t>(i));
 }
 
-}  // namespace
-
-void check_new_shard(const std::string& prefix) {
-  for (const char* ending : {".bin", ".idx"})
-    SB_CHECK(!fs::exists(prefix + ending), Data, prefix, ending, " exists already; choose another output or remove it");
-}
-
-void write_shard(const std::string& prefix, const Documents& d, const Tokenizer& tokenizer) {
-  check_new_shard(prefix);
+void write_files(const std::string& prefix, const Documents& d, const Tokenizer& tokenizer) {
   SB_CHECK(d.num_documents() > 0, Data, prefix, ": there is no document to write");
   const fs::path folder = fs::path(prefix).parent_path();
   std::error_code code;
@@ -86,6 +78,25 @@ void write_shard(const std::string& prefix, const Documents& d, const Tokenizer&
   endings.push_back(".bin");
   endings.push_back(".idx");
   for (const std::string& ending : endings) fs::rename(prefix + ending + ".tmp", prefix + ending);
+}
+
+}  // namespace
+
+void check_new_shard(const std::string& prefix) {
+  for (const char* ending : {".bin", ".idx"})
+    SB_CHECK(!fs::exists(prefix + ending), Data, prefix, ending, " exists already; choose another output or remove it");
+}
+
+void write_shard(const std::string& prefix, const Documents& d, const Tokenizer& tokenizer) {
+  check_new_shard(prefix);
+  try {
+    write_files(prefix, d, tokenizer);
+  } catch (const Error&) {  // a full disk: give back what was taken
+    std::error_code ignored;
+    for (const char* ending : {".bin", ".idx", ".json", ".labels", ".mask"})
+      fs::remove(prefix + ending + ".tmp", ignored);
+    throw;
+  }
 }
 
 }  // namespace smartbird

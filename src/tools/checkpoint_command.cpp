@@ -38,17 +38,14 @@ int checkpoint_command(const Communicator& everyone, const Arguments& arguments)
   }
   SB_CHECK((arguments[0] == "inspect" || arguments[0] == "verify") && arguments.size() == 2, Config,
            "checkpoint: expected 'inspect DIR' or 'verify DIR'; see smartbird checkpoint --help");
-  if (arguments[0] == "verify") {
-    std::vector<std::string> warnings;
-    const std::string found = find_checkpoint(arguments[1], warnings);
-    const std::string folder = found.empty() ? arguments[1] : found;
-    verify_checkpoint(folder);
-    std::printf("%s: complete, all hashes agree\n", folder.c_str());
-    return 0;
-  }
   std::vector<std::string> warnings;
   const std::string folder = find_checkpoint(arguments[1], warnings);
   for (const std::string& warning : warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
+  if (arguments[0] == "verify") {
+    if (folder.empty()) verify_checkpoint(arguments[1]);  // says what is wrong
+    std::printf("%s: complete, all hashes agree\n", folder.empty() ? arguments[1].c_str() : folder.c_str());
+    return 0;
+  }
   SB_CHECK(!folder.empty(), Data, "checkpoint inspect: ", arguments[1], " holds no complete checkpoint");
   inspect(folder);
   return 0;

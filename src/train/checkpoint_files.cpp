@@ -37,7 +37,13 @@ void write_text(const std::filesystem::path& path, const std::string& text) {
 
 void replace_text(const std::filesystem::path& path, const std::string& text) {
   const std::filesystem::path aside = path.string() + ".tmp";
-  write_text(aside, text);
+  try {
+    write_text(aside, text);
+  } catch (const Error&) {  // a full disk: give back what was taken
+    std::error_code ignored;
+    std::filesystem::remove(aside, ignored);
+    throw;
+  }
   std::filesystem::rename(aside, path);
   sync_folder(path.parent_path());
 }

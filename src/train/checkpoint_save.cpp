@@ -131,8 +131,8 @@ void check_space(const fs::path& folder, int64_t bytes) {
   struct statvfs info {};
   if (statvfs(folder.c_str(), &info) != 0) return;
   const int64_t free = static_cast<int64_t>(info.f_bavail) * static_cast<int64_t>(info.f_frsize);
-  SB_CHECK(free > bytes, Io, folder.string(), ": ", bytes >> 20, " MiB are needed for a checkpoint, ", free >> 20,
-           " MiB are free");
+  SB_CHECK(free > bytes, Io, folder.string(), ": ", (bytes >> 20) + 1, " MiB are needed for a checkpoint, ", free >> 20,
+           " MiB are free; make room or lower checkpoint.keep_last");
 }
 
 // Keeps the keep_last newest, the one of this step included, and the best one. Deletes those of later steps, and those

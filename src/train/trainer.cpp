@@ -217,8 +217,9 @@ int Trainer::finish(bool stopped) {
     metrics_->finish(
         join("stopped by a signal after step ", state_.step, "; run again with --run.resume=auto to go on"));
   else
-    metrics_->finish(join("done: step ", state_.step, " of ", o.train.steps, ", ", state_.tokens,
-                          " tokens, checkpoint in ", o.run.dir, "/checkpoints"));
+    metrics_->finish(join(
+        state_.step < o.train.steps && patience_over() ? "done early, train.patience is over: step " : "done: step ",
+        state_.step, " of ", o.train.steps, ", ", state_.tokens, " tokens, checkpoint in ", o.run.dir, "/checkpoints"));
   return stopped ? kExitResumable : 0;
 }
 

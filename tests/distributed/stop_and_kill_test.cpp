@@ -32,7 +32,7 @@ std::string latest(const std::string& folder) {
 // The step of the checkpoint that resume would take; -1 if none.
 int good_step(const std::string& folder) {
   const CommandResult result = smartbird(1, "checkpoint verify " + folder);
-  const size_t at = result.output.find("step_");
+  const size_t at = result.output.rfind("step_");  // warnings come first
   return result.code == 0 && at != std::string::npos ? std::stoi(result.output.substr(at + 5)) : -1;
 }
 
