@@ -36,5 +36,8 @@ if [ "$code" -gt 128 ] && [ -z "$asked" ]; then  # peer lost
   echo "run: a rank was killed by signal $((code - 128)) ($(kill -l $((code - 128)))), so mpirun ended the others; a" \
     "training run goes on from its last checkpoint with --run.resume=auto" >&2
   code=7
+elif [ "$code" -gt 128 ] && [ "$signal" = USR1 ]; then  # the ranks were not yet listening
+  echo "run: stopped by a signal before the first step; run again with --run.resume=auto" >&2
+  code=75
 fi
 exit "$code"

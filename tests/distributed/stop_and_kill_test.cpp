@@ -69,6 +69,16 @@ TEST(StopAndKill, SignalsEndARunWithACheckpoint) {
   }
 }
 
+// U44: also before any rank can listen: nothing is written, and the code says that it may be submitted again.
+TEST(StopAndKill, ASignalAtTheVeryStart) {
+  const TempFolder folders;
+  BackgroundRun run(2, endless(folders.path("run")), folders.path("log"));
+  ASSERT_TRUE(wait_until([&] { return run.ranks().size() == 2; })) << run.output();
+  run.signal(SIGTERM);
+  EXPECT_EQ(run.wait(), 75) << run.output();
+  EXPECT_NE(run.output().find("run again with --run.resume=auto"), std::string::npos) << run.output();
+}
+
 // U44: also during an evaluation, which the resumed run then makes.
 TEST(StopAndKill, ASignalDuringAnEvaluation) {
   const TempFolder folders;
