@@ -35,6 +35,9 @@ constexpr const char* kUsage =
     "values,\n"
     "7 peer lost, 75 stopped by a signal and resumable.\n";
 
+constexpr const char* kOutOfMemory =
+    "out of memory; in training lower train.micro_tokens or the model's sizes, or set memory.recompute=layer";
+
 void print_version(const Communicator& everyone) {
   if (everyone.rank() != 0) return;
   std::cout << build_text() << "MPI: " << Session::description() << "\n";
@@ -63,6 +66,12 @@ int run(const Session& session, const std::vector<std::string>& arguments) {
   fail(ErrorKind::Config, "unknown subcommand '", command, "'; see smartbird --help");
 }
 
+// LibTorch has no type for it.
+bool is_out_of_memory(const std::string& text) {
+  return text.find("can't allocate memory") != std::string::npos ||
+         text.find("Storage size calculation overflowed") != std::string::npos;
+}
+
 // Rank 0 speaks first; another rank's error is printed only if rank 0 has not ended the job by then. The launcher ends a
 // job with SIGTERM, which a training run has caught.
 [[noreturn]] void end_with(const Session& session, const std::string& text, int code) {
@@ -86,10 +95,10 @@ int main(int argc, char** argv) {
     const std::string path = e.path1().empty() ? "" : e.path1().string() + ": ";
     end_with(session, path + e.code().message(), exit_code(ErrorKind::Io));
   } catch (const std::bad_alloc&) {
-    end_with(session, "out of memory; in training lower train.micro_tokens or set memory.recompute=layer",
-             exit_code(ErrorKind::Memory));
+    end_with(session, kOutOfMemory, exit_code(ErrorKind::Memory));
   } catch (const std::exception& e) {
     const std::string text = e.what();
+    if (is_out_of_memory(text)) end_with(session, kOutOfMemory, exit_code(ErrorKind::Memory));
     end_with(session, "internal error: " + text.substr(0, text.find('\n')), exit_code(ErrorKind::Shape));
   }
 }

@@ -39,6 +39,13 @@ bool ends_with(const std::string& text, const std::string& ending) {
   return text.size() >= ending.size() && text.compare(text.size() - ending.size(), ending.size(), ending) == 0;
 }
 
+// Windows editors begin a UTF-8 file with a mark that belongs to no field.
+void skip_byte_order_mark(std::istream& in) {
+  std::string mark(3, '\0');
+  in.read(mark.data(), 3);
+  if (mark != "\xEF\xBB\xBF") in.clear(), in.seekg(0);
+}
+
 // A line without its end, be that LF or CR LF.
 bool read_line(std::istream& in, std::string& line) {
   if (!std::getline(in, line)) return false;
@@ -121,6 +128,7 @@ void TextReader::add_file(const std::string& path, const std::string& label) {
 void TextReader::add_jsonl(const std::string& path) {
   std::ifstream in(path);
   SB_CHECK(in, Data, path, ": cannot be opened");
+  skip_byte_order_mark(in);
   simdjson::dom::parser parser;
   std::string line;
   for (int64_t number = 1; std::getline(in, line); ++number) {
@@ -149,6 +157,7 @@ void TextReader::add_jsonl(const std::string& path) {
 void TextReader::add_tsv(const std::string& path) {
   std::ifstream in(path);
   std::string line;
+  if (in) skip_byte_order_mark(in);
   SB_CHECK(in && read_line(in, line), Data, path, ": empty or unreadable; a TSV begins with a header line");
   const std::vector<std::string> header = split_tabs(line);
   const auto column = [&](const std::string& name) {

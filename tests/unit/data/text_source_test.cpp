@@ -168,6 +168,12 @@ TEST_F(TextSourceTest, ClassifyErrors) {
   });
 }
 
+TEST_F(TextSourceTest, AByteOrderMarkBelongsToNoField) {
+  const std::string mark = "\xEF\xBB\xBF";
+  EXPECT_EQ(texts_of(*open_text("a.jsonl", mark + "{\"text\":\"a\"}\n")), Texts{"a|"});
+  EXPECT_EQ(texts_of(*open_text("a.tsv", mark + "text\tlabel\na\tx\n")), Texts{"a|"});
+}
+
 // Labels travel in JSON (shards, checkpoints): another encoding is refused when read, not when the first checkpoint is saved.
 TEST_F(TextSourceTest, LabelsThatAreNotUtf8) {
   const std::string table = folder_.write("a.tsv", "text\tlabel\na\tcaf\xe9\n");
