@@ -32,8 +32,8 @@ std::string latest(const std::string& folder) {
 // The step of the checkpoint that resume would take; -1 if none.
 int good_step(const std::string& folder) {
   const CommandResult result = smartbird(1, "checkpoint verify " + folder);
-  const size_t at = result.output.rfind("step_");  // warnings come first
-  return result.code == 0 && at != std::string::npos ? std::stoi(result.output.substr(at + 5)) : -1;
+  const size_t end = result.output.find(": complete");  // warnings name other steps
+  return result.code == 0 && end != std::string::npos ? std::stoi(result.output.substr(end - 8, 8)) : -1;
 }
 
 // One more step on other ranks; the metrics must then read as one run without a gap.
