@@ -18,10 +18,11 @@ struct Measured {
 Measured go_on(const TempFolder& folders, const std::string& share, int draw_seed) {
   const std::string folder = folders.path("share" + share + "_" + std::to_string(draw_seed));
   const CommandResult result = smartbird(
-      8, "pretrain --config configs/books.ini --run.dir=" + folder + " --run.resume=" + folders.path("books") +
-             " --run.allow_change=data.sequence_tokens,attention.share,attention.draw_seed --data.sequence_tokens=4096" +
-             " --train.steps=" + std::to_string(kTrained + kMeasured) + " --attention.share=" + share +
-             " --attention.draw_seed=" + std::to_string(draw_seed) + " --eval.at_end=off");
+      8,
+      "pretrain --config configs/books.ini --run.dir=" + folder + " --run.resume=" + folders.path("books") +
+          " --run.allow_change=data.sequence_tokens,attention.share,attention.draw_seed --data.sequence_tokens=4096" +
+          " --train.steps=" + std::to_string(kTrained + kMeasured) + " --attention.share=" + share +
+          " --attention.draw_seed=" + std::to_string(draw_seed) + " --eval.at_end=off");
   EXPECT_EQ(result.code, 0) << result.output;
   Measured out;
   int steps = 0;
@@ -51,8 +52,8 @@ Spread over_seeds(const TempFolder& folders, const std::string& share) {
 
 TEST(SlowCoordination, SharedNumbersNeedHalfTheRowsAtEqualLoss) {
   const TempFolder folders;
-  const CommandResult trained = smartbird(2, "pretrain --config configs/books.ini --eval.at_end=off --run.dir=" +
-                                                 folders.path("books"));
+  const CommandResult trained =
+      smartbird(2, "pretrain --config configs/books.ini --eval.at_end=off --run.dir=" + folders.path("books"));
   ASSERT_EQ(trained.code, 0) << trained.output;
   const Spread shared = over_seeds(folders, "64"), alone = over_seeds(folders, "1");
   std::printf("phi %.4f shared, %.4f alone; loss %.5f (%.5f to %.5f) shared, %.5f (%.5f to %.5f) alone\n",
