@@ -6,7 +6,7 @@
 namespace smartbird::kernels {
 namespace {
 
-constexpr int64_t kPieceBlocks = 64;  // enough to share packed keys and random numbers, small enough to balance threads
+constexpr int64_t kPieceBlocks = 64;  // enough to share random numbers, small enough to balance threads
 
 template <class T>
 void take_all(const ScanInput<T>& input, const Piece& piece, const int64_t* domain, const DrawOptions& options,
@@ -14,22 +14,20 @@ void take_all(const ScanInput<T>& input, const Piece& piece, const int64_t* doma
   for (int64_t i = piece.begin; i < piece.end; ++i) {
     if (domain[i] > options.picks) continue;
     for (int head = 0; head < options.heads; ++head)
-      for_domain(input.blocks[static_cast<size_t>(i)], input.excluded, [&](int64_t j) {
-        out.push_back({(i - piece.begin) * options.heads + head, j, T{0}});
-      });
+      for_domain(input.blocks[static_cast<size_t>(i)], input.excluded,
+                 [&](int64_t j) { out.push_back(drawn((i - piece.begin) * options.heads + head, j, T{0})); });
   }
 }
 
 template <class T>
-void draw_piece(const ScanInput<T>& input, const Piece& piece, const double* lse, const int64_t* domain,
-                const DrawOptions& options, std::vector<Drawn<T>>& out) {
-  if (options.mode == DrawMode::None) return;
-  take_all(input, piece, domain, options, out);
+void draw_piece(const PieceWalk<T>& walk, const double* lse, const int64_t* domain, const DrawOptions& options,
+                std::vector<Drawn<T>>& out) {
+  take_all(walk.input, walk.piece(), domain, options, out);
   switch (options.mode) {
-    case DrawMode::Poisson: return draw_poisson(input, piece, lse, domain, options, out);
-    case DrawMode::Uniform: return draw_uniform_keys(input, piece, domain, options, out);
-    case DrawMode::Systematic: return draw_systematic(input, piece, lse, domain, options, out);
-    case DrawMode::TopK: return draw_topk(input, piece, domain, options, out);
+    case DrawMode::Poisson: return draw_poisson(walk, lse, domain, options, out);
+    case DrawMode::Uniform: return draw_uniform_keys(walk, domain, options, out);
+    case DrawMode::Systematic: return draw_systematic(walk, lse, domain, options, out);
+    case DrawMode::TopK: return draw_topk(walk, domain, options, out);
     case DrawMode::None: return;
   }
 }
@@ -44,9 +42,10 @@ void draw(const ScanInput<T>& input, const double* lse, const DrawOptions& optio
     domain[static_cast<size_t>(i)] = domain_size(input.blocks[static_cast<size_t>(i)], input.excluded);
   const std::vector<Piece> pieces = cut_pieces(input.blocks, kPieceBlocks);
   std::vector<std::vector<Drawn<T>>> drawn(pieces.size());
-#pragma omp parallel for schedule(dynamic)
-  for (int64_t i = 0; i < static_cast<int64_t>(pieces.size()); ++i)
-    draw_piece(input, pieces[static_cast<size_t>(i)], lse, domain.data(), options, drawn[static_cast<size_t>(i)]);
+  if (options.mode != DrawMode::None)
+    for_pieces(input, pieces, kPieceBlocks, [&](const PackedKeys<T>& packed, size_t at, ScoreScratch<T>& scratch) {
+      draw_piece(PieceWalk<T>{input, packed, pieces, at, scratch}, lse, domain.data(), options, drawn[at]);
+    });
 
   const size_t lists = picks.start.size() - 1;
   picks.start.resize(lists + static_cast<size_t>(blocks * options.heads) + 1, 0);

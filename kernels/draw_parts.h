@@ -5,47 +5,66 @@
 #include <limits>
 
 #include "kernels/draw.h"
-#include "kernels/score_panel.h"
+#include "kernels/leaf_walk.h"
 
 namespace smartbird::kernels {
 
 // One pick: list = (block - piece.begin) · heads + head. Picks of a list come in ascending keys.
 template <class T>
 struct Drawn {
-  int64_t list = 0, key = 0;
+  int32_t list = 0, key = 0;
   T log_pi = 0;
 };
 
-// log π = min(0, max(s + shift, least)) in T, shift = log(K(1-ε)) - lse, least = log(Kε/|E|), both formed in double.
+template <class T>
+[[nodiscard]] Drawn<T> drawn(int64_t list, int64_t key, T log_pi) {
+  return {static_cast<int32_t>(list), static_cast<int32_t>(key), log_pi};
+}
+
+// log2 π = min(0, max(s + shift, least)) in T, s in base 2: shift = log2(K(1-ε)) - log2 Σ, least = log2(Kε/|E|), both formed
+// in double.
 template <class T>
 struct Inclusion {
   T shift = 0, least = 0;
   Inclusion(const DrawOptions& options, double lse, int64_t domain) {
     const double k = static_cast<double>(options.picks);
-    shift = static_cast<T>(std::log(k * (1 - options.floor)) - lse);
-    least = static_cast<T>(std::log(k * options.floor / static_cast<double>(domain)));
+    shift = static_cast<T>(std::log2(k * (1 - options.floor)) - lse * kLog2E);
+    least = static_cast<T>(std::log2(k * options.floor / static_cast<double>(domain)));
   }
-  [[nodiscard]] T operator()(T score) const {
+  [[nodiscard]] T log2_pi(T score) const {
     const T x = score + shift, y = x > least ? x : least;
     return y < T{0} ? y : T{0};
   }
+  [[nodiscard]] static T natural(T log2_pi) { return log2_pi * static_cast<T>(kLn2); }
 };
 
-// Bits of the uniforms of positions first .. first + 127: uniform(bits[j]) == draw_uniform(..., first + j).
-void draw_bits(const DrawOptions& options, const ScanBlock& block, int head, int64_t first, uint32_t* bits);
+// A piece with the packed keys and the scratch of its thread.
+template <class T>
+struct PieceWalk {
+  const ScanInput<T>& input;
+  const PackedKeys<T>& packed;
+  std::span<const Piece> pieces;
+  size_t at = 0;
+  ScoreScratch<T>& scratch;
+  [[nodiscard]] const Piece& piece() const { return pieces[at]; }
+  // See for_leaves.
+  template <class Wanted, class Scores>
+  void leaves(Wanted wanted, Scores scores) const {
+    for_leaves(input, packed, pieces, at, scratch, wanted, scores);
+  }
+};
 
 // Each appends the picks of the blocks of `piece` that have |E| = domain[block] > K; lse and domain by block of the call.
 template <class T>
-void draw_poisson(const ScanInput<T>& input, const Piece& piece, const double* lse, const int64_t* domain,
-                  const DrawOptions& options, std::vector<Drawn<T>>& out);
+void draw_poisson(const PieceWalk<T>& walk, const double* lse, const int64_t* domain, const DrawOptions& options,
+                  std::vector<Drawn<T>>& out);
 template <class T>
-void draw_uniform_keys(const ScanInput<T>& input, const Piece& piece, const int64_t* domain, const DrawOptions& options,
+void draw_uniform_keys(const PieceWalk<T>& walk, const int64_t* domain, const DrawOptions& options,
                        std::vector<Drawn<T>>& out);
 template <class T>
-void draw_systematic(const ScanInput<T>& input, const Piece& piece, const double* lse, const int64_t* domain,
-                     const DrawOptions& options, std::vector<Drawn<T>>& out);
+void draw_systematic(const PieceWalk<T>& walk, const double* lse, const int64_t* domain, const DrawOptions& options,
+                     std::vector<Drawn<T>>& out);
 template <class T>
-void draw_topk(const ScanInput<T>& input, const Piece& piece, const int64_t* domain, const DrawOptions& options,
-               std::vector<Drawn<T>>& out);
+void draw_topk(const PieceWalk<T>& walk, const int64_t* domain, const DrawOptions& options, std::vector<Drawn<T>>& out);
 
 }  // namespace smartbird::kernels

@@ -5,9 +5,11 @@
 namespace smartbird::kernels {
 
 template <class T>
-void draw_systematic(const ScanInput<T>& input, const Piece& piece, const double* lse, const int64_t* domain,
-                     const DrawOptions& options, std::vector<Drawn<T>>& out) {
+void draw_systematic(const PieceWalk<T>& walk, const double* lse, const int64_t* domain, const DrawOptions& options,
+                     std::vector<Drawn<T>>& out) {
   if (options.picks == 0) return;  // π = 0
+  const ScanInput<T>& input = walk.input;
+  const Piece& piece = walk.piece();
   const int64_t heads = options.heads;
   std::vector<double> offset(static_cast<size_t>((piece.end - piece.begin) * heads)), total(offset.size() / heads, 0.0);
   for (int64_t i = piece.begin; i < piece.end; ++i) {
@@ -18,29 +20,28 @@ void draw_systematic(const ScanInput<T>& input, const Piece& piece, const double
       offset[static_cast<size_t>((i - piece.begin) * heads + h)] = x - std::floor(x);
     }
   }
-  for_leaves(
-      input, piece, [&](int64_t i) { return domain[i] > options.picks; },
-      [&](int64_t i, int64_t first, const T* s) {
-        const ScanBlock& block = input.blocks[static_cast<size_t>(i)];
-        const Inclusion<T> pi(options, lse[i], domain[i]);
-        double& sum = total[static_cast<size_t>(i - piece.begin)];
-        for (int64_t j = 0; j < kLeafKeys; ++j) {
-          if (!in_ranges(block, first + j) || is_excluded(input.excluded, first + j)) continue;
-          const T log_pi = pi(s[j]);
-          const double before = sum;
-          sum += std::exp(static_cast<double>(log_pi));
-          for (int64_t h = 0; h < heads; ++h) {
-            const double at = offset[static_cast<size_t>((i - piece.begin) * heads + h)];
-            if (std::floor(sum - at) > std::floor(before - at))
-              out.push_back({(i - piece.begin) * heads + h, first + j, log_pi});
-          }
-        }
-      });
+  walk.leaves([&](int64_t i) { return domain[i] > options.picks; },
+              [&](int64_t i, int64_t first, const T* s) {
+                const ScanBlock& block = input.blocks[static_cast<size_t>(i)];
+                const Inclusion<T> pi(options, lse[i], domain[i]);
+                double& sum = total[static_cast<size_t>(i - piece.begin)];
+                for (int64_t j = 0; j < kLeafKeys; ++j) {
+                  if (!in_ranges(block, first + j) || is_excluded(input.excluded, first + j)) continue;
+                  const T log2_pi = pi.log2_pi(s[j]);
+                  const double before = sum;
+                  sum += std::exp2(static_cast<double>(log2_pi));
+                  for (int64_t h = 0; h < heads; ++h) {
+                    const double at = offset[static_cast<size_t>((i - piece.begin) * heads + h)];
+                    if (std::floor(sum - at) > std::floor(before - at))
+                      out.push_back(drawn((i - piece.begin) * heads + h, first + j, pi.natural(log2_pi)));
+                  }
+                }
+              });
 }
 
-template void draw_systematic<float>(const ScanInput<float>&, const Piece&, const double*, const int64_t*,
-                                     const DrawOptions&, std::vector<Drawn<float>>&);
-template void draw_systematic<double>(const ScanInput<double>&, const Piece&, const double*, const int64_t*,
-                                      const DrawOptions&, std::vector<Drawn<double>>&);
+template void draw_systematic<float>(const PieceWalk<float>&, const double*, const int64_t*, const DrawOptions&,
+                                     std::vector<Drawn<float>>&);
+template void draw_systematic<double>(const PieceWalk<double>&, const double*, const int64_t*, const DrawOptions&,
+                                      std::vector<Drawn<double>>&);
 
 }  // namespace smartbird::kernels

@@ -1,38 +1,16 @@
-// Pass A on the CPU: log-sum-exp of the sketch scores, leaf by leaf for up to 32 blocks at a time. The 128 lanes of a leaf
-// are summed in one fixed shape (masked lanes add zero), leaves are combined in double.
+// Pass A on the CPU: log-sum-exp of the sketch scores, leaf by leaf. Masked lanes count as nothing; leaves are combined in
+// double by exact powers of two.
 #include "kernels/sketch_scan.h"
 
-#include <cstring>
 #include <limits>
 
-#include "kernels/score_panel.h"
+#include "kernels/leaf_walk.h"
+#include "kernels/reduce_leaf.h"
 
 namespace smartbird::kernels {
 namespace {
 
-constexpr int64_t kPieceBlocks = 32;
-constexpr int64_t kSums = 16;
-
-// exp(x) for x <= 0: 2^n · polynomial of the rest, plain arithmetic so that loops over it vectorise (1-2 ulp; Cephes).
-inline float exp_nonpositive(float x) {
-  constexpr float kLowest = -87.0f, kRound = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer
-  const float clamped = x > kLowest ? x : kLowest;
-  const float shifted = std::fma(clamped, 1.44269504f, kRound), n = shifted - kRound;
-  const float r = std::fma(n, 2.12194440e-4f, std::fma(n, -0.693359375f, clamped));
-  float p = 1.9875691500e-4f;
-  p = std::fma(p, r, 1.3981999507e-3f);
-  p = std::fma(p, r, 8.3334519073e-3f);
-  p = std::fma(p, r, 4.1665795894e-2f);
-  p = std::fma(p, r, 1.6666665459e-1f);
-  p = std::fma(p, r, 5.0000001201e-1f);
-  p = std::fma(p, r * r, r) + 1.0f;
-  const int32_t bits = (static_cast<int32_t>(n) + 127) << 23;
-  float power;
-  std::memcpy(&power, &bits, sizeof power);
-  return x < kLowest ? 0.0f : p * power;
-}
-
-inline double exp_nonpositive(double x) { return std::exp(x); }
+constexpr int64_t kPieceBlocks = 4 * kScoreRows;
 
 // Sets the lanes of a leaf that lie outside E to -inf.
 template <class T>
@@ -44,52 +22,22 @@ void mask_leaf(const ScanBlock& block, std::span<const int64_t> excluded, int64_
   for (auto e = std::lower_bound(excluded.begin(), excluded.end(), first); e != end; ++e) s[*e - first] = kNone;
 }
 
-// Max and sum of exp(s - max) of a leaf.
-template <class T>
-void reduce_leaf(const T* s, T& max, T& sum) {
-  T highest[kSums], total[kSums] = {};
-  for (int64_t l = 0; l < kSums; ++l) highest[l] = s[l];
-  for (int64_t j = kSums; j < kLeafKeys; j += kSums)
-    for (int64_t l = 0; l < kSums; ++l) highest[l] = highest[l] < s[j + l] ? s[j + l] : highest[l];
-  max = *std::max_element(highest, highest + kSums);
-  sum = 0;
-  if (max == -std::numeric_limits<T>::infinity()) return;
-  T e[kLeafKeys];
-  for (int64_t j = 0; j < kLeafKeys; ++j) e[j] = exp_nonpositive(s[j] - max);
-  for (int64_t j = 0; j < kLeafKeys; j += kSums)
-    for (int64_t l = 0; l < kSums; ++l) total[l] += e[j + l];
-  for (int64_t half = kSums / 2; half > 0; half /= 2)
-    for (int64_t l = 0; l < half; ++l) total[l] += total[l + half];
-  sum = total[0];
-}
-
+// Σ of 2^score over leaves, kept as sum · 2^exponent.
 struct Running {
-  double max = -std::numeric_limits<double>::infinity(), sum = 0;
-  void add(double leaf_max, double leaf_sum) {
-    if (leaf_sum == 0) return;
-    if (leaf_max > max) {
-      sum = sum * std::exp(max - leaf_max) + leaf_sum;
-      max = leaf_max;
-    } else {
-      sum += leaf_sum * std::exp(leaf_max - max);
+  double exponent = -std::numeric_limits<double>::infinity(), sum = 0;
+  void add(const LeafSum& leaf) {
+    if (leaf.sum == 0) return;
+    if (leaf.exponent > exponent) {
+      sum = sum == 0 ? 0 : std::ldexp(sum, shift(exponent - leaf.exponent));
+      exponent = leaf.exponent;
     }
+    sum += std::ldexp(leaf.sum, shift(leaf.exponent - exponent));
   }
-};
+  [[nodiscard]] double lse() const { return (exponent + std::log2(sum)) * kLn2; }
 
-template <class T>
-void scan_piece(const ScanInput<T>& input, const Piece& piece, double* lse) {
-  Running state[kPieceBlocks];
-  for_leaves(
-      input, piece, [](int64_t) { return true; },
-      [&](int64_t i, int64_t first, T* s) {
-        mask_leaf(input.blocks[static_cast<size_t>(i)], input.excluded, first, s);
-        T max, sum;
-        reduce_leaf(s, max, sum);
-        state[i - piece.begin].add(max, sum);
-      });
-  for (int64_t i = piece.begin; i < piece.end; ++i)
-    lse[i] = state[i - piece.begin].max + std::log(state[i - piece.begin].sum);
-}
+ private:
+  static int shift(double by) { return static_cast<int>(std::max(by, -5000.0)); }
+};
 
 int64_t range_size(std::span<const int64_t> excluded, int64_t begin, int64_t end) {
   if (begin >= end) return 0;
@@ -108,9 +56,17 @@ int64_t domain_size(const ScanBlock& block, std::span<const int64_t> excluded) {
 template <class T>
 void sketch_scan(const ScanInput<T>& input, double* lse) {
   const std::vector<Piece> pieces = cut_pieces(input.blocks, kPieceBlocks);
-#pragma omp parallel for schedule(dynamic)
-  for (int64_t i = 0; i < static_cast<int64_t>(pieces.size()); ++i)
-    scan_piece(input, pieces[static_cast<size_t>(i)], lse);
+  for_pieces(input, pieces, kPieceBlocks, [&](const PackedKeys<T>& packed, size_t at, ScoreScratch<T>& scratch) {
+    const Piece& piece = pieces[at];
+    Running state[kPieceBlocks];
+    for_leaves(
+        input, packed, pieces, at, scratch, [](int64_t) { return true; },
+        [&](int64_t i, int64_t first, T* s) {
+          mask_leaf(input.blocks[static_cast<size_t>(i)], input.excluded, first, s);
+          state[i - piece.begin].add(reduce_leaf(s));
+        });
+    for (int64_t i = piece.begin; i < piece.end; ++i) lse[i] = state[i - piece.begin].lse();
+  });
 }
 
 template void sketch_scan<float>(const ScanInput<float>&, double*);

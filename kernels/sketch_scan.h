@@ -1,16 +1,16 @@
 // Pass A: the log-sum-exp of each query block's sketch scores over its sampled domain E (method.md §2-§4):
 //   s_ij = scale · q_i·k_j,  lse_i = log Σ_{j in E_i} exp(s_ij)   (-inf for an empty E).
-// Every score is one fixed sequence of fused multiply-adds in T (ascending over the sketch width, then times scale), the
-// same in draw; keys are summed in leaves of 128, aligned to the sequence, and leaves combined in order in double: the
-// bits do not depend on threads, on which blocks are scanned together, or on packing.
+// Every score is one fixed sequence of fused multiply-adds in T (score_rows.h), the same in draw; keys are summed in
+// leaves of 128, aligned to the sequence, and leaves combined in order in double: the bits do not depend on threads, on
+// which blocks are scanned together, or on packing.
 #pragma once
 
 #include <cstdint>
 #include <span>
 
-namespace smartbird::kernels {
+#include "kernels/score_rows.h"
 
-inline constexpr int64_t kLeafKeys = 128;
+namespace smartbird::kernels {
 
 // A query block and its sampled domain E = [left_begin, left_end) ∪ [right_begin, right_end) minus the excluded keys;
 // positions count from the start of the block's sequence.

@@ -1,58 +1,73 @@
-// Sparse attention forward on the CPU: each (row, head) gathers the logits of one part (band or picks), raises the running
-// maximum once, and adds the part to the state in key order.
+// Sparse attention forward on the CPU: tiles of 16 lanes walk the union of their keys (attention_tile.h); logits and mixes
+// are matrix products over gathered rows, masked by the bias.
 #include "kernels/sparse_attention.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
-#include <vector>
 
-#include "kernels/attention_row.h"
+#include "kernels/tile_math.h"
 
 namespace smartbird::kernels {
 namespace {
 
+// One thread's tile and what it needs to go through the keys of a part.
 template <class T>
-struct Part {
-  std::vector<T> z;             // [keys] logits
-  std::vector<const T*> value;  // [keys] rows of V
+struct Forward {
+  const AttentionInput<T>& input;
+  T *m, *l, *acc;
+  TileLists<T> lists;
+  TileKeys<T> keys;
+  AlignedBuffer<T> lanes, z;
+  std::vector<const T*> rows;
+
+  Forward(const AttentionInput<T>& in, T* max, T* sum, T* mixed) : input(in), m(max), l(sum), acc(mixed), lists(in) {}
+
+  // Adds `keys` to the state of the tile's lanes.
+  void add(const Tile& tile) {
+    if (keys.size() == 0) return;
+    const int64_t count = tile.lanes(), width = input.width;
+    const T* q[kTileLanes];
+    T* out[kTileLanes];
+    int64_t at[kTileLanes];
+    LaneState<T> state;
+    std::fill_n(state.max, kTileLanes, -std::numeric_limits<T>::infinity());
+    std::fill_n(state.sum, kTileLanes, T{0});
+    for (int64_t lane = 0; lane < count; ++lane) {
+      at[lane] = tile.row(lane) * input.heads + tile.head + lane % tile.heads;
+      q[lane] = input.q + at[lane] * width, out[lane] = acc + at[lane] * width;
+      state.max[lane] = m[at[lane]], state.sum[lane] = l[at[lane]];
+    }
+    rows.clear();
+    for (int64_t unit : keys.unit) rows.push_back(input.kv + unit * 2 * width);
+    T *columns = lanes.reserve(static_cast<size_t>(width * kTileLanes)),
+      *logits = z.reserve(static_cast<size_t>(keys.size() * kTileLanes));
+    alignas(64) T keep[kTileLanes];
+    transpose_lanes<T>(q, count, width, columns);
+    score_keys<T>(rows.data(), 0, keys.size(), width, columns, logits);
+    softmax_keys<T>(keys.size(), input.scale, keys.bias.data(), logits, state, keep);
+    for (int64_t lane = 0; lane < count; ++lane) {
+      for (int64_t d = 0; d < width; ++d) out[lane][d] *= keep[lane];
+      m[at[lane]] = state.max[lane], l[at[lane]] = state.sum[lane];
+    }
+    mix_keys<T>(logits, rows.data(), width, keys.size(), width, count, out);
+  }
 };
 
-// Merges a part into the state of one (row, head); an empty part changes nothing.
-template <class T>
-void add_part(const Part<T>& part, int64_t width, T& m, T& l, T* acc) {
-  T max = m;
-  for (T z : part.z) max = std::max(max, z);
-  if (part.z.empty() || max == -std::numeric_limits<T>::infinity()) return;
-  const T keep = std::exp(m - max);  // 0 for an empty state
-  l *= keep;
-  for (int64_t d = 0; d < width; ++d) acc[d] *= keep;
-  for (size_t i = 0; i < part.z.size(); ++i) {
-    const T weight = std::exp(part.z[i] - max);
-    l += weight;
-    add_scaled(weight, part.value[i], width, acc);
-  }
-  m = max;
-}
-
-// walk(row, head, body) names the keys of the part.
-template <class T, class Walk>
-void attention_part(const AttentionInput<T>& input, Walk walk, T* m, T* l, T* acc) {
+// fill(lists, tile, keys) names the keys of the part.
+template <class T, class Fill>
+void attention_part(const AttentionInput<T>& input, Fill fill, T* m, T* l, T* acc) {
+  const std::vector<int64_t> cuts = tile_rows(input);
+  const int64_t heads = tile_heads(input), sets = input.heads / heads, tiles = static_cast<int64_t>(cuts.size()) - 1;
 #pragma omp parallel
   {
-    Part<T> part;
-#pragma omp for schedule(dynamic, 16)
-    for (int64_t row = 0; row < input.rows; ++row) {
-      for (int64_t h = 0; h < input.heads; ++h) {
-        const int64_t at = row * input.heads + h;
-        part.z.clear();
-        part.value.clear();
-        walk(row, h, [&](int64_t unit, T log_pi) {
-          const T* kv = unit_row(input, unit);
-          part.z.push_back(logit(input, input.q + at * input.width, kv, log_pi));
-          part.value.push_back(kv + input.width);
-        });
-        add_part(part, input.width, m[at], l[at], acc + at * input.width);
-      }
+    Forward<T> forward(input, m, l, acc);
+#pragma omp for schedule(dynamic, 8)
+    for (int64_t i = 0; i < tiles * sets; ++i) {
+      const size_t run = static_cast<size_t>(i / sets);
+      const Tile tile{cuts[run], cuts[run + 1], i % sets * heads, heads};
+      fill(forward.lists, tile, forward.keys);
+      forward.add(tile);
     }
   }
 }
@@ -69,14 +84,14 @@ void attention_begin(int64_t rows, int heads, int width, T* m, T* l, T* acc) {
 template <class T>
 void attention_band(const AttentionInput<T>& input, T* m, T* l, T* acc) {
   attention_part(
-      input, [&](int64_t row, int64_t h, auto body) { for_band(input, row, h * input.kv_heads / input.heads, body); },
-      m, l, acc);
+      input, [](TileLists<T>& lists, const Tile& tile, TileKeys<T>& keys) { lists.band(tile, keys); }, m, l, acc);
 }
 
 template <class T>
 void attention_picks(const AttentionInput<T>& input, T* m, T* l, T* acc) {
+  if (input.pick_heads == 0) return;
   attention_part(
-      input, [&](int64_t row, int64_t h, auto body) { for_picks(input, row, h, body); }, m, l, acc);
+      input, [](TileLists<T>& lists, const Tile& tile, TileKeys<T>& keys) { lists.picks(tile, keys); }, m, l, acc);
 }
 
 template <class T>

@@ -29,6 +29,7 @@ struct AttentionInput {
   const int64_t* row_block = nullptr;   // [T] block of a row, ascending
   const int64_t* pick_start = nullptr;  // [Q · pick_heads + 1]
   const int64_t* pick_unit = nullptr;   // [picks]
+  const int32_t* pick_token = nullptr;  // [picks] stream position of the unit's row, ascending in each list
   const T* pick_log_pi = nullptr;       // [picks], already capped; 0 where no correction applies
 };
 

@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 say() { printf '[%4ss] %s\n' "$SECONDS" "$*"; }
 
 packages=(g++ cmake ninja-build ccache openmpi-bin libopenmpi-dev libboost-program-options-dev nlohmann-json3-dev
-  libsimdjson-dev libgtest-dev libxxhash-dev python3 python3-venv ca-certificates)
+  libsimdjson-dev libgtest-dev libxxhash-dev libhwy-dev python3 python3-venv ca-certificates)
 missing=()
 for package in "${packages[@]}"; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

@@ -93,6 +93,7 @@ void add_picks(const StepContext& context, const AttentionSettings& s, const Ske
   plan.rows = ask_for_rows(context.group(), "row_ids", rows.wanted);
   plan.pick_start = std::move(rows.start);
   plan.pick_unit = std::move(rows.unit);
+  plan.pick_token = std::move(rows.token);
   std::vector<T> log_pi(plan.pick_unit.size(), T{0});
   for (size_t i = 0; i < rows.source.size(); ++i)
     if (rows.source[i] >= 0) log_pi[i] = picks.log_pi[static_cast<size_t>(rows.source[i])];

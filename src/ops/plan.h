@@ -45,7 +45,8 @@ struct Plan {
   int heads = 1, kv_heads = 1, pick_heads = 0;
   std::vector<int64_t> band_begin, band_end, row_block;  // [T]; bands are stream positions
   std::vector<int32_t> token_slot;                       // [N]
-  std::vector<int64_t> pick_start, pick_unit;            // CSR over (block, pick head); global keys first
+  std::vector<int64_t> pick_start, pick_unit;            // CSR over (block, pick head)
+  std::vector<int32_t> pick_token;                       // stream position of each pick, ascending in a list
   at::Tensor pick_log_pi;                                // as subtracted from scores
   Requests halo, globals, rows;
   bool fetch_all = false;

@@ -130,19 +130,25 @@ PickRows place_picks(const StepContext& context, const AttentionSettings& s, con
   for_picks([&](const Layout::Block& block, const Sequence& sequence, int64_t head, int64_t begin, int64_t end) {
     kernels::ScanBlock domain;
     set_domain(domain, s.visibility, s.window, block, layout.query_block(), sequence.length);
+    const auto add = [&](int64_t position, int64_t source) {
+      const int64_t token = sequence.begin + position;
+      const int32_t slot = plan.token_slot[static_cast<size_t>(token)];
+      out.unit.push_back(slot >= 0 ? slot * kv_heads + head : mark[static_cast<size_t>(token * kv_heads + head)]);
+      out.token.push_back(static_cast<int32_t>(token));
+      out.source.push_back(source);
+    };
+    int64_t next = begin;
+    const auto add_drawn_before = [&](int64_t position) {
+      for (; next < end && key[static_cast<size_t>(next)] < position; ++next) add(key[static_cast<size_t>(next)], next);
+    };
     for (int64_t position : s.global_positions) {
       const bool left = position < domain.left_end,
                  right = position >= domain.right_begin && position < domain.right_end;
       if (!left && !right) continue;
-      out.unit.push_back(plan.token_slot[static_cast<size_t>(sequence.begin + position)] * kv_heads + head);
-      out.source.push_back(-1);
+      add_drawn_before(position);
+      add(position, -1);
     }
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t token = sequence.begin + key[static_cast<size_t>(i)];
-      const int32_t slot = plan.token_slot[static_cast<size_t>(token)];
-      out.unit.push_back(slot >= 0 ? slot * kv_heads + head : mark[static_cast<size_t>(token * kv_heads + head)]);
-      out.source.push_back(i);
-    }
+    add_drawn_before(INT64_MAX);
     out.start.push_back(static_cast<int64_t>(out.unit.size()));
   });
   return out;

@@ -21,6 +21,7 @@ void add_bands(const Layout& layout, const AttentionSettings& settings, int rank
 // the drawn picks, -1 for a global key.
 struct PickRows {
   std::vector<int64_t> start, unit, source;
+  std::vector<int32_t> token;
   std::vector<std::vector<int64_t>> wanted;
 };
 [[nodiscard]] PickRows place_picks(const StepContext& context, const AttentionSettings& settings,

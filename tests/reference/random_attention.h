@@ -22,7 +22,7 @@ struct AttentionCase {
   int64_t units = 0;
   std::vector<T> q, kv, grad_o, log_pi;
   std::vector<int64_t> band_begin, band_end, row_block, pick_start{0}, pick_unit;
-  std::vector<int32_t> token_slot;
+  std::vector<int32_t> token_slot, pick_token;
 
   [[nodiscard]] kernels::AttentionInput<T> input() const {
     kernels::AttentionInput<T> in;
@@ -32,7 +32,8 @@ struct AttentionCase {
     in.q = q.data(), in.kv = kv.data(), in.band_begin = band_begin.data(), in.band_end = band_end.data();
     in.token_slot = token_slot.data(), in.num_tokens = static_cast<int64_t>(token_slot.size());
     in.blocks = (shape.rows + shape.block - 1) / shape.block, in.pick_heads = shape.pick_heads;
-    in.row_block = row_block.data(), in.pick_start = pick_start.data(), in.pick_unit = pick_unit.data();
+    in.row_block = row_block.data(), in.pick_start = pick_start.data(), in.pick_unit = pick_unit.data(),
+    in.pick_token = pick_token.data();
     in.pick_log_pi = log_pi.data();
     return in;
   }
@@ -71,12 +72,13 @@ AttentionCase<T> random_attention(const AttentionShape& shape, std::mt19937& ran
                      .band_end = {},
                      .row_block = {},
                      .pick_unit = {},
-                     .token_slot = {}};
+                     .token_slot = {},
+                     .pick_token = {}};
   const int64_t first = 5, singles = 7;
   std::vector<int32_t> slots(shape.rows + 2);
   for (size_t i = 0; i < slots.size(); ++i) slots[i] = static_cast<int32_t>(i);
   std::shuffle(slots.begin(), slots.end(), random);
-  c.token_slot.assign(shape.rows + 10, -1);
+  c.token_slot.assign(shape.rows + 5 + first + singles, -1);
   for (int64_t i = 0; i < shape.rows; ++i) c.token_slot[first + i] = slots[i];
   c.units = static_cast<int64_t>(slots.size()) * shape.kv_heads + singles;
   for (int64_t i = 0; i < shape.rows; ++i) {
@@ -90,13 +92,20 @@ AttentionCase<T> random_attention(const AttentionShape& shape, std::mt19937& ran
   for (int64_t b = 0; b * shape.block < shape.rows && shape.pick_heads > 0; ++b)
     for (int64_t p = 0; p < shape.pick_heads; ++p) {
       const int64_t g = p * shape.kv_heads / shape.pick_heads;
+      std::vector<int32_t> tokens;
       std::vector<int64_t> list;  // slots before the block's band, and single units
       for (int64_t i = 0; i < c.band_begin[b * shape.block] - first; ++i)
-        if (below(3) == 0) list.push_back(c.token_slot[first + i] * shape.kv_heads + g);
+        if (below(3) == 0) {
+          list.push_back(c.token_slot[first + i] * shape.kv_heads + g);
+          tokens.push_back(static_cast<int32_t>(first + i));
+        }
       for (int64_t i = 0; i < singles; ++i)
-        if (below(4) == 0 && i % shape.kv_heads == g)
+        if (below(4) == 0 && i % shape.kv_heads == g) {
           list.push_back(static_cast<int64_t>(slots.size()) * shape.kv_heads + i);
-      if (b % 5 == 1) list.clear();
+          tokens.push_back(static_cast<int32_t>(first + shape.rows + i));
+        }
+      if (b % 5 == 1) list.clear(), tokens.clear();
+      c.pick_token.insert(c.pick_token.end(), tokens.begin(), tokens.end());
       c.pick_unit.insert(c.pick_unit.end(), list.begin(), list.end());
       c.pick_start.push_back(static_cast<int64_t>(c.pick_unit.size()));
     }

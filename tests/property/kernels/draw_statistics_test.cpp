@@ -103,7 +103,9 @@ TEST_P(DrawStatistics, CorrectedSumsAreUnbiased) {
     in.rows = rows, in.units = tokens, in.heads = 1, in.kv_heads = 1, in.width = width, in.scale = 0.9;
     in.q = q.data(), in.kv = kv.data(), in.band_begin = none.data(), in.band_end = none.data();
     in.blocks = rows, in.pick_heads = 1, in.row_block = row_block.data(), in.pick_start = picks.start.data();
-    in.pick_unit = picks.key.data(), in.pick_log_pi = picks.log_pi.data();
+    const std::vector<int32_t> positions(picks.key.begin(), picks.key.end());
+    in.pick_unit = picks.key.data(), in.pick_token = positions.data(), in.num_tokens = tokens;
+    in.pick_log_pi = picks.log_pi.data();
     std::vector<double> m(rows), l(rows), acc(rows * width);
     kernels::attention_begin<double>(rows, 1, width, m.data(), l.data(), acc.data());
     kernels::attention_picks<double>(in, m.data(), l.data(), acc.data());

@@ -5,6 +5,7 @@
 
 #include "kernels/draw.h"
 #include "kernels/draw_parts.h"
+#include "kernels/thresholds.h"
 
 namespace smartbird {
 namespace {
@@ -16,17 +17,25 @@ TEST(Philox, KnownAnswers) {
             (PhiloxCounter{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
 
-TEST(Philox, DrawBitsAreTheUniformsOfDraw) {
-  const kernels::DrawOptions options{
-      .mode = kernels::DrawMode::Poisson, .picks = 1, .floor = 0, .heads = 3, .layer = 5, .key = {7, 9}};
-  kernels::ScanBlock block;
-  for (uint64_t sample : {uint64_t{3}, (uint64_t{5} << 32) + 3}) {
-    block.sample = sample, block.group = 11;
-    uint32_t bits[kernels::kLeafKeys];
-    kernels::draw_bits(options, block, 2, 256, bits);
-    for (int64_t j = 0; j < kernels::kLeafKeys; ++j)
-      EXPECT_EQ(uniform(bits[j]), kernels::draw_uniform(options.key, sample, 11, 5, 2, 256 + j));
-  }
+TEST(Philox, ThresholdsBoundTheUniformsOfDraw) {
+  kernels::Thresholds<float> thresholds(3);
+  for (uint64_t sample : {uint64_t{3}, (uint64_t{5} << 32) + 3})
+    for (int64_t group : {0, 11, 100}) {
+      const kernels::ThresholdOf of{{7, 9}, sample, group, 5, 256};
+      kernels::fill_thresholds(of, thresholds);
+      for (int64_t j = 0; j < kernels::kLeafKeys; ++j) {
+        float lowest = 0;
+        for (int64_t head = 0; head < 3; ++head) {
+          const int64_t at = head * kernels::kLeafKeys + j;
+          const double u = kernels::draw_uniform(of.key, sample, group, 5, static_cast<int>(head), 256 + j);
+          EXPECT_EQ(uniform(thresholds.bits[at]), u);
+          EXPECT_LT(thresholds.below[at], std::log2(u));
+          EXPECT_GT(thresholds.below[at] + kernels::kThresholdGap, std::log2(u));
+          lowest = std::min(lowest, thresholds.below[at]);
+        }
+        EXPECT_EQ(thresholds.lowest()[j], lowest);
+      }
+    }
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ TEST(SketchScan, SurvivesLargeScores) {
                                .blocks = blocks,
                                .excluded = {}},
                               &lse);
-  EXPECT_NEAR(lse, 3000 + std::log1p(std::exp(-1.0)), 1e-6);
+  EXPECT_NEAR(lse, 3000 + std::log1p(std::exp(-1.0)), 2e-4);  // half a unit of a float near 3000
 }
 
 template <class T>

@@ -1,11 +1,10 @@
-// The transpose of the picks, AdamW and the row-stable pieces of the sketch, against plain loops.
+// AdamW and the row-stable pieces of the sketch, against plain loops.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <random>
 
 #include "kernels/adamw.h"
-#include "kernels/pick_transpose.h"
 #include "kernels/sketch_rows.h"
 #include "tests/reference/reference_attention.h"
 
@@ -20,17 +19,6 @@ std::vector<T> normals(int64_t count, std::mt19937& random) {
   std::vector<T> out;
   for (int64_t i = 0; i < count; ++i) out.push_back(static_cast<T>(normal(random)));
   return out;
-}
-
-TEST(PickTranspose, IsAStableSortByUnit) {
-  const std::vector<int64_t> start{0, 3, 3, 5, 6}, unit{4, 0, 2, 0, 4, 4};
-  const auto got = kernels::pick_transpose(start.data(), 4, unit.data(), 6);
-  EXPECT_EQ(got.start, (std::vector<int64_t>{0, 2, 2, 3, 3, 6, 6}));
-  EXPECT_EQ(got.list, (std::vector<int64_t>{0, 2, 0, 0, 2, 3}));
-  EXPECT_EQ(got.pick, (std::vector<int64_t>{1, 3, 2, 0, 4, 5}));
-  const auto none = kernels::pick_transpose(start.data(), 0, nullptr, 2);
-  EXPECT_EQ(none.start, (std::vector<int64_t>{0, 0, 0}));
-  EXPECT_TRUE(none.pick.empty());
 }
 
 TEST(AdamW, MatchesTheFormulaOverSteps) {

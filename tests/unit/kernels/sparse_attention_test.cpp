@@ -33,7 +33,8 @@ AttentionCase<float> narrowed(const AttentionCase<double>& c) {
                            .row_block = c.row_block,
                            .pick_start = c.pick_start,
                            .pick_unit = c.pick_unit,
-                           .token_slot = c.token_slot};
+                           .token_slot = c.token_slot,
+                           .pick_token = c.pick_token};
   return out;
 }
 
@@ -114,10 +115,13 @@ TEST(SparseAttention, PicksMayArriveInParts) {
   kernels::attention_band<double>(c.input(), m.data(), l.data(), acc.data());
   for (int64_t part = 0; part < 3; ++part) {  // every third pick of each list
     auto some = c;
-    some.pick_unit.clear(), some.log_pi.clear(), some.pick_start = {0};
+    some.pick_unit.clear(), some.pick_token.clear(), some.log_pi.clear(), some.pick_start = {0};
     for (size_t list = 0; list + 1 < c.pick_start.size(); ++list) {
       for (int64_t i = c.pick_start[list]; i < c.pick_start[list + 1]; ++i)
-        if (i % 3 == part) some.pick_unit.push_back(c.pick_unit[i]), some.log_pi.push_back(c.log_pi[i]);
+        if (i % 3 == part) {
+          some.pick_unit.push_back(c.pick_unit[i]), some.pick_token.push_back(c.pick_token[i]);
+          some.log_pi.push_back(c.log_pi[i]);
+        }
       some.pick_start.push_back(static_cast<int64_t>(some.pick_unit.size()));
     }
     kernels::attention_picks<double>(some.input(), m.data(), l.data(), acc.data());

@@ -1,0 +1,42 @@
+// 2^x for x <= 0 in vectors, for one instruction set: -inf and everything below the smallest normal number give 0.
+#include <limits>
+
+#include "hwy/contrib/math/math-inl.h"
+#include "hwy/highway.h"
+
+#if defined(SMARTBIRD_KERNELS_EXP2_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef SMARTBIRD_KERNELS_EXP2_INL_H_
+#undef SMARTBIRD_KERNELS_EXP2_INL_H_
+#else
+#define SMARTBIRD_KERNELS_EXP2_INL_H_
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace smartbird::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// float: 2^n · p(r), n = round(x), |r| <= 1/2, p of degree 6 (Cephes exp2f), error 2e-7. double: Highway's Exp.
+template <class D, class V>
+HWY_INLINE V exp2_nonpositive(D d, V x) {
+  using T = hn::TFromD<D>;
+  const V lowest = hn::Set(d, sizeof(T) == 4 ? T(-126) : T(-1020)), y = hn::Max(x, lowest);
+  if constexpr (sizeof(T) == 4) {
+    const hn::Repartition<int32_t, D> di;
+    const V n = hn::Round(y), r = hn::Sub(y, n);
+    V p = hn::Set(d, T(1.535336188319500e-4));
+    p = hn::MulAdd(p, r, hn::Set(d, T(1.339887440266574e-3)));
+    p = hn::MulAdd(p, r, hn::Set(d, T(9.618437357674640e-3)));
+    p = hn::MulAdd(p, r, hn::Set(d, T(5.550332471162809e-2)));
+    p = hn::MulAdd(p, r, hn::Set(d, T(2.402264791363012e-1)));
+    p = hn::MulAdd(p, r, hn::Set(d, T(6.931472028550421e-1)));
+    p = hn::MulAdd(p, r, hn::Set(d, T(1)));
+    const V scaled = hn::BitCast(d, hn::Add(hn::BitCast(di, p), hn::ShiftLeft<23>(hn::ConvertTo(di, n))));
+    return hn::IfThenElseZero(hn::Ge(x, lowest), scaled);
+  } else {
+    return hn::IfThenElseZero(hn::Ge(x, lowest), hn::Exp(d, hn::Mul(y, hn::Set(d, T(0.6931471805599453)))));
+  }
+}
+
+}  // namespace smartbird::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
