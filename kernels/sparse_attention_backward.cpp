@@ -17,7 +17,7 @@ struct Backward {
   T *grad_q, *grad_kv;
   TileLists<T> lists;
   TileKeys<T> keys;
-  AlignedBuffer<T> q_lanes, o_lanes, z, dp;
+  AlignedBuffer<T> q_lanes, grad_lanes, o_lanes, z, dp;
   std::vector<const T*> rows;
   std::vector<T*> grad_rows;
 
@@ -25,23 +25,26 @@ struct Backward {
       : input(in), o(out), lse(row_lse), grad_o(grad_out), grad_q(to_q), grad_kv(to_kv), lists(in) {}
 
   // The lanes of a tile.
-  const T *q[kTileLanes], *grad[kTileLanes];
+  const T *q[kTileLanes], *grad[kTileLanes], *out[kTileLanes];
   T* to[kTileLanes];
   LaneGradient<T> lane_gradient;
 
   void begin(const Tile& tile) {
     const int64_t count = tile.lanes(), width = input.width;
     for (int64_t lane = 0; lane < kTileLanes; ++lane) {
-      lane_gradient.lse[lane] = std::numeric_limits<T>::infinity(), lane_gradient.delta[lane] = T{0};
+      lane_gradient.lse[lane] = std::numeric_limits<T>::infinity();
       if (lane >= count) continue;
       const int64_t at = tile.row(lane) * input.heads + tile.head + lane % tile.heads;
       q[lane] = input.q + at * width, grad[lane] = grad_o + at * width, to[lane] = grad_q + at * width;
+      out[lane] = o + at * width;
       if (lse[at] != -std::numeric_limits<T>::infinity()) lane_gradient.lse[lane] = lse[at];
-      for (int64_t d = 0; d < width; ++d) lane_gradient.delta[lane] += grad[lane][d] * o[at * width + d];
       std::fill(to[lane], to[lane] + width, T{0});
     }
-    transpose_lanes<T>(q, count, width, q_lanes.reserve(static_cast<size_t>(width * kTileLanes)));
-    transpose_lanes<T>(grad, count, width, o_lanes.reserve(static_cast<size_t>(width * kTileLanes)));
+    const size_t size = static_cast<size_t>(width * kTileLanes);
+    transpose_lanes<T>(q, count, width, q_lanes.reserve(size));
+    transpose_lanes<T>(grad, count, width, grad_lanes.reserve(size));
+    transpose_lanes<T>(out, count, width, o_lanes.reserve(size));
+    dot_lanes<T>(grad_lanes.data(), o_lanes.data(), width, lane_gradient.delta);
   }
 
   // Adds what `keys` give to the gradients of the tile's lanes and of the units.
@@ -52,7 +55,7 @@ struct Backward {
       rows.push_back(input.kv + unit * 2 * width), grad_rows.push_back(grad_kv + unit * 2 * width);
     T *p = z.reserve(static_cast<size_t>(size * kTileLanes)), *dz = dp.reserve(static_cast<size_t>(size * kTileLanes));
     score_keys<T>(rows.data(), 0, size, width, q_lanes.data(), p);
-    score_keys<T>(rows.data(), width, size, width, o_lanes.data(), dz);
+    score_keys<T>(rows.data(), width, size, width, grad_lanes.data(), dz);
     softmax_gradient<T>(size, input.scale, keys.bias.data(), lane_gradient, p, dz);
     mix_keys<T>(dz, rows.data(), 0, size, width, tile.lanes(), to);
     spread_lanes<T>(dz, q, tile.lanes(), 0, size, width, grad_rows.data());

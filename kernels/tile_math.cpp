@@ -50,6 +50,18 @@ HWY_ATTR HWY_INLINE void score_block(const T* const* HWY_RESTRICT rows, int64_t 
 }
 
 template <class T>
+HWY_ATTR void dot_lanes_of(const T* a, const T* b, int64_t width, T* out) {
+  const Tag<T> d;
+  for (int64_t v = 0; v < kVectors<T>; ++v) {
+    Vec<T> sum = hn::Zero(d);
+    for (int64_t c = 0; c < width; ++c)
+      sum = hn::MulAdd(hn::Load(d, a + c * kTileLanes + v * kWidth<T>), hn::Load(d, b + c * kTileLanes + v * kWidth<T>),
+                       sum);
+    hn::Store(sum, d, out + v * kWidth<T>);
+  }
+}
+
+template <class T>
 HWY_ATTR void score_keys_of(const T* const* rows, int64_t offset, int64_t keys, int64_t width, const T* lanes, T* out) {
   int64_t key = 0;
   for (; key + kBlock<T> <= keys; key += kBlock<T>) {
@@ -180,6 +192,9 @@ HWY_ATTR void spread_lanes_of(const T* weight, const T* const* rows, int64_t lan
 }
 
 #define SB_TILE_MATH(T, suffix)                                                                                        \
+  HWY_ATTR void dot_lanes_##suffix(const T* a, const T* b, int64_t width, T* out) {                                    \
+    dot_lanes_of<T>(a, b, width, out);                                                                                 \
+  }                                                                                                                    \
   HWY_ATTR void score_keys_##suffix(const T* const* rows, int64_t offset, int64_t keys, int64_t width, const T* lanes, \
                                     T* out) {                                                                          \
     score_keys_of<T>(rows, offset, keys, width, lanes, out);                                                           \
@@ -219,6 +234,11 @@ template void transpose_lanes<float>(const float* const*, int64_t, int64_t, floa
 template void transpose_lanes<double>(const double* const*, int64_t, int64_t, double*);
 
 #define SB_TILE_EXPORT(T, suffix)                                                                                     \
+  HWY_EXPORT(dot_lanes_##suffix);                                                                                     \
+  template <>                                                                                                         \
+  void dot_lanes<T>(const T* a, const T* b, int64_t width, T* out) {                                                  \
+    HWY_DYNAMIC_DISPATCH(dot_lanes_##suffix)(a, b, width, out);                                                       \
+  }                                                                                                                   \
   HWY_EXPORT(score_keys_##suffix);                                                                                    \
   HWY_EXPORT(softmax_keys_##suffix);                                                                                  \
   HWY_EXPORT(softmax_gradient_##suffix);                                                                              \

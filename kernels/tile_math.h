@@ -12,6 +12,10 @@ namespace smartbird::kernels {
 template <class T>
 void transpose_lanes(const T* const* rows, int64_t count, int64_t width, T* lanes);
 
+// out [16] = Σ_c a[c, lane] · b[c, lane], the chain of score_keys: where a lane has one key, Δ and do · v are the same bits.
+template <class T>
+void dot_lanes(const T* a, const T* b, int64_t width, T* out);
+
 // out [keys, 16] = rows[key] · lane, the rows starting `offset` elements in.
 template <class T>
 void score_keys(const T* const* rows, int64_t offset, int64_t keys, int64_t width, const T* lanes, T* out);

@@ -2,6 +2,7 @@
 // softmax attention over the plan's band and picks, and its gradients agree with finite differences.
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "ops/sparse_attention.h"
 #include "tests/support/plan_cases.h"
@@ -35,11 +36,17 @@ TEST(GatherUnits, BringsTheRowsThatThePlanNames) {
       for (size_t list = 0; plan.pick_heads > 0 && list + 1 < plan.pick_start.size(); ++list) {
         const auto heads = static_cast<size_t>(plan.pick_heads);
         const int64_t begin = context.layout.sequences()[static_cast<size_t>(blocks[list / heads].sequence)].begin;
+        const std::set<int32_t> named(plan.pick_token.begin() + plan.pick_start[list],
+                                      plan.pick_token.begin() + plan.pick_start[list + 1]);
         const int64_t head = static_cast<int64_t>(list % heads) * g / plan.pick_heads;
-        const int64_t drawn = plan.drawn_start[list + 1] - plan.drawn_start[list];
-        for (int64_t i = 0; i < drawn; ++i)  // the drawn keys come after the global ones
-          unit_is(plan.pick_unit[static_cast<size_t>(plan.pick_start[list + 1] - drawn + i)],
-                  begin + plan.drawn_key[static_cast<size_t>(plan.drawn_start[list] + i)], head);
+        for (int64_t i = plan.pick_start[list]; i < plan.pick_start[list + 1]; ++i) {
+          const auto at = static_cast<size_t>(i);
+          unit_is(plan.pick_unit[at], plan.pick_token[at], head);
+          if (i == plan.pick_start[list]) continue;
+          ASSERT_LT(plan.pick_token[at - 1], plan.pick_token[at]) << name;
+        }
+        for (int64_t i = plan.drawn_start[list]; i < plan.drawn_start[list + 1]; ++i)
+          ASSERT_TRUE(named.contains(static_cast<int32_t>(begin + plan.drawn_key[static_cast<size_t>(i)]))) << name;
       }
     });
 }
