@@ -1,4 +1,4 @@
-// Pass B: which keys each query block and pick head attends (method.md §4). Output in CSR lists, keys ascending.
+// Pass B: which keys each query block and pick head attends. Output in CSR lists, keys ascending.
 //   poisson     key j iff log u_jh < log π_ij, π_ij = min(1, K · max((1-ε) p_ij, ε/|E_i|)), p_ij = exp(s_ij - lse_i);
 //               u_jh = one uniform per (sample, share group, head, position), the same for all blocks of the group
 //   systematic  with C_j = Σ_{j' <= j} π_ij' (double, ascending): key j iff some integer + u_h lies in (C_{j-1}, C_j],

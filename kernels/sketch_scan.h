@@ -1,4 +1,4 @@
-// Pass A: the log-sum-exp of each query block's sketch scores over its sampled domain E (method.md §2-§4):
+// Pass A: the log-sum-exp of each query block's sketch scores over its sampled domain E:
 //   s_ij = scale · q_i·k_j,  lse_i = log Σ_{j in E_i} exp(s_ij)   (-inf for an empty E).
 // Every score is one fixed sequence of fused multiply-adds in T (score_rows.h), the same in draw; keys are summed in
 // leaves of 128, aligned to the sequence, and leaves combined in order in double: the bits do not depend on threads, on

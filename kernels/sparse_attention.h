@@ -1,4 +1,4 @@
-// Attention of each row over its band (every key, exactly) and its block's picks (method.md §5), on a resumable state.
+// Attention of each row over its band (every key, exactly) and its block's picks, on a resumable state.
 //   z_ij = scale · q_i·k_j - log π_ij (picks) or without the last term (band);  o_i = Σ softmax(z)_ij v_j
 // Keys and values live in units: kv [U, 2D], a unit holds one key/value head's K then V of one row. The band names keys by
 // stream position; unit = token_slot[position] · kv_heads + g. Picks name units. Within a row keys are taken in

@@ -25,11 +25,19 @@ signal=TERM
 case "$1" in pretrain | finetune) signal=USR1 ;; esac
 job=
 asked=
-stop() { asked=1; [ -z "$job" ] || kill "-$signal" "$job" 2>/dev/null || true; }
+stop() {
+  local first=$asked
+  asked=1
+  [ -n "$job" ] || return 0
+  kill "-$signal" "$job" 2>/dev/null || true
+  [ -z "$first" ] && [ "$signal" = USR1 ] || return 0
+  (while sleep 2 && kill -USR1 "$job" 2>/dev/null; do :; done) &  # mpirun forwards none before its ranks run
+}
 trap stop TERM HUP USR1
 trap 'stop; signal=TERM' INT
 setsid mpirun -q -n "$ranks" "$binary" "$@" </dev/null &
 job=$!
+if [ -n "$asked" ]; then asked= && stop; fi
 code=0
 while wait "$job" && code=0 || code=$?; kill -0 "$job" 2>/dev/null; do :; done
 if [ "$code" -gt 128 ] && [ -z "$asked" ]; then  # peer lost

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Set-up if needed, build, the default tests (--slow: all); the last line says how many passed and failed.
 set -euo pipefail
+case "${1:-}" in "" | --slow) ;; *) echo "usage: launch/test.sh [--slow]" >&2; exit 2 ;; esac
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash launch/setup.sh
 exclude=(-LE "slow|gpu")

@@ -160,8 +160,9 @@ struct AttentionOptions {
   void visit(V& v) {
     v("attention.draw", draw, "poisson", one_of({"poisson", "systematic", "topk", "uniform", "none"}),
       "how keys are chosen from the sketch's probabilities");
-    v("attention.picks", picks, 32, at_least(0), "expected picks of a query block and head");
-    v("attention.window", window, 64, at_least(0), "rows on each allowed side that are always attended");
+    v("attention.picks", picks, 32, between(0, int64_t{1} << 31), "expected picks of a query block and head");
+    v("attention.window", window, 64, between(0, int64_t{1} << 40),
+      "rows on each allowed side of a query block that are always attended");
     v("attention.query_block", query_block, 1, between(1, 4096), "rows that share their picks");
     v("attention.share", share, "64", any(),
       "rows that share random numbers: a multiple of attention.query_block, or all");

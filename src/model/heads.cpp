@@ -22,7 +22,10 @@ at::Tensor pooling_weights(const StepContext& context, const Parameters& paramet
   const at::Tensor score = at::mv(h, parameters.value("pooling.weight"));
   at::Tensor largest =
       at::full({static_cast<int64_t>(context.layout.sequences().size())}, -1e30, h.options().requires_grad(false));
-  largest.index_reduce_(0, sequence, score.detach(), "amax");
+  for (int64_t i = 0; i < largest.size(0); ++i) {
+    const at::Tensor rows = score.detach().masked_select(sequence == i);
+    if (rows.size(0) > 0) largest[i] = rows.max();
+  }
   all_reduce_(context.group(), "pooling", largest, ReduceOp::Max);
   return (score - largest.index_select(0, sequence)).exp();
 }

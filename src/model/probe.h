@@ -1,4 +1,4 @@
-// How the sketch learns (method.md §6). A query block is a probe iff u(seed, step, sample, block) < rate: the same set
+// How the sketch learns. A query block is a probe iff u(seed, step, sample, block) < rate: the same set
 // for any world size, replica split and micro-steps. Each served layer adds the probes' exact attention over the sampled
 // domain E, summed over rows and heads; every rank scores its own keys, log-sum-exp by all-reduce, no row travels.
 //   loss = Σ_probes Σ_j a_j (log(a_j/Σa) - log p_j),  p = softmax_E of the sketch;  gradient at the scores: Σa·p - a

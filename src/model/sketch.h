@@ -1,4 +1,4 @@
-// The sketch Transformer (method.md §3): X = norm(stopgrad(h) W_in), a short convolution along the sequence, rotary
+// The sketch Transformer (after Smart Bird, arXiv 2108.09193): X = norm(stopgrad(h) W_in), a short convolution along the sequence, rotary
 // positions, q = X W_q, k = X W_k; scores τ q·k / sqrt(M). Row-stable forward; gradients reach the sketch's weights only.
 #pragma once
 

@@ -1,4 +1,4 @@
-// What a row may see, and how a query block's keys fall into band and sampled domain E (method.md §2). Positions count
+// What a row may see, and how a query block's keys fall into band and sampled domain E. Positions count
 // from the start of the sequence.
 //   visible rows of row i: [0, visible_end(i)); causal: i+1 or the prefix, bidirectional: the whole sequence
 //   band of block [i0, i0+b): [i0-W, i0+b+W) cut to what the row sees;  E = what every row of the block sees, minus the band

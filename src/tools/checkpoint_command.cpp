@@ -1,4 +1,5 @@
 // checkpoint inspect | verify, and options: what a person asks about a checkpoint and about the option table.
+#include <algorithm>
 #include <cstdio>
 
 #include "config/parse.h"
@@ -32,7 +33,7 @@ void inspect(const std::string& folder) {
 
 int checkpoint_command(const Communicator& everyone, const Arguments& arguments) {
   if (everyone.rank() != 0) return 0;
-  if (arguments.empty() || arguments[0] == "--help") {
+  if (arguments.empty() || std::find(arguments.begin(), arguments.end(), "--help") != arguments.end()) {
     std::fputs(kCheckpointUsage, arguments.empty() ? stderr : stdout);
     return arguments.empty() ? exit_code(ErrorKind::Config) : 0;
   }

@@ -40,8 +40,8 @@ GenerateOptions parse(const Arguments& arguments, std::string& usage) {
   SB_CHECK(!o.prompt.empty(), Config, "generate: --prompt is empty; give some text to go on from");
   SB_CHECK(o.tokens >= 0, Config, "generate: --tokens = ", o.tokens, " must be at least 0");
   SB_CHECK(o.seed >= 0, Config, "generate: --seed = ", o.seed, " must be at least 0");
-  SB_CHECK(o.temperature >= 0 && std::isfinite(o.temperature), Config, "generate: --temperature = ", o.temperature,
-           " must be at least 0");
+  SB_CHECK((o.temperature == 0 || o.temperature >= 1e-3) && std::isfinite(o.temperature), Config,
+           "generate: --temperature = ", o.temperature, " must be at least 0");
   SB_CHECK(o.top_p > 0 && o.top_p <= 1, Config, "generate: --top-p = ", o.top_p, " must be above 0 and at most 1");
   return o;
 }

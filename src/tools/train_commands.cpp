@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "tools/commands.h"
 #include "tools/data_generate.h"
+#include "train/agree.h"
 #include "train/checkpoint.h"
 #include "train/setup.h"
 #include "train/trainer.h"
@@ -18,20 +19,39 @@ bool wants_help(const Arguments& arguments) {
   return std::find(arguments.begin(), arguments.end(), "--help") != arguments.end();
 }
 
-std::string joined(const Arguments& arguments) {
-  std::string out = "smartbird";
-  for (const std::string& argument : arguments) out += " " + argument;
+// The command as a shell reads it.
+std::string joined(const char* subcommand, const Arguments& arguments) {
+  std::string out = std::string("smartbird ") + subcommand;
+  for (const std::string& argument : arguments) {
+    std::string quoted = " '";
+    for (char c : argument) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    const bool plain = argument.find_first_of(" \t\n'\"\\$`&|;<>()*?[]{}~#!") == std::string::npos;
+    out += plain && !argument.empty() ? " " + argument : quoted + "'";
+  }
   return out;
 }
 
-std::string chosen_checkpoint(const Communicator& everyone, const std::string& key, const std::string& name) {
+// Chosen by rank 0 for all. Collective.
+std::string chosen_checkpoint(Communicator& everyone, const std::string& key, const std::string& name) {
   SB_CHECK(!name.empty(), Config, key, " is empty; give --", key, "=DIR (a run or checkpoint folder)");
-  std::vector<std::string> warnings;
-  const std::string folder = find_checkpoint(name, warnings);
-  if (everyone.rank() == 0)
+  return chosen_by_root(everyone, [&] {
+    std::vector<std::string> warnings;
+    const std::string folder = find_checkpoint(name, warnings);
     for (const std::string& warning : warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
-  SB_CHECK(!folder.empty(), Data, key, " = ", name, ": no complete checkpoint there");
-  return folder;
+    SB_CHECK(!folder.empty(), Data, key, " = ", name, ": no complete checkpoint there");
+    return folder;
+  });
+}
+
+// An evaluation may change data, attention and ranks, not what the weights mean.
+void refuse_other_model(const Options& before, const Options& now, const std::string& folder) {
+  std::string changed;
+  for (const std::string& name : changed_names(before, now))
+    if (name.starts_with("model.") || name == "data.task" || name == "sketch.location" || name == "sketch.every" ||
+        name == "sketch.width" || name == "sketch.inner_width" || name == "sketch.convolution")
+      changed += (changed.empty() ? "" : ", ") + name;
+  SB_CHECK(changed.empty(), Config, "evaluate: ", changed, " differ from the checkpoint ", folder,
+           ", whose weights were trained with them; leave them out");
 }
 
 }  // namespace
@@ -54,9 +74,10 @@ int train_command(std::unique_ptr<Communicator> everyone, const Arguments& argum
              "; use finetune to start from a checkpoint, or --run.resume to go on with a run");
   }
   check_rules(parsed.options, everyone->size());
+  check_agreement(*everyone, "configuration", dump_ini(parsed));
   const World world(std::move(everyone), static_cast<int>(parsed.options.parallel.sequence_ranks));
   const RunStart start{.kind = finetune ? RunKind::Finetune : RunKind::Pretrain,
-                       .command_line = joined(arguments),
+                       .command_line = joined(finetune ? "finetune" : "pretrain", arguments),
                        .resume_from = checkpoint_to_resume(world, parsed)};
   if (!parsed.options.data.generate.empty()) {
     if (world.is_root()) generate_on_first_use(parsed.options.data);
@@ -70,7 +91,11 @@ int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& ar
     if (everyone->rank() == 0)
       std::printf(
           "smartbird evaluate --checkpoint=DIR [--data.test=PATH] [--section.key=value ...]\n\n"
-          "Prints loss, accuracy and bits per byte of a checkpoint on data.test, else data.valid.\n");
+          "Prints loss, accuracy and bits per byte of a checkpoint on data.test, else data.valid; the checkpoint "
+          "brings\n"
+          "its configuration, and options of data, attention, eval, exchange, parallel, memory and run may "
+          "differ.\n\n%s",
+          help_text().c_str());
     return 0;
   }
   Arguments rest;
@@ -87,8 +112,10 @@ int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& ar
   Arguments all{"--config", folder + "/config.ini"};
   all.insert(all.end(), rest.begin(), rest.end());
   ParsedOptions parsed = parse_options(all, nullptr);
+  refuse_other_model(parse_options({"--config", folder + "/config.ini"}, nullptr).options, parsed.options, folder);
   if (parsed.source["parallel.sequence_ranks"] != "command line") parsed.options.parallel.sequence_ranks = 0;
   check_rules(parsed.options, everyone->size());
+  check_agreement(*everyone, "configuration", dump_ini(parsed));
   const World world(std::move(everyone), static_cast<int>(parsed.options.parallel.sequence_ranks));
   return evaluate_checkpoint(world, folder, parsed);
 }

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "core/error.h"
 #include "interop/safetensors.h"
@@ -175,6 +176,23 @@ TrainerState read_trainer_state(const std::string& folder) {
   });
 }
 
+namespace {
+
+// No weight may be dropped in silence; a fine-tuning run may do without the heads and the sketch of the model it starts from.
+void check_surplus(const SafetensorsFile& file, const std::string& path, const Parameters& parameters,
+                   MissingWeights missing) {
+  std::set<std::string> known;
+  for (const Parameter& p : parameters.list()) known.insert(p.name);
+  for (const auto& [name, entry] : file.tensors()) {
+    const bool head = name.starts_with("classifier.") || name.starts_with("pooling.") || name.starts_with("lm_head.") ||
+                      name.starts_with("sketch.");
+    SB_CHECK(known.contains(name) || (missing == MissingWeights::Keep && head), Data, path, " holds the tensor '", name,
+             "', which this model does not have; give model.* as the checkpoint has it");
+  }
+}
+
+}  // namespace
+
 std::vector<std::string> load_weights(const std::string& folder, Parameters& parameters, MissingWeights missing) {
   const std::string path = folder + "/model.safetensors";
   const SafetensorsFile file(path);
@@ -189,6 +207,7 @@ std::vector<std::string> load_weights(const std::string& folder, Parameters& par
     SB_CHECK(shape == p.shape, Data, path, ": ", p.name, " has shape ", at::IntArrayRef(shape), ", the model needs ",
              at::IntArrayRef(p.shape));
   }
+  check_surplus(file, path, parameters, missing);
   for (const Parameter& p : parameters.list())
     if (file.tensors().contains(p.name))
       copy_elements(file, path, p.name, 0, parameters.flat().narrow(0, p.offset, p.count));

@@ -1,10 +1,14 @@
 // Writing config.ini, command.txt, env.txt and build.txt.
 #include "train/run_folder.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <set>
 
@@ -55,16 +59,30 @@ void check_run_folder(const std::string& dir) {
            exists ? " is not writable" : " cannot be created: " + above.string() + " is not writable");
 }
 
-void prepare_run_folder(const std::string& dir, const std::string& config_ini, const std::string& command_line) {
+RunLock::RunLock(const std::string& dir) {
+  const std::string path = dir + "/lock";
+  file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  SB_CHECK(file_ >= 0, Io, path, " cannot be opened: ", std::strerror(errno));
+  if (::flock(file_, LOCK_EX | LOCK_NB) == 0) return;
+  ::close(file_);
+  fail(ErrorKind::Config, "run.dir = ", dir, " is in use by another run; wait for its end or choose another run.dir");
+}
+
+RunLock::~RunLock() { ::close(file_); }
+
+std::unique_ptr<RunLock> prepare_run_folder(const std::string& dir, const std::string& config_ini,
+                                            const std::string& command_line) {
   check_run_folder(dir);
   std::error_code code;
   fs::create_directories(dir, code);
   SB_CHECK(!code, Io, "run.dir = ", dir, " cannot be created: ", code.message());
+  auto lock = std::make_unique<RunLock>(dir);
   const fs::path folder = dir, commands = folder / "command.txt";
   replace_text(folder / "config.ini", config_ini);
   replace_text(commands, (fs::exists(commands) ? read_text(commands) : "") + command_line + "\n");
   replace_text(folder / "env.txt", environment_text());
   replace_text(folder / "build.txt", build_text());
+  return lock;
 }
 
 }  // namespace smartbird

@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "ops/tensors.h"
+#include "train/agree.h"
 #include "train/run_folder.h"
 
 namespace smartbird {
@@ -91,33 +92,45 @@ void check_resume(const std::string& folder, const ParsedOptions& options) {
 
 std::string checkpoint_to_resume(const World& world, const ParsedOptions& options) {
   const RunOptions& run = options.options.run;
-  if (world.is_root()) check_run_folder(run.dir);
-  std::vector<std::string> warnings, ignored;
-  std::string folder;
-  if (run.resume != "none") {
-    folder = find_checkpoint(run.resume == "auto" ? run.dir : run.resume, warnings);
-    warn(world, warnings);
-    SB_CHECK(!folder.empty() || run.resume == "auto", Data, "run.resume = ", run.resume,
-             ": no complete checkpoint there");
-  }
-  const std::string present = run.resume == "auto" ? "" : find_checkpoint(run.dir, ignored);
-  SB_CHECK(present.empty() || (!folder.empty() && same_parent(folder, present)), Config, "run.dir = ", run.dir,
-           " already holds ", present, "; go on with --run.resume=auto or choose another run.dir");
-  if (!folder.empty()) check_resume(folder, options);
-  world.everyone().barrier();  // nobody writes into the run folder before all have looked
-  return folder;
+  return chosen_by_root(world.everyone(), [&] {
+    check_run_folder(run.dir);
+    std::vector<std::string> warnings, ignored;
+    std::string folder;
+    if (run.resume != "none") {
+      folder = find_checkpoint(run.resume == "auto" ? run.dir : run.resume, warnings);
+      warn(world, warnings);
+      SB_CHECK(!folder.empty() || run.resume == "auto", Data, "run.resume = ", run.resume,
+               ": no complete checkpoint there");
+    }
+    const std::string present = run.resume == "auto" ? "" : find_checkpoint(run.dir, ignored);
+    SB_CHECK(present.empty() || (!folder.empty() && same_parent(folder, present)), Config, "run.dir = ", run.dir,
+             " already holds ", present, "; go on with --run.resume=auto or choose another run.dir");
+    if (!folder.empty()) check_resume(folder, options);
+    return folder;
+  });
 }
 
-std::vector<std::string> load_initial_weights(const World& world, const Options& o, Parameters& parameters) {
-  std::vector<std::string> warnings;
-  const std::string folder = find_checkpoint(o.init.checkpoint, warnings);
-  warn(world, warnings);
+std::vector<std::string> load_initial_weights(const World& world, const Options& o, const Corpus& corpus,
+                                              Parameters& parameters) {
+  const std::string folder = chosen_by_root(world.everyone(), [&] {
+    std::vector<std::string> warnings;
+    const std::string found = find_checkpoint(o.init.checkpoint, warnings);
+    warn(world, warnings);
+    return found;
+  });
+  check_tokenizer(corpus, read_checkpoint_meta(folder), "data.train");
   const std::vector<std::string> fresh = load_weights(folder, parameters, MissingWeights::Keep);
   if (!world.is_root()) return fresh;
   std::printf("weights from %s", folder.c_str());
   for (const std::string& name : fresh) std::printf("; new: %s", name.c_str());
   std::printf("\n");
   return fresh;
+}
+
+void check_same_data(const World& world, const std::string& key, const Corpus& corpus) {
+  std::string text = join(corpus.num_documents(), " ", corpus.num_tokens(), " ", corpus.tokenizer().to_json());
+  for (const std::string& name : corpus.classes()) text += "\n" + name;
+  check_agreement(world.everyone(), key, text);
 }
 
 void check_tokenizer(const Corpus& corpus, const CheckpointMeta& meta, const std::string& key) {

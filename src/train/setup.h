@@ -34,7 +34,10 @@ void check_evaluation(const Options& options, const Corpus& corpus, const std::s
 // train.steps, train.stop_after and what run.allow_change lists. All differences in one error.
 void check_resume(const std::string& folder, const ParsedOptions& options);
 // Returns the names that the checkpoint does not have.
-std::vector<std::string> load_initial_weights(const World& world, const Options& options, Parameters& parameters);
+std::vector<std::string> load_initial_weights(const World& world, const Options& options, const Corpus& corpus,
+                                              Parameters& parameters);
+// That every rank reads the same documents. Collective.
+void check_same_data(const World& world, const std::string& key, const Corpus& corpus);
 void check_tokenizer(const Corpus& corpus, const CheckpointMeta& meta, const std::string& key);
 // run.threads, or OMP_NUM_THREADS, or the cores of this host shared by its ranks.
 void set_threads(const World& world, int64_t threads);

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "train/agree.h"
 #include "train/run_folder.h"
 #include "train/setup.h"
 #include "train/step.h"
@@ -54,6 +55,7 @@ class Trainer {
   std::unique_ptr<Transformer> model_;
   std::unique_ptr<Sampler> sampler_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<RunLock> lock_;
   std::unique_ptr<Metrics> metrics_;
   TrainerState state_;
   Stopwatch watch_;
@@ -68,6 +70,9 @@ Trainer::Trainer(const World& world, ParsedOptions options, RunKind kind)
       data_(open_corpora(options_.options, kind == RunKind::Finetune ? classes_of_checkpoint(options_.options)
                                                                      : std::vector<std::string>{})) {
   const Options& o = options_.options;
+  check_same_data(world_, "data.train", *data_.train);
+  if (data_.valid) check_same_data(world_, "data.valid", *data_.valid);
+  if (data_.test) check_same_data(world_, "data.test", *data_.test);
   model_ = std::make_unique<Transformer>(
       make_shape(o, data_.train->tokenizer().vocabulary(), static_cast<int64_t>(data_.train->classes().size())),
       o.run.dtype == "float64" ? at::kDouble : at::kFloat, static_cast<uint64_t>(o.run.seed));
@@ -79,7 +84,7 @@ Trainer::Trainer(const World& world, ParsedOptions options, RunKind kind)
 }
 
 void Trainer::start_from_checkpoint() {
-  const auto fresh = load_initial_weights(world_, options_.options, model_->parameters());
+  const auto fresh = load_initial_weights(world_, options_.options, *data_.train, model_->parameters());
   if (std::find(fresh.begin(), fresh.end(), "classifier.whitening") != fresh.end())
     whiten_label_head(setup(), *data_.train, *sampler_, kWhiteningSequences);
 }
@@ -88,6 +93,7 @@ void Trainer::resume(const std::string& folder) {
   load_weights(folder, model_->parameters(), MissingWeights::Refuse);
   load_optimizer(folder, model_->parameters(), optimizer_->shard());
   state_ = read_trainer_state(folder);
+  check_agreement(world_.everyone(), "checkpoint", join(folder, " ", state_.step, " ", state_.next_sample));
   wall_before_s_ = state_.wall_s;
   saved_step_ = state_.step;
 }
@@ -123,7 +129,7 @@ bool Trainer::nothing_left() const {
 void Trainer::open_run_folder(const RunStart& start) {
   const Options& o = options_.options;
   if (world_.is_root()) {
-    prepare_run_folder(o.run.dir, dump_ini(options_), start.command_line);
+    lock_ = prepare_run_folder(o.run.dir, dump_ini(options_), start.command_line);
     if (!start.resume_from.empty()) make_latest(o.run.dir, start.resume_from);
     metrics_ = std::make_unique<Metrics>(o.run.dir, state_.step, o.train.steps, o.run.progress, o.run.log_every);
     metrics_->message(banner(world_, o, *model_, data_));
@@ -261,6 +267,7 @@ int evaluate_checkpoint(const World& world, const std::string& folder, const Par
   const auto& sources = o.data.test.empty() ? o.data.valid : o.data.test;
   SB_CHECK(!sources.empty(), Config, "evaluate: neither data.test nor data.valid is given; add --data.test=PATH");
   const auto corpus = open_corpus(key, sources, evaluation_data(o), meta.classes);
+  check_same_data(world, key, *corpus);
   check_tokenizer(*corpus, meta, key);
   check_evaluation(o, *corpus, key);
   Transformer model(make_shape(o, corpus->tokenizer().vocabulary(), static_cast<int64_t>(meta.classes.size())),

@@ -139,6 +139,36 @@ TEST_F(StartUpErrors, Resumes) {
   EXPECT_TRUE(before == snapshot(path("run")));
 }
 
+// Weights mean nothing in another model, and nothing is dropped in silence.
+TEST_F(StartUpErrors, OtherModelsForTheSameWeights) {
+  const std::string saved = path("run/checkpoints/step_00000003");
+  expect_refused(3, "evaluate --checkpoint=" + path("run") + " --model.layers=1 --model.norm=layer", 2,
+                 "evaluate: model.layers, model.norm differ from the checkpoint " + saved +
+                     ", whose weights were trained with them; leave them out");
+  expect_refused(1,
+                 "finetune --config configs/tiny.ini --init.checkpoint=" + path("run") + " --model.layers=1" +
+                     " --run.dir=" + path("new"),
+                 3,
+                 saved +
+                     "/model.safetensors holds the tensor 'layers.1.attn.k.weight', which this model does not have; "
+                     "give model.* as the checkpoint has it");
+}
+
+// Ranks that were started differently, as by a launcher that mixes hosts.
+TEST_F(StartUpErrors, RanksThatDisagree) {
+  const auto expect_disagreement = [&](const std::string& change, const std::string& what) {
+    const std::string script = folder_->write("wrapper.sh", "#!/bin/sh\n[ \"$OMPI_COMM_WORLD_RANK\" = 1 ] && " +
+                                                                change + "\nexec " SMARTBIRD_BINARY " \"$@\"\n");
+    fs::permissions(script, fs::perms::owner_all);
+    const CommandResult result = smartbird(3, tiny("new"), script);
+    EXPECT_EQ(result.code, 2);
+    EXPECT_EQ(result.output, "smartbird: rank 1 has another " + what +
+                                 " than rank 0; start all ranks with the same options, on the same files\n");
+    EXPECT_FALSE(fs::exists(path("new")));
+  };
+  expect_disagreement("exec " SMARTBIRD_BINARY " \"$@\" --run.seed=9", "configuration");
+}
+
 TEST_F(StartUpErrors, CommandsOnCheckpoints) {
   expect_refused(1, "evaluate --checkpoint=" + path("nothing"), 3,
                  "checkpoint = " + path("nothing") + ": no complete checkpoint there");

@@ -1,4 +1,4 @@
-// Attention straight from the formulas of method.md §5: every (row, head, unit) is on or off, with its log π. Plain loops
+// Attention straight from the formulas of kernels/sparse_attention.h: every (row, head, unit) is on or off, with its log π. Plain loops
 // in T: double is the truth, float is the plain formula whose error measures what a float kernel may have.
 #pragma once
 

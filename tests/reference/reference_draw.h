@@ -1,4 +1,4 @@
-// The draw straight from the formulas of method.md §4, one pair at a time in double.
+// The draw straight from the formulas of kernels/draw.h, one pair at a time in double.
 #pragma once
 
 #include <map>

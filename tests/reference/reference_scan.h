@@ -1,4 +1,4 @@
-// The sketch's domains, scores and log-sum-exp straight from method.md §2-§3, with plain loops in T; and the random
+// The sketch's domains, scores and log-sum-exp straight from their definitions, with plain loops in T; and the random
 // packed streams on which scan and draw are tested.
 #pragma once
 

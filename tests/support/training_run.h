@@ -28,10 +28,10 @@ inline CommandResult run_command(const std::string& command) {
   return out;
 }
 
-// launch/run.sh -n ranks arguments, with the binary under test.
-inline CommandResult smartbird(int ranks, const std::string& arguments) {
-  return run_command(std::string("SMARTBIRD_BINARY=" SMARTBIRD_BINARY " OMP_NUM_THREADS=1 bash " SMARTBIRD_SOURCE_DIR
-                                 "/launch/run.sh -n ") +
+// launch/run.sh -n ranks arguments, with the binary under test or a script that calls it.
+inline CommandResult smartbird(int ranks, const std::string& arguments, const std::string& binary = SMARTBIRD_BINARY) {
+  return run_command("SMARTBIRD_BINARY=" + binary +
+                     std::string(" OMP_NUM_THREADS=1 bash " SMARTBIRD_SOURCE_DIR "/launch/run.sh -n ") +
                      std::to_string(ranks) + " " + arguments);
 }
 

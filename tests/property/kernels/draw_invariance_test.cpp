@@ -1,4 +1,4 @@
-// Laws of one draw (method.md §10.2, 10.4): the same bits for any threads, split over calls and place in the stream; only
+// Laws of one draw: the same bits for any threads, split over calls and place in the stream; only
 // keys of E; keys beyond it are never read; rows of a share group with the same π pick the same keys.
 #include <gtest/gtest.h>
 #include <omp.h>

@@ -1,4 +1,4 @@
-// Laws over seeds (method.md §10.3): inclusion frequencies equal π for every mode and share group, the corrected numerator
+// Laws over seeds: inclusion frequencies equal π for every mode and share group, the corrected numerator
 // and denominator of attention over picks have the dense sums as their mean, and only the blocks of one share group draw
 // together. Bounds are 6 standard errors.
 #include <gtest/gtest.h>

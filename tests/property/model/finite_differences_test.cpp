@@ -172,7 +172,7 @@ TEST(FiniteDifferences, FewerTokensThanRanks) {
   }
 }
 
-// log π of a drawn pick is a constant to the gradient (method.md §5), but moves with what the sketch reads: embeddings,
+// log π of a drawn pick is a constant to the gradient, but moves with what the sketch reads: embeddings,
 // and its own weights. All others must agree, the picks being held.
 TEST(FiniteDifferences, CorrectedDraws) {
   for (const DrawMode draw : {DrawMode::Poisson, DrawMode::Systematic})

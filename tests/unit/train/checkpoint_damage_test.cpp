@@ -90,8 +90,9 @@ TEST_F(CheckpointTest, WeightsOfAnotherModel) {
   const std::string folder = save_step(1);
   Parameters wider = small_model(1, 4), more;
   const std::string message = data_error([&] { (void)load_weights(folder, wider, MissingWeights::Keep); });
-  EXPECT_NE(message.find("head.weight has shape [3, 5], the model needs [4, 5]"), std::string::npos) << message;
+  EXPECT_NE(message.find("classifier.weight has shape [3, 5], the model needs [4, 5]"), std::string::npos) << message;
   more.add("embed.weight", {13, 5}, 0, 8.0, true, false);
+  more.add("norm.weight", {5}, 0, 8.0, false, false);
   more.add("extra.weight", {2}, 0, 8.0, true, false);
   more.finish(at::kFloat, 1);
   EXPECT_NE(data_error([&] { (void)load_weights(folder, more, MissingWeights::Refuse); }).find("extra.weight"),
@@ -100,6 +101,11 @@ TEST_F(CheckpointTest, WeightsOfAnotherModel) {
   EXPECT_EQ(load_weights(folder, more, MissingWeights::Keep), std::vector<std::string>{"extra.weight"});
   EXPECT_TRUE(at::equal(more.value("embed.weight"), small_model(1).value("embed.weight").to(at::kFloat)));
   EXPECT_TRUE(more.value("extra.weight").eq(8.0).all().item<bool>());
+  Parameters less;  // a label head may be left behind, nothing else
+  less.add("classifier.weight", {3, 5}, 0, 8.0, true, false);
+  less.finish(at::kFloat, 1);
+  EXPECT_NE(data_error([&] { (void)load_weights(folder, less, MissingWeights::Keep); }).find("embed.weight"),
+            std::string::npos);
 }
 
 TEST_F(CheckpointTest, OptimizerOfAnotherLayoutOrWithAMissingShardIsRefused) {
@@ -109,7 +115,7 @@ TEST_F(CheckpointTest, OptimizerOfAnotherLayoutOrWithAMissingShardIsRefused) {
                        .end = same.size(),
                        .m = at::zeros({same.size()}, at::kDouble),
                        .v = at::zeros({same.size()}, at::kDouble)};
-  EXPECT_NE(data_error([&] { load_optimizer(folder, wider, shard); }).find("head.weight"), std::string::npos);
+  EXPECT_NE(data_error([&] { load_optimizer(folder, wider, shard); }).find("classifier.weight"), std::string::npos);
   fs::remove(folder + "/optim-00001-of-00002.safetensors");
   EXPECT_NE(data_error([&] { load_optimizer(folder, same, shard); }).find(std::to_string(same.size())),
             std::string::npos);

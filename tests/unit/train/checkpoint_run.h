@@ -16,7 +16,7 @@ inline Parameters small_model(uint64_t seed, int64_t classes = 3) {
   Parameters p;
   p.add("embed.weight", {13, 5}, 0.02, 0, true, false);
   p.add("norm.weight", {5}, 0, 1.0, false, false);
-  p.add("head.weight", {classes, 5}, 0.3, 0, true, false);
+  p.add("classifier.weight", {classes, 5}, 0.3, 0, true, false);
   p.add("sketch.weight", {7, 3}, 0.5, 0, true, true);
   p.finish(at::kDouble, seed);
   return p;

@@ -206,8 +206,9 @@ TEST_F(MetricsTest, RunFolderHoldsWhatIsAllowed) {
   ASSERT_EQ(setenv("SMARTBIRD_TEST_VALUE", "seen", 1) | setenv("SLURM_JWT", "hidden", 1) |
                 setenv("UNRELATED_VALUE", "hidden", 1),
             0);
-  prepare_run_folder(dir_ + "/a/run", "[run]\n", "smartbird pretrain");
-  prepare_run_folder(dir_ + "/a/run", "[run]\nx = 1\n", "smartbird pretrain --run.resume=auto");
+  EXPECT_NE(prepare_run_folder(dir_ + "/a/run", "[run]\n", "smartbird pretrain"), nullptr);
+  const auto lock = prepare_run_folder(dir_ + "/a/run", "[run]\nx = 1\n", "smartbird pretrain --run.resume=auto");
+  EXPECT_THROW((void)prepare_run_folder(dir_ + "/a/run", "", ""), Error) << "in use";
   EXPECT_EQ(read("a/run/config.ini"), "[run]\nx = 1\n");
   EXPECT_EQ(read("a/run/command.txt"), "smartbird pretrain\nsmartbird pretrain --run.resume=auto\n");
   EXPECT_NE(read("a/run/env.txt").find("SMARTBIRD_TEST_VALUE=seen\n"), std::string::npos);
@@ -216,7 +217,7 @@ TEST_F(MetricsTest, RunFolderHoldsWhatIsAllowed) {
   std::ofstream(dir_ + "/file") << "x";
   for (const char* name : {"/file", "/file/below"}) {
     try {
-      prepare_run_folder(dir_ + name, "", "");
+      (void)prepare_run_folder(dir_ + name, "", "");
       FAIL() << name;
     } catch (const Error& e) {
       EXPECT_EQ(e.kind(), ErrorKind::Io);
