@@ -19,7 +19,7 @@ TOP = {"src", "kernels", "launch", "configs", "tests", "CMakeLists.txt", "CMakeP
 
 
 def breaches():
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    files = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
     for name in filter(None, files):
         top = name.split("/")[0]
         if top not in TOP and not top.startswith("."):

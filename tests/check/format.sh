@@ -6,7 +6,7 @@ tool=.venv/bin/clang-format
 if ! "$tool" --version 2>/dev/null | grep -q 14.0.6; then
   .venv/bin/python -m pip install -q --disable-pip-version-check clang-format==14.0.6
 fi
-files() { git ls-files -z -- '*.h' '*.cpp'; }
+files() { git ls-files -z --cached --others --exclude-standard -- '*.h' '*.cpp'; }
 if [ "${1:-}" = --write ]; then
   files | xargs -0 "$tool" -i
 else
