@@ -1,6 +1,8 @@
 // Token and label heads.
 #include "model/heads.h"
 
+#include <algorithm>
+
 #include "ops/collectives.h"
 #include "ops/tensors.h"
 
@@ -22,10 +24,14 @@ at::Tensor pooling_weights(const StepContext& context, const Parameters& paramet
   const at::Tensor score = at::mv(h, parameters.value("pooling.weight"));
   at::Tensor largest =
       at::full({static_cast<int64_t>(context.layout.sequences().size())}, -1e30, h.options().requires_grad(false));
-  for (int64_t i = 0; i < largest.size(0); ++i) {
-    const at::Tensor rows = score.detach().masked_select(sequence == i);
-    if (rows.size(0) > 0) largest[i] = rows.max();
-  }
+  with_float_type(score, [&](auto t) {
+    using T = decltype(t);
+    const at::Tensor flat = score.detach().contiguous();
+    const T* from = flat.const_data_ptr<T>();
+    const int64_t* of_row = sequence.const_data_ptr<int64_t>();
+    T* to = largest.mutable_data_ptr<T>();
+    for (int64_t row = 0; row < flat.size(0); ++row) to[of_row[row]] = std::max(to[of_row[row]], from[row]);
+  });
   all_reduce_(context.group(), "pooling", largest, ReduceOp::Max);
   return (score - largest.index_select(0, sequence)).exp();
 }
