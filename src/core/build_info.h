@@ -7,5 +7,6 @@
 namespace smartbird {
 
 [[nodiscard]] std::string build_text();
+[[nodiscard]] std::string build_commit();  // as git describes it, or "unknown"
 
 }  // namespace smartbird

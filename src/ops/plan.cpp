@@ -61,7 +61,11 @@ kernels::Picks<T> draw_picks(const StepContext& context, const AttentionSettings
                                       .blocks = part,
                                       .excluded = s.global_positions};
     lse.resize(part.size());
-    kernels::sketch_scan<T>(input, lse.data());
+    {
+      const auto timing = context.timer.measure("scan");
+      kernels::sketch_scan<T>(input, lse.data());
+    }
+    const auto timing = context.timer.measure("draw");
     kernels::draw<T>(input, lse.data(), options, picks);
   }
   return picks;
@@ -83,11 +87,7 @@ void add_picks(const StepContext& context, const AttentionSettings& s, const Ske
   const std::vector<Layout::Block> blocks = context.layout.blocks_of(context.rank());
   const std::vector<kernels::ScanBlock> domains = scan_blocks(context.layout, s, blocks);
   for (const auto& domain : domains) plan.stats.scan_pairs += kernels::domain_size(domain, s.global_positions);
-  kernels::Picks<T> picks;
-  {
-    const auto timing = context.timer.measure("draw");
-    picks = draw_picks<T>(context, s, scores, domains);
-  }
+  kernels::Picks<T> picks = draw_picks<T>(context, s, scores, domains);
   plan.stats.picks_hash = hash_picks(domains, s.pick_heads, scores.layer, picks.start, picks.key);
   PickRows rows = place_picks(context, s, blocks, picks.start, picks.key, plan);
   plan.rows = ask_for_rows(context.group(), "row_ids", rows.wanted);

@@ -1,0 +1,88 @@
+// `smartbird bench attention|step|kernels`: one case a call, measured, printed, written as JSON.
+#include <ATen/Parallel.h>
+#include <omp.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+
+#include "core/build_info.h"
+#include "core/error.h"
+#include "tools/arguments.h"
+#include "tools/bench_ceilings.h"
+#include "tools/bench_options.h"
+#include "tools/commands.h"
+#include "train/checkpoint_files.h"
+
+namespace smartbird {
+namespace {
+
+boost::program_options::options_description described_options(BenchOptions& o) {
+  boost::program_options::options_description out(
+      "smartbird bench attention | step | kernels\n"
+      "  attention  scan, draw, forward and backward of the sparse attention, against --rival\n"
+      "  step       a whole training step of a model on random bytes, against --rival=dense or window\n"
+      "  kernels    each kernel on one and on all threads, with its share of the machine's ceilings\n"
+      "Candidates take turns in one process; each answer is checked before it is timed");
+  out.add_options()                                                                                          //
+      ("tokens", value_of(o.tokens), "length of the one sequence")                                           //
+      ("query-block", value_of(o.query_block), "rows that share their picks")                                //
+      ("share", value_of(o.share), "rows that share random numbers, or all")                                 //
+      ("heads", value_of(o.heads), "heads; 0 = 8, for step --width / --head-width")                          //
+      ("head-width", value_of(o.head_width), "width of a head")                                              //
+      ("picks", value_of(o.picks), "expected picks of a block and head")                                     //
+      ("window", value_of(o.window), "rows on each allowed side that are always attended")                   //
+      ("sketch-width", value_of(o.sketch_width), "width of sketch queries and keys")                         //
+      ("causal", value_of(o.causal), "no row sees a later one")                                              //
+      ("layers", value_of(o.layers), "step: Transformer blocks")                                             //
+      ("width", value_of(o.width), "step: width of the model")                                               //
+      ("threads", value_of(o.threads), "0 = all cores")                                                      //
+      ("rival", value_of(o.rival), "none | sdpa | dense | window | torch")                                   //
+      ("input", value_of(o.input), "sketch scores: correlated along the sequence (0.95 a token), or white")  //
+      ("repeats", value_of(o.repeats), "rounds; 0 = as many as --seconds allows, at least 3")                //
+      ("seconds", value_of(o.seconds), "time to measure for, with --repeats=0")                              //
+      ("json", value_of(o.json), "file for the results");
+  return out;
+}
+
+// Before anything is measured.
+void check_report(const std::string& path) {
+  if (path.empty()) return;
+  const std::filesystem::path folder = std::filesystem::absolute(path).parent_path();
+  SB_CHECK(::access(folder.c_str(), W_OK) == 0 && !std::filesystem::is_directory(path), Io, "bench: --json=", path,
+           " cannot be written; name a file in a folder that exists and is writable");
+}
+
+}  // namespace
+
+int bench_command(const Communicator& everyone, const Arguments& arguments) {
+  BenchOptions options;
+  auto described = described_options(options);
+  const bool named = !arguments.empty() && !arguments[0].starts_with("-");
+  const Arguments rest(arguments.begin() + (named ? 1 : 0), arguments.end());
+  if (parse_arguments("bench", described, rest)) {
+    if (everyone.rank() == 0) std::cout << described;
+    return 0;
+  }
+  options.what = named ? arguments[0] : "";
+  const bool known = options.what == "attention" || options.what == "step" || options.what == "kernels";
+  SB_CHECK(known, Config, "bench: '", options.what,
+           "' is none of attention, step, kernels; see smartbird bench --help");
+  SB_CHECK(everyone.size() == 1, Config, "bench: runs in one process, started with ", everyone.size(),
+           " ranks; start it without mpirun");
+  resolve(options);
+  check_report(options.json);
+  omp_set_num_threads(static_cast<int>(options.threads));
+  at::set_num_threads(static_cast<int>(options.threads));
+  nlohmann::json report{{"hardware", describe_hardware()}, {"commit", build_commit()}};
+  std::cout << "hardware: " << report["hardware"].dump() << "\ncommit: " << build_commit() << std::endl;
+  report["cases"] = options.what == "attention" ? bench_attention(options)
+                    : options.what == "step"    ? bench_step(options)
+                                                : bench_kernels(options);
+  std::fflush(stdout);
+  if (!options.json.empty()) replace_text(options.json, report.dump(2) + "\n");
+  return 0;
+}
+
+}  // namespace smartbird

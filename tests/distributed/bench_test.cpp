@@ -1,0 +1,78 @@
+// `smartbird bench` as a user starts it: what it writes, and one sentence for each thing that can be asked wrongly.
+#include <nlohmann/json.hpp>
+
+#include "tests/support/training_run.h"
+
+namespace smartbird::testing {
+namespace {
+
+nlohmann::json bench(const std::string& arguments) {
+  const TempFolder folder;
+  const CommandResult result = smartbird(1, "bench " + arguments + " --json=" + folder.path("report.json"));
+  EXPECT_EQ(result.code, 0) << result.output;
+  return result.code == 0 ? nlohmann::json::parse(read_bytes(folder.path("report.json"))) : nlohmann::json();
+}
+
+void expect_refused(const std::string& arguments, int code, const std::string& sentence) {
+  const CommandResult result = smartbird(1, "bench " + arguments);
+  EXPECT_EQ(result.code, code) << arguments;
+  EXPECT_EQ(result.output, "smartbird: " + sentence + "\n");
+}
+
+// Each rival's answer is checked against the plain formula before it is timed, so a wrong one ends the command.
+TEST(Bench, AttentionAgainstEveryRival) {
+  for (const char* rival : {"none", "sdpa", "dense", "window", "torch"})
+    for (const char* shape :
+         {"--tokens=1", "--tokens=300 --query-block=4 --share=8 --picks=16 --window=8",
+          "--tokens=129 --head-width=7 --heads=3 --causal=on --picks=5 --share=all --input=white"}) {
+      SCOPED_TRACE(std::string(rival) + " " + shape);
+      const nlohmann::json report = bench("attention --repeats=2 --rival=" + std::string(rival) + " " + shape);
+      ASSERT_TRUE(report.contains("cases"));
+      EXPECT_TRUE(report["hardware"].contains("processor"));
+      EXPECT_TRUE(report["commit"].is_string());
+      ASSERT_EQ(report["cases"].size(), 1u);
+      const nlohmann::json& one = report["cases"][0];
+      EXPECT_EQ(one["rival"], rival);
+      EXPECT_EQ(one["repeats"], 2);
+      double stages = 0;
+      for (const char* stage : {"scan", "draw", "lists", "forward", "backward"})
+        stages += one["ours_ms"][stage].get<double>();
+      EXPECT_GT(stages, 0);
+      EXPECT_GT(one["ours_ms"]["total"], 0);
+      if (std::string(rival) == "none") continue;
+      EXPECT_NEAR(one["ratio"], one["rival_ms"]["total"].get<double>() / one["ours_ms"]["total"].get<double>(), 1e-9);
+      EXPECT_GT(one["rival_share_of_peak"], 0);
+    }
+}
+
+TEST(Bench, KernelsAndStep) {
+  const nlohmann::json kernels = bench("kernels --tokens=200 --repeats=1 --heads=2 --picks=8 --window=4");
+  ASSERT_TRUE(kernels.contains("cases"));
+  for (const nlohmann::json& one : kernels["cases"]) {
+    EXPECT_GT(one["ours_ms"]["one_thread"], 0) << one["kernel"];
+    EXPECT_GT(one["ceilings"]["fma_gflops"], 0);
+  }
+  const nlohmann::json step =
+      bench("step --tokens=100 --layers=1 --width=32 --head-width=16 --repeats=1 --rival=dense");
+  ASSERT_TRUE(step.contains("cases"));
+  EXPECT_GT(step["cases"][0]["tokens_per_s"], 0);
+  EXPECT_GT(step["cases"][0]["ratio"], 0);
+}
+
+TEST(Bench, RefusesWhatItCannotDo) {
+  expect_refused("", 2, "bench: '' is none of attention, step, kernels; see smartbird bench --help");
+  expect_refused("attention --tokens=0 --rival=flash", 2,
+                 "bench: --tokens=0 is not between 1 and 1073741824\n"
+                 "bench: --rival=flash must be none, sdpa, dense, window or torch");
+  expect_refused("attention --share=5 --query-block=4", 2,
+                 "bench: --share=5 must be 'all' or a positive multiple of --query-block=4");
+  expect_refused("step --rival=sdpa", 2,
+                 "bench: --rival=sdpa is for bench attention; bench step takes none, dense or window");
+  expect_refused("kernels --rival=dense", 2,
+                 "bench: bench kernels takes no --rival, given dense; it compares with the machine's own ceilings");
+  expect_refused("attention --json=/nowhere/x", 3,
+                 "bench: --json=/nowhere/x cannot be written; name a file in a folder that exists and is writable");
+}
+
+}  // namespace
+}  // namespace smartbird::testing
