@@ -7,13 +7,15 @@
 //   uniform     poisson with p_ij = 1/|E_i|;  none: no picks
 // A block with |E| <= K takes all of E with log π = 0. Everything is decided alone or in a fixed order, so the picks are
 // the same bits for any thread count and any split of the blocks over calls and ranks.
-// Random numbers: Philox, key = `key`, counter = (sample, group, layer · 65536 + head, position); Purpose::Draw.
+// Random numbers: Philox, key = `key`, counter = (sample, group, layer · 65536 + head / 4, position), word head % 4;
+// Purpose::Draw. Positions are below 2^31.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "core/philox.h"
+#include "core/raw_vector.h"
 #include "kernels/sketch_scan.h"
 
 namespace smartbird::kernels {
@@ -32,8 +34,8 @@ struct DrawOptions {
 template <class T>
 struct Picks {
   std::vector<int64_t> start{0};  // [Q · heads + 1]: list of (block, head) at block · heads + head
-  std::vector<int64_t> key;       // position in the block's sequence
-  std::vector<T> log_pi;          // log inclusion probability, <= 0
+  RawVector<int32_t> key;         // position in the block's sequence
+  RawVector<T> log_pi;            // log inclusion probability, <= 0
 };
 
 // Appends the lists of the blocks of `input` to `picks` (whose start grows by Q · heads entries). lse [Q] from sketch_scan.
@@ -43,8 +45,11 @@ void draw(const ScanInput<T>& input, const double* lse, const DrawOptions& optio
 // The uniform of a key (the definition, shared with whoever has to know it).
 [[nodiscard]] inline double draw_uniform(PhiloxKey key, uint64_t sample, int64_t group, int layer, int head,
                                          int64_t position) {
-  return uniform_at(key, sample, static_cast<uint32_t>(group), static_cast<uint32_t>(layer * 65536 + head),
-                    static_cast<uint32_t>(position));
+  key.high ^= static_cast<uint32_t>(sample >> 32);
+  const PhiloxCounter words = philox({static_cast<uint32_t>(sample), static_cast<uint32_t>(group),
+                                      static_cast<uint32_t>(layer * 65536 + head / 4), static_cast<uint32_t>(position)},
+                                     key);
+  return uniform(words[static_cast<size_t>(head % 4)]);
 }
 
 }  // namespace smartbird::kernels

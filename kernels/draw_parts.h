@@ -6,20 +6,9 @@
 
 #include "kernels/draw.h"
 #include "kernels/leaf_walk.h"
+#include "kernels/piece_lists.h"
 
 namespace smartbird::kernels {
-
-// One pick: list = (block - piece.begin) · heads + head. Picks of a list come in ascending keys.
-template <class T>
-struct Drawn {
-  int32_t list = 0, key = 0;
-  T log_pi = 0;
-};
-
-template <class T>
-[[nodiscard]] Drawn<T> drawn(int64_t list, int64_t key, T log_pi) {
-  return {static_cast<int32_t>(list), static_cast<int32_t>(key), log_pi};
-}
 
 // log2 π = min(0, max(s + shift, least)) in T, s in base 2: shift = log2(K(1-ε)) - log2 Σ, least = log2(Kε/|E|), both formed
 // in double.
@@ -54,17 +43,17 @@ struct PieceWalk {
   }
 };
 
-// Each appends the picks of the blocks of `piece` that have |E| = domain[block] > K; lse and domain by block of the call.
+// Each appends the picks of the blocks of `piece` that have |E| = domain[block] > K, ascending keys in each list, to list
+// (block - piece.begin) · heads + head; lse and domain by block of the call.
 template <class T>
 void draw_poisson(const PieceWalk<T>& walk, const double* lse, const int64_t* domain, const DrawOptions& options,
-                  std::vector<Drawn<T>>& out);
+                  PieceLists<T>& out);
 template <class T>
-void draw_uniform_keys(const PieceWalk<T>& walk, const int64_t* domain, const DrawOptions& options,
-                       std::vector<Drawn<T>>& out);
+void draw_uniform_keys(const PieceWalk<T>& walk, const int64_t* domain, const DrawOptions& options, PieceLists<T>& out);
 template <class T>
 void draw_systematic(const PieceWalk<T>& walk, const double* lse, const int64_t* domain, const DrawOptions& options,
-                     std::vector<Drawn<T>>& out);
+                     PieceLists<T>& out);
 template <class T>
-void draw_topk(const PieceWalk<T>& walk, const int64_t* domain, const DrawOptions& options, std::vector<Drawn<T>>& out);
+void draw_topk(const PieceWalk<T>& walk, const int64_t* domain, const DrawOptions& options, PieceLists<T>& out);
 
 }  // namespace smartbird::kernels

@@ -1,23 +1,31 @@
 // Poisson sampling with permanent random numbers: key j is picked iff log π_ij > log u_jh. The numbers of a leaf are made
 // once per share group; bounds of log u decide nearly every pair, only the rest pays for a logarithm.
-#include <bit>
-
 #include "kernels/draw_parts.h"
 #include "kernels/thresholds.h"
 
 namespace smartbird::kernels {
 namespace {
 
+// Bits of the keys of a leaf that lie in the block's domain.
+void domain_bits(const ScanBlock& block, std::span<const int64_t> excluded, int64_t first, uint64_t* bits) {
+  bits[0] = bits[1] = ~uint64_t{0};
+  if (!covers_leaf(block, first))
+    for (int64_t j = 0; j < kLeafKeys; ++j)
+      if (!in_ranges(block, first + j)) bits[j / 64] &= ~(uint64_t{1} << (j % 64));
+  const auto end = std::lower_bound(excluded.begin(), excluded.end(), first + kLeafKeys);
+  for (auto e = std::lower_bound(excluded.begin(), excluded.end(), first); e != end; ++e)
+    bits[(*e - first) / 64] &= ~(uint64_t{1} << ((*e - first) % 64));
+}
+
 template <class T>
 struct Poisson {
   const ScanInput<T>& input;
   const DrawOptions& options;
-  std::vector<Drawn<T>>& out;
+  PieceLists<T>& out;
   Thresholds<T> thresholds{options.heads};
   ThresholdOf held{};  // first = -1: nothing yet
 
-  Poisson(const ScanInput<T>& in, const DrawOptions& o, std::vector<Drawn<T>>& drawn)
-      : input(in), options(o), out(drawn) {
+  Poisson(const ScanInput<T>& in, const DrawOptions& o, PieceLists<T>& drawn) : input(in), options(o), out(drawn) {
     held.first = -1;
   }
 
@@ -29,27 +37,12 @@ struct Poisson {
     fill_thresholds(of, thresholds);
   }
 
-  // log2 π of one pair, -1 > no pick.
-  [[nodiscard]] bool picks(T x, int head, int64_t j) const {
-    const T below = thresholds.below[static_cast<size_t>(head * kLeafKeys + j)];
-    if (x <= below) return false;
-    if (x > below + static_cast<T>(kThresholdGap)) return true;
-    return x > static_cast<T>(std::log2(uniform(thresholds.bits[static_cast<size_t>(head * kLeafKeys + j)])));
-  }
-
   // Appends the picks of one block in one leaf; list: of its head 0.
   void leaf(const ScanBlock& block, int64_t first, const T* s, const Inclusion<T>& pi, int64_t list) {
     hold(block, first);
-    uint64_t mask[2];
-    find_candidates(s, pi.shift, pi.least, thresholds.lowest(), mask);
-    for (int64_t word = 0; word < 2; ++word)
-      for (uint64_t left = mask[word]; left != 0; left &= left - 1) {
-        const int64_t j = word * 64 + std::countr_zero(left);
-        if (!in_ranges(block, first + j) || is_excluded(input.excluded, first + j)) continue;
-        const T x = std::max(s[j] + pi.shift, pi.least);
-        for (int head = 0; head < options.heads; ++head)
-          if (picks(x, head, j)) out.push_back(drawn(list + head, first + j, pi.natural(std::min(x, T{0}))));
-      }
+    uint64_t allowed[2];
+    domain_bits(block, input.excluded, first, allowed);
+    pick_leaf(s, pi.shift, pi.least, thresholds, allowed, first, out.reserve(list, options.heads, kLeafKeys));
   }
 };
 
@@ -57,7 +50,7 @@ struct Poisson {
 
 template <class T>
 void draw_poisson(const PieceWalk<T>& walk, const double* lse, const int64_t* domain, const DrawOptions& options,
-                  std::vector<Drawn<T>>& out) {
+                  PieceLists<T>& out) {
   if (options.picks == 0) return;  // π = 0
   const int64_t begin = walk.piece().begin;
   std::vector<Inclusion<T>> inclusion;
@@ -72,7 +65,7 @@ void draw_poisson(const PieceWalk<T>& walk, const double* lse, const int64_t* do
 
 template <class T>
 void draw_uniform_keys(const PieceWalk<T>& walk, const int64_t* domain, const DrawOptions& options,
-                       std::vector<Drawn<T>>& out) {
+                       PieceLists<T>& out) {
   if (options.picks == 0) return;
   const ScanInput<T>& input = walk.input;
   const Piece& piece = walk.piece();
@@ -93,12 +86,11 @@ void draw_uniform_keys(const PieceWalk<T>& walk, const int64_t* domain, const Dr
 }
 
 template void draw_poisson<float>(const PieceWalk<float>&, const double*, const int64_t*, const DrawOptions&,
-                                  std::vector<Drawn<float>>&);
+                                  PieceLists<float>&);
 template void draw_poisson<double>(const PieceWalk<double>&, const double*, const int64_t*, const DrawOptions&,
-                                   std::vector<Drawn<double>>&);
-template void draw_uniform_keys<float>(const PieceWalk<float>&, const int64_t*, const DrawOptions&,
-                                       std::vector<Drawn<float>>&);
+                                   PieceLists<double>&);
+template void draw_uniform_keys<float>(const PieceWalk<float>&, const int64_t*, const DrawOptions&, PieceLists<float>&);
 template void draw_uniform_keys<double>(const PieceWalk<double>&, const int64_t*, const DrawOptions&,
-                                        std::vector<Drawn<double>>&);
+                                        PieceLists<double>&);
 
 }  // namespace smartbird::kernels

@@ -6,7 +6,7 @@ namespace smartbird::kernels {
 
 template <class T>
 void draw_systematic(const PieceWalk<T>& walk, const double* lse, const int64_t* domain, const DrawOptions& options,
-                     std::vector<Drawn<T>>& out) {
+                     PieceLists<T>& out) {
   if (options.picks == 0) return;  // π = 0
   const ScanInput<T>& input = walk.input;
   const Piece& piece = walk.piece();
@@ -33,15 +33,15 @@ void draw_systematic(const PieceWalk<T>& walk, const double* lse, const int64_t*
                   for (int64_t h = 0; h < heads; ++h) {
                     const double at = offset[static_cast<size_t>((i - piece.begin) * heads + h)];
                     if (std::floor(sum - at) > std::floor(before - at))
-                      out.push_back(drawn((i - piece.begin) * heads + h, first + j, pi.natural(log2_pi)));
+                      out.append((i - piece.begin) * heads + h, first + j, pi.natural(log2_pi));
                   }
                 }
               });
 }
 
 template void draw_systematic<float>(const PieceWalk<float>&, const double*, const int64_t*, const DrawOptions&,
-                                     std::vector<Drawn<float>>&);
+                                     PieceLists<float>&);
 template void draw_systematic<double>(const PieceWalk<double>&, const double*, const int64_t*, const DrawOptions&,
-                                      std::vector<Drawn<double>>&);
+                                      PieceLists<double>&);
 
 }  // namespace smartbird::kernels

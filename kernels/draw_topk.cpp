@@ -10,8 +10,7 @@ constexpr int64_t kKept = 4096;  // candidates of a block before the hopeless on
 }  // namespace
 
 template <class T>
-void draw_topk(const PieceWalk<T>& walk, const int64_t* domain, const DrawOptions& options,
-               std::vector<Drawn<T>>& out) {
+void draw_topk(const PieceWalk<T>& walk, const int64_t* domain, const DrawOptions& options, PieceLists<T>& out) {
   if (options.picks == 0) return;
   struct Candidate {
     T score;
@@ -43,12 +42,11 @@ void draw_topk(const PieceWalk<T>& walk, const int64_t* domain, const DrawOption
     std::sort(candidates.begin(), candidates.end(),
               [](const Candidate& a, const Candidate& b) { return a.key < b.key; });
     for (int64_t h = 0; h < options.heads; ++h)
-      for (const Candidate& c : candidates) out.push_back(drawn((i - piece.begin) * options.heads + h, c.key, T{0}));
+      for (const Candidate& c : candidates) out.append((i - piece.begin) * options.heads + h, c.key, T{0});
   }
 }
 
-template void draw_topk<float>(const PieceWalk<float>&, const int64_t*, const DrawOptions&, std::vector<Drawn<float>>&);
-template void draw_topk<double>(const PieceWalk<double>&, const int64_t*, const DrawOptions&,
-                                std::vector<Drawn<double>>&);
+template void draw_topk<float>(const PieceWalk<float>&, const int64_t*, const DrawOptions&, PieceLists<float>&);
+template void draw_topk<double>(const PieceWalk<double>&, const int64_t*, const DrawOptions&, PieceLists<double>&);
 
 }  // namespace smartbird::kernels

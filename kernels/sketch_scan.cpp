@@ -2,6 +2,7 @@
 // double by exact powers of two.
 #include "kernels/sketch_scan.h"
 
+#include <bit>
 #include <limits>
 
 #include "kernels/leaf_walk.h"
@@ -28,15 +29,19 @@ struct Running {
   void add(const LeafSum& leaf) {
     if (leaf.sum == 0) return;
     if (leaf.exponent > exponent) {
-      sum = sum == 0 ? 0 : std::ldexp(sum, shift(exponent - leaf.exponent));
+      sum *= power_of_two(exponent - leaf.exponent);
       exponent = leaf.exponent;
     }
-    sum += std::ldexp(leaf.sum, shift(leaf.exponent - exponent));
+    sum += leaf.sum * power_of_two(leaf.exponent - exponent);
   }
   [[nodiscard]] double lse() const { return (exponent + std::log2(sum)) * kLn2; }
 
  private:
-  static int shift(double by) { return static_cast<int>(std::max(by, -5000.0)); }
+  // 2^by of a whole by <= 0; 0 where that is below the smallest normal number.
+  static double power_of_two(double by) {
+    if (!(by >= -1022)) return 0;
+    return std::bit_cast<double>(static_cast<uint64_t>(static_cast<int64_t>(by) + 1023) << 52);
+  }
 };
 
 int64_t range_size(std::span<const int64_t> excluded, int64_t begin, int64_t end) {

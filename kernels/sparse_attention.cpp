@@ -16,12 +16,11 @@ template <class T>
 struct Forward {
   const AttentionInput<T>& input;
   T *m, *l, *acc;
-  TileLists<T> lists;
   TileKeys<T> keys;
   AlignedBuffer<T> lanes, z;
   std::vector<const T*> rows;
 
-  Forward(const AttentionInput<T>& in, T* max, T* sum, T* mixed) : input(in), m(max), l(sum), acc(mixed), lists(in) {}
+  Forward(const AttentionInput<T>& in, T* max, T* sum, T* mixed) : input(in), m(max), l(sum), acc(mixed) {}
 
   // Adds `keys` to the state of the tile's lanes.
   void add(const Tile& tile) {
@@ -54,7 +53,7 @@ struct Forward {
   }
 };
 
-// fill(lists, tile, keys) names the keys of the part.
+// fill(input, tile, keys) names the keys of the part.
 template <class T, class Fill>
 void attention_part(const AttentionInput<T>& input, Fill fill, T* m, T* l, T* acc) {
   const std::vector<int64_t> cuts = tile_rows(input);
@@ -65,8 +64,8 @@ void attention_part(const AttentionInput<T>& input, Fill fill, T* m, T* l, T* ac
 #pragma omp for schedule(dynamic, 8)
     for (int64_t i = 0; i < tiles * sets; ++i) {
       const size_t run = static_cast<size_t>(i / sets);
-      const Tile tile{cuts[run], cuts[run + 1], i % sets * heads, heads};
-      fill(forward.lists, tile, forward.keys);
+      const Tile tile{i / sets, cuts[run], cuts[run + 1], i % sets * heads, heads};
+      fill(input, tile, forward.keys);
       forward.add(tile);
     }
   }
@@ -83,15 +82,13 @@ void attention_begin(int64_t rows, int heads, int width, T* m, T* l, T* acc) {
 
 template <class T>
 void attention_band(const AttentionInput<T>& input, T* m, T* l, T* acc) {
-  attention_part(
-      input, [](TileLists<T>& lists, const Tile& tile, TileKeys<T>& keys) { lists.band(tile, keys); }, m, l, acc);
+  attention_part(input, band_keys<T>, m, l, acc);
 }
 
 template <class T>
 void attention_picks(const AttentionInput<T>& input, T* m, T* l, T* acc) {
   if (input.pick_heads == 0) return;
-  attention_part(
-      input, [](TileLists<T>& lists, const Tile& tile, TileKeys<T>& keys) { lists.picks(tile, keys); }, m, l, acc);
+  attention_part(input, pick_keys<T>, m, l, acc);
 }
 
 template <class T>

@@ -10,6 +10,8 @@
 
 namespace smartbird::kernels {
 
+struct PickTiles;
+
 template <class T>
 struct AttentionInput {
   int64_t rows = 0;                        // T (rows of this rank)
@@ -28,9 +30,10 @@ struct AttentionInput {
   int pick_heads = 0;                   // G or H; 0 = no picks
   const int64_t* row_block = nullptr;   // [T] block of a row, ascending
   const int64_t* pick_start = nullptr;  // [Q · pick_heads + 1]
-  const int64_t* pick_unit = nullptr;   // [picks]
+  const int32_t* pick_unit = nullptr;   // [picks]
   const int32_t* pick_token = nullptr;  // [picks] stream position of the unit's row, ascending in each list
   const T* pick_log_pi = nullptr;       // [picks], already capped; 0 where no correction applies
+  const PickTiles* tiles = nullptr;     // unite_picks of all this; not needed for the band alone
 };
 
 // The state between parts: m [T, H] running max (-inf when empty), l [T, H] running sum, acc [T, H, D].

@@ -15,14 +15,13 @@ struct Backward {
   const AttentionInput<T>& input;
   const T *o, *lse, *grad_o;
   T *grad_q, *grad_kv;
-  TileLists<T> lists;
   TileKeys<T> keys;
   AlignedBuffer<T> q_lanes, grad_lanes, o_lanes, z, dp;
   std::vector<const T*> rows;
   std::vector<T*> grad_rows;
 
   Backward(const AttentionInput<T>& in, const T* out, const T* row_lse, const T* grad_out, T* to_q, T* to_kv)
-      : input(in), o(out), lse(row_lse), grad_o(grad_out), grad_q(to_q), grad_kv(to_kv), lists(in) {}
+      : input(in), o(out), lse(row_lse), grad_o(grad_out), grad_q(to_q), grad_kv(to_kv) {}
 
   // The lanes of a tile.
   const T *q[kTileLanes], *grad[kTileLanes], *out[kTileLanes];
@@ -51,8 +50,11 @@ struct Backward {
   void add(const Tile& tile) {
     const int64_t width = input.width, size = keys.size();
     rows.clear(), grad_rows.clear();
-    for (int64_t unit : keys.unit)
+    for (int64_t unit : keys.unit) {
       rows.push_back(input.kv + unit * 2 * width), grad_rows.push_back(grad_kv + unit * 2 * width);
+      for (int64_t line = 0; line < 2 * width; line += 64 / static_cast<int64_t>(sizeof(T)))
+        __builtin_prefetch(grad_rows.back() + line, 1, 2);
+    }
     T *p = z.reserve(static_cast<size_t>(size * kTileLanes)), *dz = dp.reserve(static_cast<size_t>(size * kTileLanes));
     score_keys<T>(rows.data(), 0, size, width, q_lanes.data(), p);
     score_keys<T>(rows.data(), width, size, width, grad_lanes.data(), dz);
@@ -80,12 +82,12 @@ void attention_backward(const AttentionInput<T>& input, const T* o, const T* lse
     for (int64_t g = 0; g < input.kv_heads; ++g)
       for (size_t run = 0; run + 1 < cuts.size(); ++run)
         for (int64_t set = 0; set < sets; ++set) {
-          const Tile tile{cuts[run], cuts[run + 1], (g * sets + set) * heads, heads};
+          const Tile tile{static_cast<int64_t>(run), cuts[run], cuts[run + 1], (g * sets + set) * heads, heads};
           backward.begin(tile);
-          backward.lists.band(tile, backward.keys);
+          band_keys(input, tile, backward.keys);
           backward.add(tile);
           if (input.pick_heads == 0) continue;
-          backward.lists.picks(tile, backward.keys);
+          pick_keys(input, tile, backward.keys);
           backward.add(tile);
         }
   }

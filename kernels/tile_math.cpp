@@ -191,7 +191,34 @@ HWY_ATTR void spread_lanes_of(const T* weight, const T* const* rows, int64_t lan
   mix_of<false>(weight, rows, 0, lanes, width, keys, out, offset);
 }
 
+// Four rows at a time: interleaved vectors of columns, moved in fours.
+template <class T>
+HWY_ATTR void transpose_lanes_of(const T* const* HWY_RESTRICT rows, int64_t count, int64_t width,
+                                 T* HWY_RESTRICT lanes) {
+  const Tag<T> d;
+  const hn::CappedTag<T, 4> four;
+  const int64_t few = static_cast<int64_t>(hn::Lanes(four));
+  alignas(64) T columns[4 * kTileLanes];
+  for (int64_t lane = 0; lane < kTileLanes; lane += 4) {
+    const int64_t there = count - lane;
+    int64_t c = 0;
+    for (; there >= 4 && c + kWidth<T> <= width; c += kWidth<T>) {
+      const T* const* from = rows + lane;
+      hn::StoreInterleaved4(hn::LoadU(d, from[0] + c), hn::LoadU(d, from[1] + c), hn::LoadU(d, from[2] + c),
+                            hn::LoadU(d, from[3] + c), d, columns);
+      for (int64_t i = 0; i < kWidth<T>; ++i)
+        for (int64_t part = 0; part < 4; part += few)
+          hn::StoreU(hn::LoadU(four, columns + 4 * i + part), four, lanes + (c + i) * kTileLanes + lane + part);
+    }
+    for (; c < width; ++c)
+      for (int64_t i = 0; i < 4; ++i) lanes[c * kTileLanes + lane + i] = i < there ? rows[lane + i][c] : T{0};
+  }
+}
+
 #define SB_TILE_MATH(T, suffix)                                                                                        \
+  HWY_ATTR void transpose_lanes_##suffix(const T* const* rows, int64_t count, int64_t width, T* lanes) {               \
+    transpose_lanes_of<T>(rows, count, width, lanes);                                                                  \
+  }                                                                                                                    \
   HWY_ATTR void dot_lanes_##suffix(const T* a, const T* b, int64_t width, T* out) {                                    \
     dot_lanes_of<T>(a, b, width, out);                                                                                 \
   }                                                                                                                    \
@@ -224,16 +251,12 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace smartbird::kernels {
 
-template <class T>
-void transpose_lanes(const T* const* rows, int64_t count, int64_t width, T* lanes) {
-  for (int64_t c = 0; c < width; ++c)
-    for (int64_t lane = 0; lane < kTileLanes; ++lane)
-      lanes[c * kTileLanes + lane] = lane < count ? rows[lane][c] : T{0};
-}
-template void transpose_lanes<float>(const float* const*, int64_t, int64_t, float*);
-template void transpose_lanes<double>(const double* const*, int64_t, int64_t, double*);
-
 #define SB_TILE_EXPORT(T, suffix)                                                                                     \
+  HWY_EXPORT(transpose_lanes_##suffix);                                                                               \
+  template <>                                                                                                         \
+  void transpose_lanes<T>(const T* const* rows, int64_t count, int64_t width, T* lanes) {                             \
+    HWY_DYNAMIC_DISPATCH(transpose_lanes_##suffix)(rows, count, width, lanes);                                        \
+  }                                                                                                                   \
   HWY_EXPORT(dot_lanes_##suffix);                                                                                     \
   template <>                                                                                                         \
   void dot_lanes<T>(const T* a, const T* b, int64_t width, T* out) {                                                  \

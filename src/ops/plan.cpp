@@ -71,15 +71,30 @@ kernels::Picks<T> draw_picks(const StepContext& context, const AttentionSettings
   return picks;
 }
 
+// log π as subtracted from the scores of the placed picks; 0 for global keys.
 template <class T>
-at::Tensor corrections(const AttentionSettings& s, const std::vector<T>& log_pi) {
-  at::Tensor out = at::zeros({static_cast<int64_t>(log_pi.size())}, at::CppTypeToScalarType<T>::value);
-  if (!s.correction) return out;
+at::Tensor corrections(const AttentionSettings& s, const RawVector<int64_t>& source, const RawVector<T>& log_pi) {
+  at::Tensor out = at::empty({static_cast<int64_t>(source.size())}, at::CppTypeToScalarType<T>::value);
   const T smallest =
       s.min_inclusion > 0 ? static_cast<T>(std::log(s.min_inclusion)) : -std::numeric_limits<T>::infinity();
   T* to = out.template mutable_data_ptr<T>();
-  for (size_t i = 0; i < log_pi.size(); ++i) to[i] = std::max(log_pi[i], smallest);
+#pragma omp parallel for
+  for (int64_t i = 0; i < static_cast<int64_t>(source.size()); ++i) {
+    const int64_t from = source[static_cast<size_t>(i)];
+    to[i] = from < 0 || !s.correction ? T{0} : std::max(log_pi[static_cast<size_t>(from)], smallest);
+  }
   return out;
+}
+
+// The heads, rows and picks of a plan, as the kernels want them.
+kernels::PickTiles tiles_of(const Plan& plan) {
+  kernels::AttentionInput<float> in;
+  in.rows = plan.num_rows, in.heads = plan.heads, in.kv_heads = plan.kv_heads, in.pick_heads = plan.pick_heads;
+  in.num_tokens = static_cast<int64_t>(plan.token_slot.size());
+  in.blocks = plan.num_blocks, in.row_block = plan.row_block.data();
+  in.pick_start = plan.pick_start.data(), in.pick_unit = plan.pick_unit.data();
+  in.pick_token = plan.pick_token.data();
+  return kernels::unite_picks(in);
 }
 
 template <class T>
@@ -94,10 +109,8 @@ void add_picks(const StepContext& context, const AttentionSettings& s, const Ske
   plan.pick_start = std::move(rows.start);
   plan.pick_unit = std::move(rows.unit);
   plan.pick_token = std::move(rows.token);
-  std::vector<T> log_pi(plan.pick_unit.size(), T{0});
-  for (size_t i = 0; i < rows.source.size(); ++i)
-    if (rows.source[i] >= 0) log_pi[i] = picks.log_pi[static_cast<size_t>(rows.source[i])];
-  plan.pick_log_pi = corrections(s, log_pi);
+  plan.pick_log_pi = corrections(s, rows.source, picks.log_pi);
+  plan.tiles = tiles_of(plan);
   plan.drawn_start = std::move(picks.start);
   plan.drawn_key = std::move(picks.key);
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/draw.h"
+#include "kernels/pick_tiles.h"
 #include "ops/domains.h"
 #include "ops/exchange.h"
 #include "ops/step_context.h"
@@ -45,12 +46,14 @@ struct Plan {
   int heads = 1, kv_heads = 1, pick_heads = 0;
   std::vector<int64_t> band_begin, band_end, row_block;  // [T]; bands are stream positions
   std::vector<int32_t> token_slot;                       // [N]
-  std::vector<int64_t> pick_start, pick_unit;            // CSR over (block, pick head)
-  std::vector<int32_t> pick_token;                       // stream position of each pick, ascending in a list
-  at::Tensor pick_log_pi;                                // as subtracted from scores
+  std::vector<int64_t> pick_start;                       // CSR over (block, pick head)
+  RawVector<int32_t> pick_unit, pick_token;              // of each pick: unit, stream position, ascending in a list
+  kernels::PickTiles tiles;
+  at::Tensor pick_log_pi;  // as subtracted from scores
   Requests halo, globals, rows;
   bool fetch_all = false;
-  std::vector<int64_t> drawn_start, drawn_key;  // the draw alone: positions in the sequence
+  std::vector<int64_t> drawn_start;
+  RawVector<int32_t> drawn_key;  // the draw alone: positions in the sequence
   PlanStats stats;
 };
 

@@ -1,6 +1,8 @@
 // Bands, halos, domains, units and hash of a plan.
 #include "ops/plan_parts.h"
 
+#include "core/error.h"
+
 namespace smartbird {
 namespace {
 
@@ -85,26 +87,31 @@ std::vector<kernels::ScanBlock> scan_blocks(const Layout& layout, const Attentio
   return out;
 }
 
-PickRows place_picks(const StepContext& context, const AttentionSettings& s, const std::vector<Layout::Block>& blocks,
-                     const std::vector<int64_t>& start, const std::vector<int64_t>& key, Plan& plan) {
+namespace {
+
+// The kv head whose rows a pick head takes.
+int64_t kv_head_of(const AttentionSettings& s, size_t list) {
+  return static_cast<int64_t>(list) % s.pick_heads * s.kv_heads / s.pick_heads;
+}
+
+// Numbers the rows of other ranks that are picked and have no slot as units behind the slots, by owner, and asks for them.
+// unit_of [N · G]: those numbers.
+std::vector<int32_t> number_singles(const StepContext& context, const AttentionSettings& s,
+                                    const std::vector<Layout::Block>& blocks, const std::vector<int64_t>& start,
+                                    std::span<const int32_t> key, Plan& plan, PickRows& out) {
   const Layout& layout = context.layout;
   const int64_t kv_heads = s.kv_heads;
-  PickRows out;
-  out.wanted.resize(static_cast<size_t>(layout.num_ranks()));
-  // 0 = not picked, 1 = picked; then the number of the single unit. Only rows of other ranks.
-  std::vector<int32_t> mark(static_cast<size_t>(layout.num_tokens() * kv_heads), 0);
-  const auto kv_head = [&](int64_t pick_head) { return pick_head * kv_heads / s.pick_heads; };
-  const auto for_picks = [&](auto body) {
-    for (size_t list = 0; list + 1 < start.size(); ++list) {
-      const Layout::Block& block = blocks[list / static_cast<size_t>(s.pick_heads)];
-      const Sequence& sequence = layout.sequences()[static_cast<size_t>(block.sequence)];
-      body(block, sequence, kv_head(static_cast<int64_t>(list) % s.pick_heads), start[list], start[list + 1]);
+  if (plan.num_rows == layout.num_tokens()) return {};                                // every row is at hand
+  std::vector<int32_t> mark(static_cast<size_t>(layout.num_tokens() * kv_heads), 0);  // 1 = picked, of another rank
+  for (size_t list = 0; list + 1 < start.size(); ++list) {
+    const Layout::Block& block = blocks[list / static_cast<size_t>(s.pick_heads)];
+    const int64_t begin = layout.sequences()[static_cast<size_t>(block.sequence)].begin, head = kv_head_of(s, list);
+    for (int64_t i = start[list]; i < start[list + 1]; ++i) {
+      const int64_t token = begin + key[static_cast<size_t>(i)];
+      const int32_t slot = plan.token_slot[static_cast<size_t>(token)];
+      if (slot < 0 || slot >= plan.num_rows) mark[static_cast<size_t>(token * kv_heads + head)] = 1;
     }
-  };
-  for_picks([&](const Layout::Block&, const Sequence& sequence, int64_t head, int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      mark[static_cast<size_t>((sequence.begin + key[static_cast<size_t>(i)]) * kv_heads + head)] = 1;
-  });
+  }
   std::vector<int64_t> owned(static_cast<size_t>(layout.num_ranks()), 0);
   const auto for_remote = [&](auto body) {
     for (const Run& run : layout.runs())
@@ -120,53 +127,93 @@ PickRows place_picks(const StepContext& context, const AttentionSettings& s, con
   int64_t next = plan.token_slots * kv_heads;
   std::vector<int64_t> first(owned.size());
   for (size_t rank = 0; rank < owned.size(); ++rank) first[rank] = next, next += owned[rank];
+  SB_CHECK(next < INT32_MAX, Shape, "plan: ", next, " rows of keys and values on one rank; at most 2^31 - 1");
   for_remote([&](const Run& run, int64_t i) {
     if (plan.token_slot[static_cast<size_t>(i / kv_heads)] >= 0) return;
     const size_t owner = static_cast<size_t>(run.rank);
     mark[static_cast<size_t>(i)] = static_cast<int32_t>(first[owner]++);
     out.wanted[owner].push_back((run.local + i / kv_heads - run.begin) * kv_heads + i % kv_heads);
   });
-  out.start.push_back(0);
-  for_picks([&](const Layout::Block& block, const Sequence& sequence, int64_t head, int64_t begin, int64_t end) {
+  return mark;
+}
+
+// Whether a global key is sampled by nobody else in the block: it lies in the block's domain.
+bool in_domain(const kernels::ScanBlock& domain, int64_t position) {
+  return position < domain.left_end || (position >= domain.right_begin && position < domain.right_end);
+}
+
+}  // namespace
+
+PickRows place_picks(const StepContext& context, const AttentionSettings& s, const std::vector<Layout::Block>& blocks,
+                     const std::vector<int64_t>& start, std::span<const int32_t> key, Plan& plan) {
+  const Layout& layout = context.layout;
+  PickRows out;
+  out.wanted.resize(static_cast<size_t>(layout.num_ranks()));
+  const std::vector<int32_t> single = number_singles(context, s, blocks, start, key, plan, out);
+  const int64_t lists = static_cast<int64_t>(start.size()) - 1;
+  const auto domain_of = [&](int64_t list) {
+    const Layout::Block& block = blocks[static_cast<size_t>(list / s.pick_heads)];
     kernels::ScanBlock domain;
-    set_domain(domain, s.visibility, s.window, block, layout.query_block(), sequence.length);
+    set_domain(domain, s.visibility, s.window, block, layout.query_block(),
+               layout.sequences()[static_cast<size_t>(block.sequence)].length);
+    return domain;
+  };
+  out.start.assign(start.size(), 0);
+#pragma omp parallel for
+  for (int64_t list = 0; list < lists; ++list) {
+    int64_t& size = out.start[static_cast<size_t>(list) + 1];
+    size = start[static_cast<size_t>(list) + 1] - start[static_cast<size_t>(list)];
+    if (s.global_positions.empty()) continue;
+    const kernels::ScanBlock domain = domain_of(list);
+    for (int64_t position : s.global_positions) size += in_domain(domain, position);
+  }
+  for (size_t i = 1; i < out.start.size(); ++i) out.start[i] += out.start[i - 1];
+  const size_t size = static_cast<size_t>(out.start.back());
+  out.unit.resize(size), out.token.resize(size), out.source.resize(size);
+#pragma omp parallel for
+  for (int64_t list = 0; list < lists; ++list) {
+    const Layout::Block& block = blocks[static_cast<size_t>(list / s.pick_heads)];
+    const int64_t first = layout.sequences()[static_cast<size_t>(block.sequence)].begin,
+                  head = kv_head_of(s, static_cast<size_t>(list));
+    size_t to = static_cast<size_t>(out.start[static_cast<size_t>(list)]);
+    int64_t next = start[static_cast<size_t>(list)];
+    const int64_t end = start[static_cast<size_t>(list) + 1];
     const auto add = [&](int64_t position, int64_t source) {
-      const int64_t token = sequence.begin + position;
+      const int64_t token = first + position;
       const int32_t slot = plan.token_slot[static_cast<size_t>(token)];
-      out.unit.push_back(slot >= 0 ? slot * kv_heads + head : mark[static_cast<size_t>(token * kv_heads + head)]);
-      out.token.push_back(static_cast<int32_t>(token));
-      out.source.push_back(source);
+      out.unit[to] = slot >= 0 ? static_cast<int32_t>(slot * s.kv_heads + head)
+                               : single[static_cast<size_t>(token * s.kv_heads + head)];
+      out.token[to] = static_cast<int32_t>(token);
+      out.source[to++] = source;
     };
-    int64_t next = begin;
     const auto add_drawn_before = [&](int64_t position) {
       for (; next < end && key[static_cast<size_t>(next)] < position; ++next) add(key[static_cast<size_t>(next)], next);
     };
-    for (int64_t position : s.global_positions) {
-      const bool left = position < domain.left_end,
-                 right = position >= domain.right_begin && position < domain.right_end;
-      if (!left && !right) continue;
-      add_drawn_before(position);
-      add(position, -1);
+    if (!s.global_positions.empty()) {
+      const kernels::ScanBlock domain = domain_of(list);
+      for (int64_t position : s.global_positions)
+        if (in_domain(domain, position)) add_drawn_before(position), add(position, -1);
     }
     add_drawn_before(INT64_MAX);
-    out.start.push_back(static_cast<int64_t>(out.unit.size()));
-  });
+  }
   return out;
 }
 
 uint64_t hash_picks(const std::vector<kernels::ScanBlock>& blocks, int pick_heads, int layer,
-                    const std::vector<int64_t>& start, const std::vector<int64_t>& key) {
+                    const std::vector<int64_t>& start, std::span<const int32_t> key) {
+  const auto mixed = [](uint64_t x) {  // the finaliser of SplitMix64 (Steele, Lea and Flood, 2014)
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+    return x ^ (x >> 31);
+  };
   uint64_t sum = 0;
-  for (size_t list = 0; list + 1 < start.size(); ++list) {
-    const kernels::ScanBlock& block = blocks[list / static_cast<size_t>(pick_heads)];
-    const uint32_t head =
-        static_cast<uint32_t>(list % static_cast<size_t>(pick_heads)) + static_cast<uint32_t>(layer) * 65536u;
-    for (int64_t i = start[list]; i < start[list + 1]; ++i) {
-      const PhiloxCounter x = philox({static_cast<uint32_t>(block.sample), static_cast<uint32_t>(block.index), head,
-                                      static_cast<uint32_t>(key[static_cast<size_t>(i)])},
-                                     {static_cast<uint32_t>(block.sample >> 32), 0x9A5Cu});
-      sum += (static_cast<uint64_t>(x[0]) << 32) | x[1];
-    }
+#pragma omp parallel for reduction(+ : sum)
+  for (int64_t list = 0; list < static_cast<int64_t>(start.size()) - 1; ++list) {
+    const kernels::ScanBlock& block = blocks[static_cast<size_t>(list / pick_heads)];
+    const uint64_t head = static_cast<uint64_t>(list % pick_heads + int64_t{layer} * 65536);
+    const uint64_t of = mixed(mixed(mixed(block.sample + 1) + static_cast<uint64_t>(block.index)) + head);
+    for (int64_t i = start[static_cast<size_t>(list)]; i < start[static_cast<size_t>(list) + 1]; ++i)
+      sum += mixed(of + static_cast<uint64_t>(key[static_cast<size_t>(i)]));
   }
   return sum;
 }

@@ -20,15 +20,16 @@ void add_bands(const Layout& layout, const AttentionSettings& settings, int rank
 // Picks as units. wanted[r]: local units (row · G + head) to ask of rank r, each once. source[i]: index of entry i among
 // the drawn picks, -1 for a global key.
 struct PickRows {
-  std::vector<int64_t> start, unit, source;
-  std::vector<int32_t> token;
+  std::vector<int64_t> start;
+  RawVector<int32_t> unit, token;
+  RawVector<int64_t> source;
   std::vector<std::vector<int64_t>> wanted;
 };
 [[nodiscard]] PickRows place_picks(const StepContext& context, const AttentionSettings& settings,
                                    const std::vector<Layout::Block>& blocks, const std::vector<int64_t>& start,
-                                   const std::vector<int64_t>& key, Plan& plan);
+                                   std::span<const int32_t> key, Plan& plan);
 
 [[nodiscard]] uint64_t hash_picks(const std::vector<kernels::ScanBlock>& blocks, int pick_heads, int layer,
-                                  const std::vector<int64_t>& start, const std::vector<int64_t>& key);
+                                  const std::vector<int64_t>& start, std::span<const int32_t> key);
 
 }  // namespace smartbird

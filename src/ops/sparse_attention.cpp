@@ -28,6 +28,7 @@ kernels::AttentionInput<T> kernel_input(const at::Tensor& q, const at::Tensor& u
   in.blocks = plan.num_blocks, in.pick_heads = plan.pick_heads, in.row_block = plan.row_block.data();
   in.pick_start = plan.pick_start.data(), in.pick_unit = plan.pick_unit.data(), in.pick_token = plan.pick_token.data();
   in.pick_log_pi = plan.pick_log_pi.const_data_ptr<T>();
+  in.tiles = &plan.tiles;
   return in;
 }
 

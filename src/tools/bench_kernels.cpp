@@ -71,6 +71,7 @@ class Bench {
     in.blocks = plan_.num_blocks, in.pick_heads = plan_.pick_heads, in.row_block = plan_.row_block.data();
     in.pick_start = plan_.pick_start.data(), in.pick_unit = plan_.pick_unit.data();
     in.pick_token = plan_.pick_token.data(), in.pick_log_pi = plan_.pick_log_pi.const_data_ptr<float>();
+    in.tiles = &plan_.tiles;
     return in;
   }
   void begin() {

@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels/sparse_attention.h"
+#include "kernels/pick_tiles.h"
 #include "tests/reference/reference_attention.h"
 
 namespace smartbird::reference {
@@ -21,8 +21,8 @@ struct AttentionCase {
   AttentionShape shape;
   int64_t units = 0;
   std::vector<T> q, kv, grad_o, log_pi;
-  std::vector<int64_t> band_begin, band_end, row_block, pick_start{0}, pick_unit;
-  std::vector<int32_t> token_slot, pick_token;
+  std::vector<int64_t> band_begin, band_end, row_block, pick_start{0};
+  std::vector<int32_t> pick_unit, token_slot, pick_token;
 
   [[nodiscard]] kernels::AttentionInput<T> input() const {
     kernels::AttentionInput<T> in;
@@ -93,15 +93,15 @@ AttentionCase<T> random_attention(const AttentionShape& shape, std::mt19937& ran
     for (int64_t p = 0; p < shape.pick_heads; ++p) {
       const int64_t g = p * shape.kv_heads / shape.pick_heads;
       std::vector<int32_t> tokens;
-      std::vector<int64_t> list;  // slots before the block's band, and single units
+      std::vector<int32_t> list;  // slots before the block's band, and single units
       for (int64_t i = 0; i < c.band_begin[b * shape.block] - first; ++i)
         if (below(3) == 0) {
-          list.push_back(c.token_slot[first + i] * shape.kv_heads + g);
+          list.push_back(static_cast<int32_t>(c.token_slot[first + i] * shape.kv_heads + g));
           tokens.push_back(static_cast<int32_t>(first + i));
         }
       for (int64_t i = 0; i < singles; ++i)
         if (below(4) == 0 && i % shape.kv_heads == g) {
-          list.push_back(static_cast<int64_t>(slots.size()) * shape.kv_heads + i);
+          list.push_back(static_cast<int32_t>(static_cast<int64_t>(slots.size()) * shape.kv_heads + i));
           tokens.push_back(static_cast<int32_t>(first + shape.rows + i));
         }
       if (b % 5 == 1) list.clear(), tokens.clear();
@@ -122,7 +122,9 @@ AttentionCase<T> random_attention(const AttentionShape& shape, std::mt19937& ran
 // All of the kernels in a row: band, picks, finish, backward.
 template <class T>
 AttentionResult<T> run_kernels(const AttentionCase<T>& c) {
-  const auto in = c.input();
+  auto in = c.input();
+  const kernels::PickTiles tiles = kernels::unite_picks(in);
+  in.tiles = &tiles;
   const AttentionShape& s = c.shape;
   AttentionResult<T> r{std::vector<T>(c.q.size(), T(9)), std::vector<T>(s.rows * s.heads, T(9)),
                        std::vector<T>(c.q.size(), T(9)), std::vector<T>(c.kv.size(), T(9))};

@@ -5,7 +5,7 @@
 
 #include <numeric>
 
-#include "kernels/sparse_attention.h"
+#include "kernels/pick_tiles.h"
 #include "tests/reference/reference_draw.h"
 
 namespace smartbird {
@@ -106,6 +106,8 @@ TEST_P(DrawStatistics, CorrectedSumsAreUnbiased) {
     const std::vector<int32_t> positions(picks.key.begin(), picks.key.end());
     in.pick_unit = picks.key.data(), in.pick_token = positions.data(), in.num_tokens = tokens;
     in.pick_log_pi = picks.log_pi.data();
+    const kernels::PickTiles tiles = kernels::unite_picks(in);
+    in.tiles = &tiles;
     std::vector<double> m(rows), l(rows), acc(rows * width);
     kernels::attention_begin<double>(rows, 1, width, m.data(), l.data(), acc.data());
     kernels::attention_picks<double>(in, m.data(), l.data(), acc.data());

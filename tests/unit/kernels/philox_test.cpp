@@ -26,14 +26,14 @@ TEST(Philox, ThresholdsBoundTheUniformsOfDraw) {
       for (int64_t j = 0; j < kernels::kLeafKeys; ++j) {
         float lowest = 0;
         for (int64_t head = 0; head < 3; ++head) {
-          const int64_t at = head * kernels::kLeafKeys + j;
+          const size_t at = kernels::Thresholds<float>::at(head, j);
           const double u = kernels::draw_uniform(of.key, sample, group, 5, static_cast<int>(head), 256 + j);
           EXPECT_EQ(uniform(thresholds.bits[at]), u);
           EXPECT_LT(thresholds.below[at], std::log2(u));
           EXPECT_GT(thresholds.below[at] + kernels::kThresholdGap, std::log2(u));
           lowest = std::min(lowest, thresholds.below[at]);
         }
-        EXPECT_EQ(thresholds.lowest()[j], lowest);
+        EXPECT_EQ(thresholds.lowest[j], lowest);
       }
     }
 }

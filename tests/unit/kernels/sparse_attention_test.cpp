@@ -124,7 +124,10 @@ TEST(SparseAttention, PicksMayArriveInParts) {
         }
       some.pick_start.push_back(static_cast<int64_t>(some.pick_unit.size()));
     }
-    kernels::attention_picks<double>(some.input(), m.data(), l.data(), acc.data());
+    auto in = some.input();
+    const kernels::PickTiles tiles = kernels::unite_picks(in);
+    in.tiles = &tiles;
+    kernels::attention_picks<double>(in, m.data(), l.data(), acc.data());
   }
   kernels::attention_finish<double>(s.rows, s.heads, s.width, m.data(), l.data(), acc.data(), o.data(), lse.data());
   EXPECT_LT(max_error(o, want.o), 1e-14);
@@ -162,7 +165,7 @@ TEST(SparseAttention, ARowsBitsDoNotDependOnOtherRowsOrOnPlacement) {
       return unit < slots * kv_heads ? (slots - 1 - unit / kv_heads) * kv_heads + unit % kv_heads : unit;
     };
     for (int32_t& slot : some.token_slot) slot = slot < 0 ? slot : static_cast<int32_t>(slots - 1 - slot);
-    for (int64_t& unit : some.pick_unit) unit = moved(unit);
+    for (int32_t& unit : some.pick_unit) unit = static_cast<int32_t>(moved(unit));
     for (int64_t u = 0; u < c.units; ++u)
       std::copy_n(c.kv.begin() + u * 2 * c.shape.width, 2 * c.shape.width,
                   some.kv.begin() + moved(u) * 2 * c.shape.width);

@@ -1,0 +1,25 @@
+// The picks of a plan made ready for attention, once for all layers and passes that use them: where a run of rows
+// (attention_tile.h) has several lists, their union, and the place of every pick in it. What lies where depends on the
+// lists alone.
+#pragma once
+
+#include <vector>
+
+#include "core/raw_vector.h"
+#include "kernels/sparse_attention.h"
+
+namespace smartbird::kernels {
+
+struct PickTiles {
+  std::vector<int64_t> row_begin;  // [runs + 1] rows of each run
+  std::vector<int64_t> start{
+      0};  // [runs · pick_heads + 1] into unit: the union of (run, pick head) at run · pick_heads + head
+  RawVector<int32_t> unit;   // ascending stream positions; nothing where a run has one list
+  RawVector<int32_t> place;  // [picks] in its union; of no meaning where a run has one list
+};
+
+// From the rows, heads and picks of `input`; its q, kv and log π are not read.
+template <class T>
+[[nodiscard]] PickTiles unite_picks(const AttentionInput<T>& input);
+
+}  // namespace smartbird::kernels

@@ -1,0 +1,75 @@
+// The picks of one piece of blocks as they are found: a list per (block, head), each growing at its end.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+#include "core/raw_vector.h"
+#include "kernels/aligned_buffer.h"
+#include "kernels/thresholds.h"
+
+namespace smartbird::kernels {
+
+// Lists one after the other.
+template <class T>
+struct DrawnLists {
+  std::vector<int32_t> count;
+  RawVector<int32_t> key;
+  RawVector<T> log_pi;
+};
+
+template <class T>
+class PieceLists {
+ public:
+  // Begins anew with empty lists; expected: picks of a list, to make room for.
+  void clear(int64_t lists, int64_t expected) {
+    if (static_cast<size_t>(lists) > count_.size() || expected > room_) {
+      count_.assign(static_cast<size_t>(lists), 0);
+      make_room(std::max(expected, room_));
+    }
+    count_.assign(static_cast<size_t>(lists), 0);
+  }
+
+  void append(int64_t list, int64_t key, T log_pi) {
+    int32_t& count = count_[static_cast<size_t>(list)];
+    if (count == room_) make_room(2 * room_ + 8);
+    pick_.data()[list * room_ + count++] = {static_cast<int32_t>(key), log_pi};
+  }
+
+  // The `lists` lists from `first` on, each with room for `more` picks.
+  [[nodiscard]] BlockLists<T> reserve(int64_t first, int64_t lists, int64_t more) {
+    const int32_t longest = *std::max_element(count_.begin() + first, count_.begin() + first + lists);
+    if (longest + more > room_) make_room(2 * room_ + more);
+    return {count_.data() + first, pick_.data() + first * room_, room_};
+  }
+
+  [[nodiscard]] const std::vector<int32_t>& count() const { return count_; }
+  [[nodiscard]] DrawnLists<T> packed() const {
+    DrawnLists<T> out{count_, {}, {}};
+    out.key.resize(static_cast<size_t>(std::accumulate(count_.begin(), count_.end(), int64_t{0})));
+    out.log_pi.resize(out.key.size());
+    size_t to = 0;
+    for (size_t list = 0; list < count_.size(); ++list) {
+      const DrawnPick<T>* from = pick_.data() + static_cast<int64_t>(list) * room_;
+      for (int32_t i = 0; i < count_[list]; ++i, ++to) out.key[to] = from[i].key, out.log_pi[to] = from[i].log_pi;
+    }
+    return out;
+  }
+
+ private:
+  void make_room(int64_t room) {
+    AlignedBuffer<DrawnPick<T>> pick;
+    DrawnPick<T>* to = pick.reserve(static_cast<size_t>(room) * count_.size());
+    for (size_t list = 0; list < count_.size(); ++list)
+      std::copy_n(pick_.data() + static_cast<int64_t>(list) * room_, count_[list],
+                  to + static_cast<int64_t>(list) * room);
+    pick_ = std::move(pick), room_ = room;
+  }
+  int64_t room_ = 0;
+  std::vector<int32_t> count_;
+  AlignedBuffer<DrawnPick<T>> pick_;
+};
+
+}  // namespace smartbird::kernels
