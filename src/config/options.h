@@ -209,12 +209,14 @@ struct ParallelOptions {
 };
 
 struct MemoryOptions {
-  std::string recompute;
+  std::string recompute, rows;
   int64_t loss_rows = 0, probe_budget_bytes = 0;
   template <class V>
   void visit(V& v) {
-    v("memory.recompute", recompute, "none", one_of({"none", "layer"}),
-      "keep activations, or compute each layer again in the backward pass");
+    v("memory.recompute", recompute, "none", one_of({"none", "mlp", "layer"}),
+      "keep activations, or compute the inside of each MLP, or each whole layer, again in the backward pass");
+    v("memory.rows", rows, "keep", one_of({"keep", "fetch_again"}),
+      "keep the fetched rows of other ranks for the backward pass, or fetch them a second time");
     v("memory.loss_rows", loss_rows, 1024, at_least(1), "rows of logits held at once");
     v("memory.probe_budget_bytes", probe_budget_bytes, 64 << 20, at_least(1),
       "working memory of the probes' exact attention");
