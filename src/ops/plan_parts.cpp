@@ -17,6 +17,8 @@ void for_rows(const Layout& layout, int rank, Body body) {  // body(block, strea
 }  // namespace
 
 void add_bands(const Layout& layout, const AttentionSettings& s, int rank, Plan& plan) {
+  for (auto* column : {&plan.band_begin, &plan.band_end, &plan.row_block})
+    column->reserve(static_cast<size_t>(layout.rank_tokens(rank)));
   int64_t block_number = -1, last_sequence = -1, last_index = -1;
   for_rows(layout, rank, [&](const Layout::Block& block, const Sequence& sequence, int64_t i) {
     if (block.sequence != last_sequence || block.index != last_index) ++block_number;
