@@ -58,7 +58,7 @@ void band_keys(const AttentionInput<T>& input, const Tile& tile, TileKeys<T>& ke
   T* bias = keys.bias.reserve(static_cast<size_t>(std::max<int64_t>(end - begin, 0) * kTileLanes));
   for (int64_t j = begin; j < end; ++j) {
     if (input.token_slot[j] < 0) continue;
-    keys.unit.push_back(static_cast<int32_t>(input.token_slot[j] * input.kv_heads + g));
+    keys.unit.push_back(static_cast<int32_t>(g * input.slots + input.token_slot[j]));
     for (int64_t lane = 0; lane < kTileLanes; ++lane)
       bias[lane] = from[lane] <= j && j < to[lane] ? T{0} : -std::numeric_limits<T>::infinity();
     bias += kTileLanes;

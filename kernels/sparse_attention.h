@@ -1,7 +1,8 @@
 // Attention of each row over its band (every key, exactly) and its block's picks, on a resumable state.
 //   z_ij = scale · q_i·k_j - log π_ij (picks) or without the last term (band);  o_i = Σ softmax(z)_ij v_j
 // Keys and values live in units: kv [U, 2D], a unit holds one key/value head's K then V of one row. The band names keys by
-// stream position; unit = token_slot[position] · kv_heads + g. Picks name units. Within a row keys are taken in
+// stream position; unit = g · slots + token_slot[position], so that a head's rows lie side by side (a row's heads would
+// compete for the same cache sets). Picks name units. Within a row keys are taken in
 // ascending order, band first, so a row's bits do not depend on the other rows, on threads or on where units lie.
 // A row without any key: o = 0, lse = -inf. Backward sums per unit in ascending row order: deterministic, no atomics.
 #pragma once
@@ -25,6 +26,7 @@ struct AttentionInput {
   const int64_t* band_end = nullptr;    // [T]
   const int32_t* token_slot = nullptr;  // [N] stream position -> slot, -1 = not on this rank
   int64_t num_tokens = 0;               // N
+  int64_t slots = 0;                    // S
   // picks: lists of (block, pick head); query head h uses pick head h · pick_heads / heads
   int64_t blocks = 0;                   // Q
   int pick_heads = 0;                   // G or H; 0 = no picks

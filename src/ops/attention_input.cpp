@@ -14,11 +14,12 @@ using torch::autograd::Function;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-// Rows and heads of x [n, heads · step], the first `width` elements of each head.
-template <class T, class Tensor>
-kernels::HeadView<T> heads_of(Tensor& x, int64_t heads) {
-  const int64_t row = x.size(0) == 0 ? 0 : row_elements(x);
-  return {const_cast<T*>(x.template const_data_ptr<std::remove_const_t<T>>()), row, row / heads};
+// Rows and heads of x [n, heads · D] or [n, heads, ...], the first elements of each head.
+template <class T>
+kernels::HeadView<T> heads_of(const at::Tensor& x, int64_t heads) {
+  T* data = const_cast<T*>(x.const_data_ptr<std::remove_const_t<T>>());
+  if (x.dim() == 2) return {data, x.size(1), x.size(1) / heads};
+  return {data, x.stride(0), x.stride(1)};
 }
 
 void turn(const at::Tensor& from, const at::Tensor& to, const at::Tensor& cosine, const at::Tensor& sine, int direction,
@@ -38,7 +39,7 @@ struct AttentionInput : Function<AttentionInput> {
     const int64_t rows = x.size(0), width = 2 * cosine.size(1), heads = wq.size(0) / width,
                   kv_heads = wk.size(0) / width, most = std::min(rows, chunk_rows);
     at::Tensor q = at::empty({rows, heads, width}, x.options()),
-               kv = at::empty({rows, kv_heads, 2 * width}, x.options());
+               kv = at::empty({kv_heads, rows, 2 * width}, x.options()).transpose(0, 1);
     const ChunkBuffer normed(x, most, x.size(1)), stats(x, most, 2), narrow(x, most, kv_heads * width);
     for_chunks(rows, chunk_rows, [&](int64_t first, int64_t n) {
       at::Tensor small = normed.of(n), part = narrow.of(n), queries = q.narrow(0, first, n).view({n, heads * width}),
@@ -67,7 +68,7 @@ struct AttentionInput : Function<AttentionInput> {
     const int64_t chunk_rows = ctx->saved_data["chunk_rows"].toInt(), rows = x.size(0),
                   most = std::min(rows, chunk_rows), width = 2 * saved[5].size(1), heads = wq.size(0) / width,
                   kv_heads = wk.size(0) / width;
-    const at::Tensor grad_q = grads[0].contiguous(), grad_kv = grads[1].contiguous();
+    const at::Tensor grad_q = grads[0].contiguous(), grad_kv = grads[1].transpose(0, 1).contiguous().transpose(0, 1);
     at::Tensor dx = at::empty_like(x), dnorm = at::zeros_like(norm), dwq = at::zeros_like(wq), dwk = at::zeros_like(wk),
                dwv = at::zeros_like(wv);
     const ChunkBuffer normed(x, most, x.size(1)), dnormed(x, most, x.size(1)), stats(x, most, 2),

@@ -21,7 +21,7 @@ struct AttentionWeights {
 };
 
 struct AttentionOperands {
-  at::Tensor q, kv;  // [T, H, D], [T, G, 2D]
+  at::Tensor q, kv;  // [T, H, D], [T, G, 2D]; kv lies head by head in memory
 };
 
 // x [T, C]; head_width D. Differentiable in x and the weights.

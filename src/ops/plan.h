@@ -1,6 +1,6 @@
 // The plan: which keys each row attends and how rows of other ranks get here. Integers and the constants log π; all that
 // follows is a pure function of tensors and the plan. "Fetch everything" is another plan, not another code path.
-// Token slots: this rank's T rows, then band halo, then global keys; unit = slot · G + kv head; picked rows of other
+// Token slots: this rank's T rows, then band halo, then global keys; unit = kv head · slots + slot; picked rows of other
 // ranks that have no slot follow as single units.
 #pragma once
 

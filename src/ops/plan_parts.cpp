@@ -134,7 +134,7 @@ std::vector<int32_t> number_singles(const StepContext& context, const AttentionS
     if (plan.token_slot[static_cast<size_t>(i / kv_heads)] >= 0) return;
     const size_t owner = static_cast<size_t>(run.rank);
     mark[static_cast<size_t>(i)] = static_cast<int32_t>(first[owner]++);
-    out.wanted[owner].push_back((run.local + i / kv_heads - run.begin) * kv_heads + i % kv_heads);
+    out.wanted[owner].push_back(i % kv_heads * layout.rank_tokens(run.rank) + run.local + i / kv_heads - run.begin);
   });
   return mark;
 }
@@ -149,6 +149,8 @@ bool in_domain(const kernels::ScanBlock& domain, int64_t position) {
 PickRows place_picks(const StepContext& context, const AttentionSettings& s, const std::vector<Layout::Block>& blocks,
                      const std::vector<int64_t>& start, std::span<const int32_t> key, Plan& plan) {
   const Layout& layout = context.layout;
+  SB_CHECK(plan.token_slots * s.kv_heads < INT32_MAX, Shape, "plan: ", plan.token_slots, " rows of ", s.kv_heads,
+           " kv heads on one rank; together at most 2^31 - 1");
   PickRows out;
   out.wanted.resize(static_cast<size_t>(layout.num_ranks()));
   const std::vector<int32_t> single = number_singles(context, s, blocks, start, key, plan, out);
@@ -183,7 +185,7 @@ PickRows place_picks(const StepContext& context, const AttentionSettings& s, con
     const auto add = [&](int64_t position, int64_t source) {
       const int64_t token = first + position;
       const int32_t slot = plan.token_slot[static_cast<size_t>(token)];
-      out.unit[to] = slot >= 0 ? static_cast<int32_t>(slot * s.kv_heads + head)
+      out.unit[to] = slot >= 0 ? static_cast<int32_t>(head * plan.token_slots + slot)
                                : single[static_cast<size_t>(token * s.kv_heads + head)];
       out.token[to] = static_cast<int32_t>(token);
       out.source[to++] = source;

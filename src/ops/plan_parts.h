@@ -17,7 +17,7 @@ void add_bands(const Layout& layout, const AttentionSettings& settings, int rank
 [[nodiscard]] std::vector<kernels::ScanBlock> scan_blocks(const Layout& layout, const AttentionSettings& settings,
                                                           const std::vector<Layout::Block>& blocks);
 
-// Picks as units. wanted[r]: local units (row · G + head) to ask of rank r, each once. source[i]: index of entry i among
+// Picks as units. wanted[r]: local units (head · its rows + row) to ask of rank r, each once. source[i]: index of entry i among
 // the drawn picks, -1 for a global key.
 struct PickRows {
   std::vector<int64_t> start;

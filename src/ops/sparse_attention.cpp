@@ -25,6 +25,7 @@ kernels::AttentionInput<T> kernel_input(const at::Tensor& q, const at::Tensor& u
   in.q = q.const_data_ptr<T>(), in.kv = units.const_data_ptr<T>();
   in.band_begin = plan.band_begin.data(), in.band_end = plan.band_end.data();
   in.token_slot = plan.token_slot.data(), in.num_tokens = static_cast<int64_t>(plan.token_slot.size());
+  in.slots = plan.token_slots;
   in.blocks = plan.num_blocks, in.pick_heads = plan.pick_heads, in.row_block = plan.row_block.data();
   in.pick_start = plan.pick_start.data(), in.pick_unit = plan.pick_unit.data(), in.pick_token = plan.pick_token.data();
   in.pick_log_pi = plan.pick_log_pi.const_data_ptr<T>();

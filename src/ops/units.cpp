@@ -17,16 +17,20 @@ using torch::autograd::Function;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-// What follows the own units: a name, who sends what, and the units a row stands for.
+// Rows of whole tokens that follow mine in every head: a name, and who sends what.
 struct Part {
   const char* what;
   const Requests& requests;
-  int64_t units;
 };
-std::array<Part, 3> parts_of(const Plan& plan) {
-  return {{{plan.fetch_all ? "rows" : "band_halo", plan.halo, plan.kv_heads},
-           {"global_keys", plan.globals, plan.kv_heads},
-           {"rows", plan.rows, 1}}};
+std::array<Part, 2> token_parts(const Plan& plan) {
+  return {{{plan.fetch_all ? "rows" : "band_halo", plan.halo}, {"global_keys", plan.globals}}};
+}
+
+// The slots of units or of their gradient: [S, G, 2D].
+at::Tensor slots_of(const at::Tensor& units, const Plan& plan) {
+  return units.narrow(0, 0, plan.token_slots * plan.kv_heads)
+      .view({plan.kv_heads, plan.token_slots, units.size(1)})
+      .transpose(0, 1);
 }
 
 // A fresh tensor over the same memory: autograd functions may return it as their own.
@@ -50,39 +54,60 @@ struct GatherUnits : Function<GatherUnits> {
 
 at::Tensor bring_units(Communicator& group, const at::Tensor& kv_in, const Plan& plan, const char* turn) {
   const at::NoGradGuard no_grad;
-  const at::Tensor kv = kv_in.contiguous();
-  const int64_t width = kv.size(2);
-  std::vector<at::Tensor> all{same_memory(kv, {kv.size(0) * kv.size(1), width})};
-  int64_t received = 0;
-  for (const Part& part : parts_of(plan)) {
-    const at::Tensor from = part.units == 1 ? all.front() : kv;
-    all.push_back(fetch_rows(group, (std::string(part.what) + turn).c_str(), from, part.requests).view({-1, width}));
-    received += all.back().size(0);
+  const int64_t rows = kv_in.size(0), width = kv_in.size(2);
+  const at::Tensor by_head = kv_in.transpose(0, 1).contiguous();  // [G, T, 2D]
+  const at::Tensor kv = by_head.transpose(0, 1), flat = same_memory(by_head, {rows * plan.kv_heads, width});
+  const auto fetch = [&](const char* what, const at::Tensor& from, const Requests& requests) {
+    return fetch_rows(group, (std::string(what) + turn).c_str(), from, requests);
+  };
+  std::vector<at::Tensor> tokens;
+  for (const Part& part : token_parts(plan)) tokens.push_back(fetch(part.what, kv, part.requests));
+  const at::Tensor singles = fetch("rows", flat, plan.rows);
+  if (plan.num_units == rows * plan.kv_heads) return flat;
+  at::Tensor units = at::empty({plan.num_units, width}, flat.options());
+  const at::Tensor slots = slots_of(units, plan);
+  slots.narrow(0, 0, rows).copy_(kv);
+  int64_t first = rows;
+  for (const at::Tensor& part : tokens) {
+    slots.narrow(0, first, part.size(0)).copy_(part);
+    first += part.size(0);
   }
-  return received == 0 ? all.front() : at::cat(all, 0);
+  units.narrow(0, plan.token_slots * plan.kv_heads, singles.size(0)).copy_(singles);
+  return units;
 }
 
 at::Tensor send_units_home(Communicator& group, const at::Tensor& grad_units, const Plan& plan) {
   const at::NoGradGuard no_grad;
   const at::Tensor grad = grad_units.contiguous();
-  const int64_t own = plan.num_rows * plan.kv_heads, width = grad.size(1);
-  int64_t sent = 0, first = own;
-  for (const Part& part : parts_of(plan)) sent += part.requests.send_index.size(0);
-  at::Tensor home = same_memory(grad.narrow(0, 0, own), {plan.num_rows, plan.kv_heads, width});
-  if (sent > 0) home = home.clone();  // the gradient that came in is not ours to write on
-  for (const Part& part : parts_of(plan)) {
-    const int64_t count = part.requests.num_received() * part.units, row = width * part.units;
-    const at::Tensor back = all_to_all_rows(group, (std::string(part.what) + "_backward").c_str(),
-                                            grad.narrow(0, first, count).view({part.requests.num_received(), row}),
-                                            part.requests.recv_rows, part.requests.send_rows);
-    first += count;
+  const int64_t rows = plan.num_rows, heads = plan.kv_heads, width = grad.size(1);
+  const at::Tensor slots = slots_of(grad, plan);
+  const bool sends = plan.rows.send_index.size(0) + plan.halo.send_index.size(0) + plan.globals.send_index.size(0) > 0;
+  // The gradient that came in is not ours to write on.
+  const bool whole = plan.num_units == rows * heads && !sends;
+  at::Tensor home = whole ? same_memory(grad, {heads, rows, width})
+                          : slots.narrow(0, 0, rows).transpose(0, 1).clone(at::MemoryFormat::Contiguous);
+  const auto back = [&](const char* what, const at::Tensor& from, const Requests& requests) {
+    return all_to_all_rows(group, (std::string(what) + "_backward").c_str(), from.contiguous(), requests.recv_rows,
+                           requests.send_rows);
+  };
+  const auto add = [&](const at::Tensor& received, const Requests& requests, at::Tensor to) {
     with_float_type(grad, [&](auto t) {
       using T = decltype(t);
-      kernels::add_rows_by_index<T>(part.requests.send_index.const_data_ptr<int64_t>(), back.const_data_ptr<T>(),
-                                    back.size(0), row, sent > 0 ? home.mutable_data_ptr<T>() : nullptr);
+      kernels::add_rows_by_index<T>(requests.send_index.const_data_ptr<int64_t>(), received.const_data_ptr<T>(),
+                                    received.size(0), width, received.size(0) > 0 ? to.mutable_data_ptr<T>() : nullptr);
     });
+  };
+  int64_t first = rows;
+  for (const Part& part : token_parts(plan)) {
+    const int64_t count = part.requests.num_received();
+    const at::Tensor received =
+        back(part.what, slots.narrow(0, first, count), part.requests).transpose(0, 1).contiguous();  // [G, n, 2D]
+    for (int64_t g = 0; g < heads; ++g) add(received.select(0, g), part.requests, home.select(0, g));
+    first += count;
   }
-  return home;
+  const int64_t singles = plan.rows.num_received();
+  add(back("rows", grad.narrow(0, plan.token_slots * heads, singles), plan.rows), plan.rows, home.view({-1, width}));
+  return home.transpose(0, 1);
 }
 
 at::Tensor gather_units(const StepContext& context, const at::Tensor& kv, const Plan& plan) {

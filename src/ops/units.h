@@ -6,7 +6,8 @@
 
 namespace smartbird {
 
-// kv [T, G, 2D] of this rank -> units [U, 2D] (mine, halo, global keys, picked rows). Collective, differentiable.
+// kv [T, G, 2D] of this rank -> units [U, 2D]: for each kv head my rows, halo, global keys; then picked rows. Where kv
+// lies head by head in memory ([G, T, 2D] transposed) and nothing is fetched, no copy. Collective, differentiable.
 [[nodiscard]] at::Tensor gather_units(const StepContext& context, const at::Tensor& kv, const Plan& plan);
 
 // The same without autograd, and its adjoint: the gradient of kv from that of the units. Collective. `turn` is added to the

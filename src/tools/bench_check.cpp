@@ -21,6 +21,8 @@ class Plain {
         q_(input.q.const_data_ptr<float>()),
         kv_(input.kv.const_data_ptr<float>()),
         grad_o_(input.grad_o.const_data_ptr<float>()),
+        kv_step_(input.kv.stride(0)),
+        kv_head_step_(input.kv.stride(1)),
         heads_(input.q.size(1)),
         width_(input.q.size(2)) {}
 
@@ -83,7 +85,7 @@ class Plain {
  private:
   static size_t at(int64_t i) { return static_cast<size_t>(i); }
   [[nodiscard]] int64_t place(int64_t i, int64_t head) const { return (i * heads_ + head) * width_; }
-  [[nodiscard]] const float* key_of(int64_t j, int64_t head) const { return kv_ + 2 * place(j, head); }
+  [[nodiscard]] const float* key_of(int64_t j, int64_t head) const { return kv_ + j * kv_step_ + head * kv_head_step_; }
   [[nodiscard]] const float* value_of(int64_t j, int64_t head) const { return key_of(j, head) + width_; }
   [[nodiscard]] double dot(const float* a, const float* b) const {
     double sum = 0;
@@ -92,7 +94,7 @@ class Plain {
   }
   const Plan& plan_;
   const float *q_, *kv_, *grad_o_;
-  int64_t heads_, width_;
+  int64_t kv_step_, kv_head_step_, heads_, width_;
 };
 
 // Within 1e-4 of the largest value there.

@@ -41,7 +41,7 @@ BenchInput::BenchInput(const BenchOptions& o) : world(std::make_unique<SelfComm>
   scores.keys = autoregression(random, o.tokens, o.sketch_width, r);
   scores.scale = 1 / std::sqrt(static_cast<double>(o.sketch_width));
   q = normal(random, {o.tokens, o.heads, o.head_width});
-  kv = normal(random, {o.tokens, o.heads, 2 * o.head_width});
+  kv = normal(random, {o.heads, o.tokens, 2 * o.head_width}).transpose(0, 1);
   grad_o = normal(random, {o.tokens, o.heads, o.head_width});
 }
 

@@ -19,7 +19,7 @@ struct BenchInput {
   Layout layout;
   StageTimer timer;
   SketchScores scores;       // unit variance: a score of two tokens has standard deviation 1
-  at::Tensor q, kv, grad_o;  // [N, H, D], [N, H, 2D], [N, H, D], standard normal
+  at::Tensor q, kv, grad_o;  // [N, H, D], [N, H, 2D] (head by head in memory), [N, H, D], standard normal
 };
 
 }  // namespace smartbird

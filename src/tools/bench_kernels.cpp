@@ -68,7 +68,8 @@ class Bench {
     in.q = q_, in.kv = input_.kv.const_data_ptr<float>();
     in.band_begin = plan_.band_begin.data(), in.band_end = plan_.band_end.data();
     in.token_slot = plan_.token_slot.data(), in.num_tokens = options_.tokens;
-    in.blocks = plan_.num_blocks, in.pick_heads = plan_.pick_heads, in.row_block = plan_.row_block.data();
+    in.slots = plan_.token_slots, in.blocks = plan_.num_blocks, in.pick_heads = plan_.pick_heads,
+    in.row_block = plan_.row_block.data();
     in.pick_start = plan_.pick_start.data(), in.pick_unit = plan_.pick_unit.data();
     in.pick_token = plan_.pick_token.data(), in.pick_log_pi = plan_.pick_log_pi.const_data_ptr<float>();
     in.tiles = &plan_.tiles;

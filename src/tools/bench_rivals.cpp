@@ -91,7 +91,7 @@ BenchRival gather_and_matmul(const BenchOptions& o, BenchInput& input, const Pla
   BenchRival out;
   out.attends = &plan;
   out.run = [&input, chunks, width = o.head_width](std::map<std::string, double>& ms) {
-    const at::Tensor q = leaf(input.q), kv = leaf(input.kv.view({-1, 2 * width}));
+    const at::Tensor q = leaf(input.q), kv = leaf(input.kv.contiguous().view({-1, 2 * width}));
     const double scale = 1 / std::sqrt(static_cast<double>(width));
     const Stopwatch watch;
     std::vector<at::Tensor> rows;

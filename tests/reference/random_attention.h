@@ -19,7 +19,7 @@ struct AttentionShape {
 template <class T>
 struct AttentionCase {
   AttentionShape shape;
-  int64_t units = 0;
+  int64_t units = 0, slots = 0;
   std::vector<T> q, kv, grad_o, log_pi;
   std::vector<int64_t> band_begin, band_end, row_block, pick_start{0};
   std::vector<int32_t> pick_unit, token_slot, pick_token;
@@ -31,6 +31,7 @@ struct AttentionCase {
     in.scale = static_cast<T>(1 / std::sqrt(static_cast<double>(shape.width)));
     in.q = q.data(), in.kv = kv.data(), in.band_begin = band_begin.data(), in.band_end = band_end.data();
     in.token_slot = token_slot.data(), in.num_tokens = static_cast<int64_t>(token_slot.size());
+    in.slots = slots;
     in.blocks = (shape.rows + shape.block - 1) / shape.block, in.pick_heads = shape.pick_heads;
     in.row_block = row_block.data(), in.pick_start = pick_start.data(), in.pick_unit = pick_unit.data(),
     in.pick_token = pick_token.data();
@@ -47,7 +48,7 @@ struct AttentionCase {
       for (int64_t h = 0; h < shape.heads; ++h) {
         const int64_t base = (row * shape.heads + h) * units;
         for (int64_t j = band_begin[row]; j < band_end[row]; ++j)
-          out.on[base + token_slot[j] * shape.kv_heads + h / (shape.heads / shape.kv_heads)] = 1;
+          out.on[base + h / (shape.heads / shape.kv_heads) * slots + token_slot[j]] = 1;
         if (shape.pick_heads == 0) continue;
         const int64_t list = row_block[row] * shape.pick_heads + h / (shape.heads / shape.pick_heads);
         for (int64_t i = pick_start[list]; i < pick_start[list + 1]; ++i)
@@ -64,6 +65,7 @@ AttentionCase<T> random_attention(const AttentionShape& shape, std::mt19937& ran
   const auto below = [&](int64_t n) { return static_cast<int64_t>(random() % static_cast<uint64_t>(n)); };
   AttentionCase<T> c{.shape = shape,
                      .units = 0,
+                     .slots = 0,
                      .q = {},
                      .kv = {},
                      .grad_o = {},
@@ -75,7 +77,8 @@ AttentionCase<T> random_attention(const AttentionShape& shape, std::mt19937& ran
                      .token_slot = {},
                      .pick_token = {}};
   const int64_t first = 5, singles = 7;
-  std::vector<int32_t> slots(shape.rows + 2);
+  c.slots = shape.rows + 2;
+  std::vector<int32_t> slots(c.slots);
   for (size_t i = 0; i < slots.size(); ++i) slots[i] = static_cast<int32_t>(i);
   std::shuffle(slots.begin(), slots.end(), random);
   c.token_slot.assign(shape.rows + 5 + first + singles, -1);
@@ -96,12 +99,12 @@ AttentionCase<T> random_attention(const AttentionShape& shape, std::mt19937& ran
       std::vector<int32_t> list;  // slots before the block's band, and single units
       for (int64_t i = 0; i < c.band_begin[b * shape.block] - first; ++i)
         if (below(3) == 0) {
-          list.push_back(static_cast<int32_t>(c.token_slot[first + i] * shape.kv_heads + g));
+          list.push_back(static_cast<int32_t>(g * c.slots + c.token_slot[first + i]));
           tokens.push_back(static_cast<int32_t>(first + i));
         }
       for (int64_t i = 0; i < singles; ++i)
         if (below(4) == 0 && i % shape.kv_heads == g) {
-          list.push_back(static_cast<int32_t>(static_cast<int64_t>(slots.size()) * shape.kv_heads + i));
+          list.push_back(static_cast<int32_t>(c.slots * shape.kv_heads + i));
           tokens.push_back(static_cast<int32_t>(first + shape.rows + i));
         }
       if (b % 5 == 1) list.clear(), tokens.clear();

@@ -28,7 +28,7 @@ TEST(GatherUnits, BringsTheRowsThatThePlanNames) {
       for (size_t token = 0; token < plan.token_slot.size(); ++token)
         if (plan.token_slot[token] >= 0)
           for (int64_t head = 0; head < g; ++head)
-            unit_is(plan.token_slot[token] * g + head, static_cast<int64_t>(token), head);
+            unit_is(head * plan.token_slots + plan.token_slot[token], static_cast<int64_t>(token), head);
       for (size_t row = 0; row < tokens.size(); ++row)  // no row of a band is missing
         for (int64_t token = plan.band_begin[row]; token < plan.band_end[row]; ++token)
           ASSERT_GE(plan.token_slot[static_cast<size_t>(token)], 0) << name;
@@ -73,7 +73,8 @@ at::Tensor plain_attention(const at::Tensor& q, const at::Tensor& units, const P
     for (int64_t h = 0; h < plan.heads; ++h) {
       for (int64_t token = plan.band_begin[static_cast<size_t>(row)]; token < plan.band_end[static_cast<size_t>(row)];
            ++token)
-        bias[row][h][plan.token_slot[static_cast<size_t>(token)] * plan.kv_heads + h * plan.kv_heads / plan.heads] = 0;
+        bias[row][h][h * plan.kv_heads / plan.heads * plan.token_slots + plan.token_slot[static_cast<size_t>(token)]] =
+            0;
       if (plan.pick_heads == 0) continue;
       const size_t list = static_cast<size_t>(plan.row_block[static_cast<size_t>(row)] * plan.pick_heads +
                                               h * plan.pick_heads / plan.heads);
@@ -153,7 +154,8 @@ TEST(Attend, FetchingAgainChangesNothing) {
 TEST(GatherUnits, CopiesNothingWhereNothingIsFetched) {
   with_plan(PlanCase{}, [](const StepContext& context, const Plan& plan) {
     ASSERT_EQ(plan.num_units, plan.num_rows * plan.kv_heads);
-    const at::Tensor kv = at::ones({plan.num_rows, plan.kv_heads, 2 * kWidth}, at::kDouble).requires_grad_(true);
+    const at::Tensor kv =
+        at::ones({plan.kv_heads, plan.num_rows, 2 * kWidth}, at::kDouble).transpose(0, 1).requires_grad_(true);
     EXPECT_EQ(gather_units(context, kv, plan).const_data_ptr(), kv.const_data_ptr());
   });
 }

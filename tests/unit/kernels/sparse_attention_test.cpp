@@ -24,6 +24,7 @@ const std::vector<AttentionShape> kShapes{
 AttentionCase<float> narrowed(const AttentionCase<double>& c) {
   AttentionCase<float> out{.shape = c.shape,
                            .units = c.units,
+                           .slots = c.slots,
                            .q = {c.q.begin(), c.q.end()},
                            .kv = {c.kv.begin(), c.kv.end()},
                            .grad_o = {c.grad_o.begin(), c.grad_o.end()},
@@ -153,7 +154,7 @@ TEST(SparseAttention, ARowsBitsDoNotDependOnOtherRowsOrOnPlacement) {
   const auto all = reference::run_kernels(c);
   for (int64_t first : {1, 13, 36}) {  // the rows from `first` on, alone, with the units in reverse order
     auto some = c;
-    const int64_t width = c.shape.heads * c.shape.width, kv_heads = c.shape.kv_heads, slots = c.units / kv_heads;
+    const int64_t width = c.shape.heads * c.shape.width, slots = c.slots;
     some.shape.rows = c.shape.rows - first;
     some.q.erase(some.q.begin(), some.q.begin() + first * width);
     some.grad_o.erase(some.grad_o.begin(), some.grad_o.begin() + first * width);
@@ -162,7 +163,7 @@ TEST(SparseAttention, ARowsBitsDoNotDependOnOtherRowsOrOnPlacement) {
     some.row_block.resize(some.shape.rows);  // block 1: block = row
     some.pick_start.erase(some.pick_start.begin(), some.pick_start.begin() + first * c.shape.pick_heads);
     const auto moved = [&](int64_t unit) {
-      return unit < slots * kv_heads ? (slots - 1 - unit / kv_heads) * kv_heads + unit % kv_heads : unit;
+      return unit < slots * c.shape.kv_heads ? unit / slots * slots + slots - 1 - unit % slots : unit;
     };
     for (int32_t& slot : some.token_slot) slot = slot < 0 ? slot : static_cast<int32_t>(slots - 1 - slot);
     for (int32_t& unit : some.pick_unit) unit = static_cast<int32_t>(moved(unit));
