@@ -78,7 +78,8 @@ std::string step_line(const StepRecord& r, int64_t total_steps, double eta_s) {
   std::string line = join("step ", r.step, "/", total_steps, format(" loss %.3f", r.loss));
   if (r.bits_per_byte >= 0) line += format(" bpb %.3f", r.bits_per_byte);
   line += format(" sketch %.3f cover %.2f phi %.2f gnorm %.2f lr ", r.sketch_loss, r.coverage, r.phi, r.grad_norm);
-  return line + learning_rate_text(r.lr) + " tok/s " + short_number(r.tokens_per_s) + " eta " + duration_text(eta_s);
+  line += learning_rate_text(r.lr) + " tok/s " + short_number(r.tokens_per_s);
+  return line + " mem " + short_number(static_cast<double>(r.peak_memory_bytes)) + "B eta " + duration_text(eta_s);
 }
 
 void StepClock::add(double interval_ms) {

@@ -178,13 +178,14 @@ TEST(Progress, BarOnARealTerminalOnly) {
 }
 
 TEST(Progress, StepLine) {
-  EXPECT_EQ(
-      step_line(record_of(12), 400, 192),
-      "step 12/400 loss 2.314 bpb 3.338 sketch 0.812 cover 0.71 phi 0.12 gnorm 0.84 lr 3.0e-4 tok/s 12.1k eta 3m12s");
-  StepRecord record = record_of(1);
-  record.bits_per_byte = -1;
+  StepRecord record = record_of(12);
+  record.peak_memory_bytes = 14'900'000'000;
+  EXPECT_EQ(step_line(record, 400, 192),
+            "step 12/400 loss 2.314 bpb 3.338 sketch 0.812 cover 0.71 phi 0.12 gnorm 0.84 lr 3.0e-4 tok/s 12.1k mem "
+            "14.9GB eta 3m12s");
+  record.step = 1, record.bits_per_byte = -1, record.peak_memory_bytes = 0;
   EXPECT_EQ(step_line(record, 400, -1),
-            "step 1/400 loss 2.314 sketch 0.812 cover 0.71 phi 0.12 gnorm 0.84 lr 3.0e-4 tok/s 12.1k eta -");
+            "step 1/400 loss 2.314 sketch 0.812 cover 0.71 phi 0.12 gnorm 0.84 lr 3.0e-4 tok/s 12.1k mem 0B eta -");
   EXPECT_EQ(duration_text(59.6), "1m00s");
   EXPECT_EQ(duration_text(5 * 3600 + 420), "5h07m");
   EXPECT_EQ(short_number(1.21e6), "1.21M");
