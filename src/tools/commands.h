@@ -15,6 +15,7 @@ int train_command(std::unique_ptr<Communicator> everyone, const Arguments& argum
 int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& arguments);
 int generate_command(const Communicator& everyone, const Arguments& arguments);
 int checkpoint_command(const Communicator& everyone, const Arguments& arguments);
+int plan_command(const Communicator& everyone, const Arguments& arguments);
 int options_command(const Communicator& everyone, const Arguments& arguments);
 
 }  // namespace smartbird

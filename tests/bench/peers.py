@@ -36,12 +36,12 @@ def wait(command, environment, folder):
 
 
 def write_text(path, tokens, sequences):
-    """Whole sequences of bytes from the books of tests/data, so that every step has exactly `tokens`."""
+    """Bytes of the books of tests/data that, with the separator after a document, fill whole sequences of `tokens`."""
     books = sorted((REPOSITORY / "tests/data/books/train").glob("*/*.txt"))
     text = b"".join(book.read_bytes() for book in books)
     while len(text) < tokens * sequences:
         text += text
-    path.write_bytes(text[: tokens * sequences])
+    path.write_bytes(text[: tokens * sequences - 1])
 
 
 def smartbird_run(a, tokens, query_block, folder):
@@ -56,6 +56,8 @@ def smartbird_run(a, tokens, query_block, folder):
     command = [a.smartbird, "pretrain", *(f"--{key}={value}" for key, value in options.items())]
     _, peak = wait(command, os.environ | {"OMP_NUM_THREADS": str(a.threads)}, folder)
     steps = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    if [step["tokens"] for step in steps] != [tokens * (i + 1) for i in range(a.steps + 1)]:
+        raise PeerError(f"smartbird trained {[step['tokens'] for step in steps]} tokens after its steps, not {tokens} a step")
     return {"step_ms": [step["step_ms"]["total"] for step in steps[1:]], "peak_bytes": peak}
 
 
