@@ -88,7 +88,6 @@ PlanCase make_plan_case(const Options& o, int64_t ranks, const Corpus* corpus) {
     }
   plan.probes = static_cast<double>(o.sketch.probes);
   plan.phi = expected_phi(plan);
-  if (corpus != nullptr) plan.corpus_tokens = corpus->num_tokens(), plan.documents = corpus->num_documents();
   return plan;
 }
 

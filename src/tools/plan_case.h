@@ -18,11 +18,8 @@ struct PlanCase {
   int query_block = 1;                    // b
   LayoutKind layout = LayoutKind::Contiguous;
   int64_t element_bytes = 4;  // e
-  int64_t threads = 1;        // of a rank
   double probes = 0;          // R, expected probe blocks of a step
   double phi = 0;             // share of remote rows that a rank fetches
-  int64_t corpus_tokens = 0;  // of data.train, data.valid and data.test, where raw text is held in memory
-  int64_t documents = 0;
   // Sequence lengths of every stream (micro-step of a replica) of a step.
   std::vector<std::vector<int64_t>> streams;
 

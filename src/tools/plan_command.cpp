@@ -56,13 +56,12 @@ PlanArguments parse(const Arguments& own, std::string& usage) {
   return a;
 }
 
-// Threads of a rank where the ranks share this machine.
-int64_t choose_threads(const Options& o, int64_t ranks) {
+// Where the ranks share this machine.
+void set_threads_of_a_rank(const Options& o, int64_t ranks) {
   int64_t threads = o.run.threads;
   if (threads == 0 && std::getenv("OMP_NUM_THREADS") == nullptr)
     threads = std::max<int64_t>(1, static_cast<int64_t>(std::thread::hardware_concurrency()) / ranks);
   if (threads > 0) at::set_num_threads(static_cast<int>(threads)), omp_set_num_threads(static_cast<int>(threads));
-  return at::get_num_threads();
 }
 
 // data.train as training opens it; nothing where it is not given or a generated task is not written yet.
@@ -93,15 +92,15 @@ int plan_command(const Communicator& everyone, const Arguments& arguments) {
   const Options& o = parsed.options;
   check_rules(o, static_cast<int>(a.ranks));
   const Corpora data = open_data(o);
+  const Resident opened = resident_now();
   Prediction out;
   out.plan = make_plan_case(o, a.ranks, data.train.get());
-  out.plan.threads = choose_threads(o, a.ranks);
-  for (const Corpus* corpus : {data.valid.get(), data.test.get()})
-    if (corpus != nullptr)
-      out.plan.corpus_tokens += corpus->num_tokens(), out.plan.documents += corpus->num_documents();
   if (a.phi >= 0) out.plan.phi = a.phi;
+  set_threads_of_a_rank(o, a.ranks);
   out.rates = measure_rates(out.plan);
-  out.memory = predict_memory(out.plan, start.private_bytes + resident_now().file_bytes);
+  const double touched = resident_now().file_bytes - opened.file_bytes;  // pages of LibTorch that training runs through
+  out.memory =
+      predict_memory(out.plan, {.library_bytes = start.all() + touched, .data_bytes = opened.all() - start.all()});
   out.work = predict_work(out.plan);
   out.sent_bytes = predict_sent_bytes(out.plan);
   std::printf("%s", to_text(out).c_str());

@@ -29,12 +29,16 @@ struct MemoryPlan {
   [[nodiscard]] double peak_bytes() const { return total(peak()); }
 };
 
-// library_bytes: what the process holds before any model exists (programs, LibTorch, MPI).
-[[nodiscard]] MemoryPlan predict_memory(const PlanCase& plan, double library_bytes);
+// What a process holds before any model exists, measured: programs (LibTorch, MPI), and the data once it is open.
+struct HeldBefore {
+  double library_bytes = 0, data_bytes = 0;
+};
+[[nodiscard]] MemoryPlan predict_memory(const PlanCase& plan, const HeldBefore& held);
 
 // Resident bytes of this process that are files or shared, and its private ones.
 struct Resident {
   double file_bytes = 0, private_bytes = 0;
+  [[nodiscard]] double all() const { return file_bytes + private_bytes; }
 };
 [[nodiscard]] Resident resident_now();
 

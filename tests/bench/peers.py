@@ -128,7 +128,10 @@ def main():
     a = arguments()
     peers_venv.prepare(a.venv)
     version = subprocess.run([a.smartbird, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
-    report = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "smartbird": version,
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"peers: other work keeps {load:.1f} cores busy; times will be long and uneven", file=sys.stderr)
+    report = {"load": load, "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "smartbird": version,
               "hardware": peers_report.hardware(), "threads": a.threads, "shape": SHAPE, "steps": a.steps, "rounds": a.rounds, "lengths": []}
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
         for tokens in a.tokens:

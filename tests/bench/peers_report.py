@@ -50,7 +50,8 @@ def summarise(report):
 
 
 def markdown(report):
-    lines = [f"{report['smartbird']}; {report['date']}; {report['hardware']}; {report['threads']} threads",
+    lines = [f"{report['smartbird']}; {report['date']}; {report['hardware']}; {report['threads']} threads; "
+             f"load before the runs {report['load']:.1f}",
              f"{report['shape']['layers']} layers x {report['shape']['width']} wide, {report['shape']['heads']} heads, "
              f"float32, batch 1, no gradient checkpointing; forward, loss over all tokens, backward, AdamW; "
              f"{report['rounds']} rounds of {report['steps']} steps in turns; ratio: smartbird's tokens/s over the rival's in neighbouring runs.",

@@ -16,11 +16,11 @@ std::vector<std::string> tokens(int64_t count, std::vector<std::string> more = {
 }
 
 double peak(const std::vector<std::string>& arguments, int64_t ranks = 1) {
-  return predict_memory(plan_of(arguments, ranks), 0).peak_bytes();
+  return predict_memory(plan_of(arguments, ranks), {}).peak_bytes();
 }
 
 TEST(PlanMemory, ThePeakIsTheLargestSumOfItems) {
-  const MemoryPlan plan = predict_memory(plan_of(tokens(8192)), 1e6);
+  const MemoryPlan plan = predict_memory(plan_of(tokens(8192)), {1e6, 1e6});
   double largest = 0;
   for (Moment moment : kMoments) {
     double sum = 0;
@@ -31,9 +31,9 @@ TEST(PlanMemory, ThePeakIsTheLargestSumOfItems) {
   EXPECT_DOUBLE_EQ(plan.peak_bytes(), largest);
 }
 
-TEST(PlanMemory, LibrariesCountOnce) {
+TEST(PlanMemory, LibrariesAndDataCountOnce) {
   const auto arguments = tokens(4096);
-  EXPECT_NEAR(predict_memory(plan_of(arguments), 5e6).peak_bytes(), peak(arguments) + 5e6, 1);
+  EXPECT_NEAR(predict_memory(plan_of(arguments), {5e6, 7e6}).peak_bytes(), peak(arguments) + 12e6, 1);
 }
 
 TEST(PlanMemory, TokensCostAndRanksMicroStepsAndRecomputationSave) {
