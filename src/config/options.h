@@ -71,7 +71,7 @@ struct TrainOptions {
 struct DataOptions {
   std::vector<std::string> train, valid, test;
   std::string task, tokenizer, field, prompt_field, response_field, label_field, generate;
-  int64_t sequence_tokens = 0, prefix_tokens = 0;
+  int64_t sequence_tokens = 0, prefix_tokens = 0, limit_tokens = 0;
   double mask_share = 0;
   template <class V>
   void visit(V& v) {
@@ -86,6 +86,8 @@ struct DataOptions {
     v("data.tokenizer", tokenizer, "bytes", one_of({"bytes", "words"}),
       "tokenizer for raw text; shards carry their own");
     v("data.sequence_tokens", sequence_tokens, 1024, at_least(1), "longest sequence; longer documents are cut");
+    v("data.limit_tokens", limit_tokens, 0, at_least(0),
+      "clm, mlm: only the first tokens of data.train are used, in the order of its sources; 0 = all");
     v("data.prefix_tokens", prefix_tokens, 0, at_least(0),
       "clm: the first tokens of a sequence that all its rows may see (prefix-LM)");
     v("data.mask_share", mask_share, 0.15, between(0.0, 1.0),
@@ -207,12 +209,14 @@ struct ParallelOptions {
 };
 
 struct MemoryOptions {
-  std::string recompute;
+  std::string recompute, rows;
   int64_t loss_rows = 0, probe_budget_bytes = 0;
   template <class V>
   void visit(V& v) {
-    v("memory.recompute", recompute, "none", one_of({"none", "layer"}),
-      "keep activations, or compute each layer again in the backward pass");
+    v("memory.recompute", recompute, "none", one_of({"none", "mlp", "layer"}),
+      "keep activations, or compute the inside of each MLP, or each whole layer, again in the backward pass");
+    v("memory.rows", rows, "keep", one_of({"keep", "fetch_again"}),
+      "keep the fetched rows of other ranks for the backward pass, or fetch them a second time");
     v("memory.loss_rows", loss_rows, 1024, at_least(1), "rows of logits held at once");
     v("memory.probe_budget_bytes", probe_budget_bytes, 64 << 20, at_least(1),
       "working memory of the probes' exact attention");

@@ -45,6 +45,10 @@ void check_rules(const Options& o, int num_ranks) {
   rule(o.data.prefix_tokens == 0 || o.data.prefix_tokens < o.data.sequence_tokens,
        "data.prefix_tokens = ", o.data.prefix_tokens,
        " leaves nothing to predict of data.sequence_tokens = ", o.data.sequence_tokens);
+  rule(o.data.limit_tokens == 0 || o.data.task != "classify", "data.limit_tokens = ", o.data.limit_tokens,
+       " would cut a labelled document; it needs data.task = clm or mlm");
+  rule(o.data.limit_tokens != 1 || o.data.task != "clm",
+       "data.limit_tokens = 1 leaves data.task = clm nothing to predict");
   rule(o.data.task != "clm" || is_causal(o), "data.task = clm needs a causal model; model.causal = ", o.model.causal);
   rule(o.train.stop_after <= o.train.steps, "train.stop_after = ", o.train.stop_after,
        " is beyond train.steps = ", o.train.steps);

@@ -63,6 +63,8 @@ Stream make_stream(const Corpus& corpus, const Layout& layout, const std::vector
   const Tokenizer& tokenizer = corpus.tokenizer();
   if (task == Task::Classify)
     for (const Sample& sample : samples) out.label.push_back(corpus.document(sample.document).label);
+  for (auto* column : {&out.token, &out.target, &out.position, &out.sequence})
+    column->reserve(static_cast<size_t>(layout.rank_tokens(rank)));
   for (const Run& run : layout.runs()) {
     if (run.rank != rank) continue;
     for (int64_t token = run.begin; token < run.end;) {

@@ -36,36 +36,38 @@ struct Recompute : Function<Recompute> {
   }
 };
 
-at::Tensor attention(const BlockInput& in, const at::Tensor& x, const std::string& prefix, Probes* probes) {
+// h + attention of norm(h).
+at::Tensor attention_half(const BlockInput& in, const at::Tensor& h, const std::string& prefix, Probes* probes) {
   const ModelShape& shape = in.shape;
-  const int64_t rows = x.size(0), width = shape.head_width;
-  const auto project = [&](const char* what, int64_t heads) {
-    return at::linear(x, in.parameters.value(prefix + what)).view({rows, heads, width});
-  };
-  const at::Tensor q = rotate(project("q.weight", shape.heads), in.rotary),
-                   k = rotate(project("k.weight", shape.kv_heads), in.rotary);
-  const at::Tensor v = project("v.weight", shape.kv_heads);
-  if (probes != nullptr) probes->add_layer(in.context, q, k);
-  at::Tensor units;
+  const auto weight = [&](const char* what) -> const at::Tensor& { return in.parameters.value(prefix + what); };
+  AttentionOperands of;
   {
-    const auto timing = in.context.timer.measure("exchange");
-    units = gather_units(in.context, at::cat({k, v}, -1), in.plan);
+    const auto timing = in.context.timer.measure("projection");
+    of = attention_input(h,
+                         {.norm = weight("attn_norm.weight"),
+                          .q = weight("attn.q.weight"),
+                          .k = weight("attn.k.weight"),
+                          .v = weight("attn.v.weight")},
+                         in.rotary, shape.head_width, norm_settings(shape));
   }
-  const auto timing = in.context.timer.measure("attention");
-  return at::linear(sparse_attention(q, units, in.plan).reshape({rows, shape.heads * width}),
-                    in.parameters.value(prefix + "o.weight"));
+  if (probes != nullptr) probes->add_layer(in.context, of.q, of.kv.narrow(2, 0, shape.head_width));
+  const at::Tensor o =
+      attend(in.context, of.q, of.kv, in.plan, shape.fetch_again ? FetchedRows::FetchAgain : FetchedRows::Keep)
+          .view({h.size(0), shape.heads * shape.head_width});
+  const auto timing = in.context.timer.measure("projection");
+  if (shape.dropout == 0) return at::addmm(h, o, weight("attn.o.weight").t());
+  return h + dropout(in.context, at::linear(o, weight("attn.o.weight")), in.rows, shape.dropout, 2 * in.layer);
 }
 
 }  // namespace
 
 at::Tensor run_block(const BlockInput& in, const at::Tensor& h, Probes* probes) {
   const std::string prefix = "layers." + std::to_string(in.layer) + ".";
+  const at::Tensor x = attention_half(in, h, prefix, probes);
+  const auto timing = in.context.timer.measure("mlp");
   const double rate = in.shape.dropout;
-  const at::Tensor a =
-      attention(in, norm(h, in.parameters.value(prefix + "attn_norm.weight"), in.shape), prefix + "attn.", probes);
-  const at::Tensor x = h + dropout(in.context, a, in.rows, rate, 2 * in.layer);
-  const at::Tensor m = gated_mlp(norm(x, in.parameters.value(prefix + "mlp_norm.weight"), in.shape), in.parameters,
-                                 prefix + "mlp.", in.shape);
+  if (rate == 0) return layer_mlp(x, in.parameters, prefix, in.shape, Residual::Add, in.output);
+  const at::Tensor m = layer_mlp(x, in.parameters, prefix, in.shape, Residual::None, in.output);
   return x + dropout(in.context, m, in.rows, rate, 2 * in.layer + 1);
 }
 

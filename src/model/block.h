@@ -16,6 +16,7 @@ struct BlockInput {
   const RotaryTable& rotary;
   const Plan& plan;
   int64_t layer = 0;
+  Output output = Output::Compute;  // Skip: a replay, of which only the gradient is wanted
 };
 
 // h [T, C] -> [T, C]. Collective. probes: nullptr, or who watches this layer.

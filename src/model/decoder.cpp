@@ -56,7 +56,7 @@ at::Tensor Decoder::next(int64_t token) {
     values.narrow(0, length_ - 1, 1).copy_(project("v.weight", shape.kv_heads));
     h = h +
         at::linear(attend(layer, rotate(project("q.weight", shape.heads), table)), p.value(prefix + "attn.o.weight"));
-    h = h + gated_mlp(norm(h, p.value(prefix + "mlp_norm.weight"), shape), p, prefix + "mlp.", shape);
+    h = layer_mlp(h, p, prefix, shape, Residual::Add);
   }
   h = norm(h, p.value("final_norm.weight"), shape);
   return at::mv(p.value(shape.tie_embeddings ? "embed.weight" : "lm_head.weight"), h.squeeze(0));

@@ -1,35 +1,31 @@
-// Norms, rotary positions, MLP, dropout.
+// Norm, MLP, dropout.
 #include "model/layers.h"
-
-#include <cmath>
 
 #include "ops/tensors.h"
 
 namespace smartbird {
 
-RotaryTable rotary_table(const at::Tensor& position, int64_t width, double base, at::ScalarType dtype) {
-  const at::Tensor pair = at::arange(0, width / 2, at::kDouble);
-  const at::Tensor frequency = at::pow(base, pair * (-2.0 / static_cast<double>(width)));
-  const at::Tensor angle = (position.to(at::kDouble).unsqueeze(1) * frequency).unsqueeze(1);
-  return {angle.cos().to(dtype), angle.sin().to(dtype)};
-}
-
-at::Tensor rotate(const at::Tensor& x, const RotaryTable& table) {
-  const int64_t half = x.size(-1) / 2;
-  const at::Tensor a = x.narrow(-1, 0, half), b = x.narrow(-1, half, half);
-  return at::cat({a * table.cos - b * table.sin, b * table.cos + a * table.sin}, -1);
+NormSettings norm_settings(const ModelShape& shape) {
+  return {shape.layer_norm ? kernels::NormKind::Layer : kernels::NormKind::Rms, shape.norm_epsilon};
 }
 
 at::Tensor norm(const at::Tensor& h, const at::Tensor& weight, const ModelShape& shape) {
-  if (shape.layer_norm) return at::layer_norm(h, {h.size(-1)}, weight, {}, shape.norm_epsilon);
-  return at::rms_norm(h, {h.size(-1)}, weight, shape.norm_epsilon);
+  return row_norm(h, weight, norm_settings(shape));
 }
 
-at::Tensor gated_mlp(const at::Tensor& h, const Parameters& parameters, const std::string& prefix,
-                     const ModelShape& shape) {
-  const at::Tensor gate = at::linear(h, parameters.value(prefix + "gate.weight")),
-                   up = at::linear(h, parameters.value(prefix + "up.weight"));
-  return at::linear((shape.geglu ? at::gelu(gate) : at::silu(gate)) * up, parameters.value(prefix + "down.weight"));
+at::Tensor layer_mlp(const at::Tensor& x, const Parameters& parameters, const std::string& layer,
+                     const ModelShape& shape, Residual residual, Output output) {
+  const bool keep = shape.keep_mlp && at::GradMode::is_enabled() && output == Output::Compute;
+  return gated_mlp(x,
+                   {.norm = parameters.value(layer + "mlp_norm.weight"),
+                    .gate = parameters.value(layer + "mlp.gate.weight"),
+                    .up = parameters.value(layer + "mlp.up.weight"),
+                    .down = parameters.value(layer + "mlp.down.weight")},
+                   {.norm = norm_settings(shape),
+                    .activation = shape.geglu ? Activation::Gelu : Activation::Silu,
+                    .inner = keep ? Inner::Keep : Inner::Recompute,
+                    .residual = residual,
+                    .output = output});
 }
 
 at::Tensor dropout(const StepContext& context, const at::Tensor& h, const RowInfo& rows, double rate, int64_t place) {
@@ -40,6 +36,7 @@ at::Tensor dropout(const StepContext& context, const at::Tensor& h, const RowInf
   with_float_type(h, [&](auto t) {
     using T = decltype(t);
     T* out = keep.mutable_data_ptr<T>();
+#pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < h.size(0); ++row) {
       PhiloxKey key = base;
       const uint64_t sample = rows.sample[static_cast<size_t>(row)];

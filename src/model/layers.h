@@ -1,9 +1,11 @@
-// The pieces of a Transformer block: norms, rotary positions (half-split, as Llama), gated MLP, counter-based dropout.
-// h [T, C]; every row alone, so nothing here depends on the world size.
+// The pieces of a Transformer block: norm, gated MLP, counter-based dropout. h [T, C]; every row alone, so nothing here
+// depends on the world size.
 #pragma once
 
 #include "model/parameters.h"
 #include "model/shape.h"
+#include "ops/attention_input.h"
+#include "ops/gated_mlp.h"
 #include "ops/step_context.h"
 
 namespace smartbird {
@@ -14,15 +16,11 @@ struct RowInfo {
   std::vector<uint64_t> sample;  // [T] sample number of the row's sequence
 };
 
-struct RotaryTable {
-  at::Tensor cos, sin;  // [T, 1, D/2]
-};
-
-[[nodiscard]] RotaryTable rotary_table(const at::Tensor& position, int64_t width, double base, at::ScalarType dtype);
-[[nodiscard]] at::Tensor rotate(const at::Tensor& x, const RotaryTable& table);  // x [T, heads, D]
+[[nodiscard]] NormSettings norm_settings(const ModelShape& shape);
 [[nodiscard]] at::Tensor norm(const at::Tensor& h, const at::Tensor& weight, const ModelShape& shape);
-[[nodiscard]] at::Tensor gated_mlp(const at::Tensor& h, const Parameters& parameters, const std::string& prefix,
-                                   const ModelShape& shape);
+// The MLP of a layer on x before its norm; with Residual::Add, x + MLP.
+[[nodiscard]] at::Tensor layer_mlp(const at::Tensor& x, const Parameters& parameters, const std::string& layer,
+                                   const ModelShape& shape, Residual residual, Output output = Output::Compute);
 // Identity in evaluation or for rate 0. `place` tells the sub-blocks apart.
 [[nodiscard]] at::Tensor dropout(const StepContext& context, const at::Tensor& h, const RowInfo& rows, double rate,
                                  int64_t place);

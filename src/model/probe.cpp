@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/probe_softmax.h"
 #include "ops/collectives.h"
 #include "ops/tensors.h"
 
@@ -33,6 +34,7 @@ void Probes::find(const StepContext& context, double rate, int64_t sketch) {
   const PhiloxKey key = context.key(Purpose::Probe);
   const std::vector<int64_t> tokens = layout.tokens_of(context.rank());
   std::vector<int64_t> position, my_rows, my_blocks;
+  position.reserve(tokens.size());
   for (int64_t token : tokens)
     position.push_back(token - layout.sequences()[static_cast<size_t>(layout.sequence_of(token))].begin);
   my_position_ = index_tensor(position);
@@ -58,6 +60,10 @@ void Probes::find(const StepContext& context, double rate, int64_t sketch) {
       probe.domain =
           at::logical_or(at < domain.left_end, at::logical_and(at >= domain.right_begin, at < domain.right_end));
       for (int64_t global : s.global_positions) probe.domain.logical_and_(at != global);
+      const int64_t* position_of = my_position_.const_data_ptr<int64_t>();
+      probe.seen_keys = std::lower_bound(position_of + mine.begin, position_of + mine.end,
+                                         s.visibility.end(block.end - 1, sequence.length)) -
+                        position_of - mine.begin;
       const int64_t size = kernels::domain_size(domain, s.global_positions);
       probe.uniform_share = size > 0 ? std::min(1.0, static_cast<double>(s.picks) / static_cast<double>(size)) : 0.0;
       total_rows_ += rows;
@@ -110,76 +116,93 @@ void Probes::gather_picks(const StepContext& context, const Plan& plan) {
     }
 }
 
-// [rows, 1, end - begin] bool: which of my keys each row of the probe sees.
-at::Tensor Probes::visible(const Probe& probe, int64_t begin, int64_t end) const {
-  std::vector<int64_t> ends;
-  for (int64_t i = probe.block.begin; i < probe.block.end; ++i)
-    ends.push_back(shape_.attention.visibility.end(i, probe.length));
-  const at::Tensor at = my_position_.narrow(0, probe.key_begin + begin, end - begin);
-  return (at.unsqueeze(0) < index_tensor(ends).unsqueeze(1)).unsqueeze(1);
+// How many of my keys [begin, ...) of the probe's sequence its rows see: [rows · per], a row's heads alike.
+std::vector<int64_t> Probes::seen(const Probe& probe, int64_t begin) const {
+  const int64_t *position = my_position_.const_data_ptr<int64_t>(), *first = position + probe.key_begin,
+                *last = position + probe.key_end;
+  std::vector<int64_t> out;
+  for (int64_t i = probe.block.begin; i < probe.block.end; ++i) {
+    const int64_t end = shape_.attention.visibility.end(i, probe.length);
+    out.insert(out.end(), static_cast<size_t>(shape_.heads / shape_.kv_heads),
+               std::lower_bound(first, last, end) - first - begin);
+  }
+  return out;
 }
 
-// [G, rows, H/G, end - begin] attention scores of a probe's rows against my keys, -inf where not visible.
-at::Tensor Probes::scores(const Probe& probe, const at::Tensor& q, const at::Tensor& k, int64_t begin,
-                          int64_t end) const {
-  const int64_t kv_heads = shape_.kv_heads, per = shape_.heads / kv_heads, width = shape_.head_width,
-                keys = end - begin;
-  const at::Tensor rows =
-      q.narrow(0, probe.first_row, probe.rows).view({probe.rows, kv_heads, per, width}).transpose(0, 1);
-  const at::Tensor mine = k.narrow(0, probe.key_begin + begin, keys).permute({1, 2, 0});
-  const at::Tensor s =
-      at::matmul(rows.reshape({kv_heads, probe.rows * per, width}), mine).view({kv_heads, probe.rows, per, keys});
-  return (s / std::sqrt(static_cast<double>(width)))
-      .masked_fill(visible(probe, begin, end).logical_not().unsqueeze(0), kNone);
-}
-
-int64_t Probes::chunk_keys(const Probe& probe) const {
-  return std::max<int64_t>(1, shape_.probe_budget_bytes / (8 * shape_.heads * probe.rows * 4));
+// body(probe, first key, scores [G, rows · H/G, keys] of its rows against my keys from there on) in pieces that stay in cache.
+template <class Body>
+void Probes::for_scores(const at::Tensor& q, const at::Tensor& k, Body body) {
+  constexpr int64_t kPieceBytes = 2 << 20;
+  const int64_t kv_heads = shape_.kv_heads, per = shape_.heads / kv_heads, width = shape_.head_width;
+  for (Probe& probe : probes_) {
+    const at::Tensor rows = q.narrow(0, probe.first_row, probe.rows)
+                                .view({probe.rows, kv_heads, per, width})
+                                .transpose(0, 1)
+                                .reshape({kv_heads, probe.rows * per, width});
+    const int64_t row_bytes = shape_.heads * probe.rows * static_cast<int64_t>(q.element_size());
+    const int64_t step = std::max<int64_t>(1, std::min(shape_.probe_budget_bytes, kPieceBytes) / row_bytes);
+    for (int64_t begin = 0; begin < probe.seen_keys; begin += step) {
+      const int64_t keys = std::min(step, probe.seen_keys - begin);
+      body(probe, begin, at::bmm(rows, k.narrow(0, probe.key_begin + begin, keys).permute({1, 2, 0})));
+    }
+  }
 }
 
 void Probes::add_layer(const StepContext& context, const at::Tensor& q_in, const at::Tensor& k_in) {
   const at::NoGradGuard no_grad;
-  const at::Tensor q =
-      all_gather_rows(context.group(), "probe_queries", q_in.detach().index_select(0, my_rows_), rows_by_rank_);
-  const at::Tensor k = k_in.detach();
-  const int64_t kv_heads = shape_.kv_heads, per = shape_.heads / kv_heads;
-  at::Tensor largest = at::full({total_rows_, kv_heads, per}, kNone, q.options()), sum = at::zeros_like(largest);
-  const auto for_chunks = [&](auto body) {
-    for (Probe& probe : probes_)
-      for (int64_t begin = 0, keys = probe.key_end - probe.key_begin, step = chunk_keys(probe); begin < keys;
-           begin += step)
-        body(probe, begin, std::min(keys, begin + step));
-  };
-  for_chunks([&](Probe& probe, int64_t begin, int64_t end) {
-    at::Tensor m = largest.narrow(0, probe.first_row, probe.rows), l = sum.narrow(0, probe.first_row, probe.rows);
-    const at::Tensor s = scores(probe, q, k, begin, end).transpose(0, 1);  // [rows, G, H/G, keys]
-    const at::Tensor next = at::maximum(m, s.amax(-1)), safe = next.masked_fill(next == kNone, 0);
-    l.copy_(l * (m - safe).exp() + (s - safe.unsqueeze(-1)).exp().sum(-1));
-    m.copy_(next);
+  const auto timing = context.timer.measure("probe");
+  const at::Tensor k = k_in.detach(), q = all_gather_rows(context.group(), "probe_queries",
+                                                          q_in.detach().index_select(0, my_rows_), rows_by_rank_) /
+                                          std::sqrt(static_cast<double>(shape_.head_width));
+  const int64_t heads = shape_.heads, kv_heads = shape_.kv_heads, per = heads / kv_heads;
+  // of each probe [G, rows, H/G]
+  at::Tensor largest = at::full({total_rows_ * heads}, kNone, q.options()), sum = at::zeros_like(largest);
+  for_scores(q, k, [&](const Probe& probe, int64_t begin, const at::Tensor& s) {
+    const std::vector<int64_t> seen_keys = seen(probe, begin);
+    with_float_type(s, [&](auto t) {
+      using T = decltype(t);
+      for (int64_t g = 0; g < kv_heads; ++g) {
+        const int64_t at = probe.first_row * heads + g * s.size(1);
+        kernels::softmax_state<T>(s.const_data_ptr<T>() + g * s.size(1) * s.size(2), seen_keys.data(), s.size(1),
+                                  s.size(2), largest.mutable_data_ptr<T>() + at, sum.mutable_data_ptr<T>() + at);
+      }
+    });
   });
   at::Tensor global = largest.clone();
   all_reduce_(context.group(), "probe_sums", global, ReduceOp::Max);
   sum.mul_((largest - global).exp());
   all_reduce_(context.group(), "probe_sums", sum, ReduceOp::Sum);
-  const bool by_query = shape_.attention.pick_heads != shape_.attention.kv_heads;
-  for_chunks([&](Probe& probe, int64_t begin, int64_t end) {
-    const at::Tensor m = global.narrow(0, probe.first_row, probe.rows), l = sum.narrow(0, probe.first_row, probe.rows);
-    const at::Tensor p = (scores(probe, q, k, begin, end).transpose(0, 1) - m.unsqueeze(-1)).exp() / l.unsqueeze(-1);
-    const at::Tensor by_head = by_query ? p.sum(0).flatten(0, 1) : p.sum(at::IntArrayRef{0, 2});  // [pick heads, keys]
-    const at::Tensor all = by_head.sum(0),
-                     in_domain = at::where(probe.domain.narrow(0, begin, end - begin), all, at::zeros_like(all));
-    if (!probe.target.defined()) probe.target = at::zeros({probe.key_end - probe.key_begin}, q.options());
-    probe.target.narrow(0, begin, end - begin).add_(in_domain);
-    const double domain = in_domain.sum().item<double>();
-    mass_.all += all.sum().item<double>();
-    mass_.domain += domain;
-    mass_.uniform += domain * probe.uniform_share;
-    for (size_t h = 0; h < probe.picked.size(); ++h) {
-      const at::Tensor& picked = probe.picked[h];
-      const at::Tensor here = picked.masked_select(at::logical_and(picked >= begin, picked < end)) - begin;
-      mass_.picked += by_head[static_cast<int64_t>(h)].index_select(0, here).sum().item<double>();
-    }
+  // The heads that pick together are rows that lie together, or every per-th row.
+  const int64_t pick_heads = shape_.attention.pick_heads, step = pick_heads == kv_heads ? 1 : per;
+  at::Tensor by_head;  // [pick heads, keys seen]
+  for_scores(q, k, [&](Probe& probe, int64_t begin, const at::Tensor& s) {
+    if (begin == 0) by_head = at::zeros({pick_heads, probe.seen_keys}, q.options());
+    const std::vector<int64_t> seen_keys = seen(probe, begin);
+    with_float_type(s, [&](auto t) {
+      using T = decltype(t);
+      for (int64_t h = 0; h < pick_heads; ++h) {
+        const int64_t row = h / step * s.size(1) + h % step, at = probe.first_row * heads + row;
+        kernels::add_softmax<T>(s.const_data_ptr<T>() + row * s.size(2), seen_keys.data(), s.size(1) / step, step,
+                                s.size(2), global.const_data_ptr<T>() + at, sum.const_data_ptr<T>() + at,
+                                by_head.mutable_data_ptr<T>() + h * probe.seen_keys + begin);
+      }
+    });
+    if (begin + s.size(2) == probe.seen_keys) add_mass(probe, by_head);
   });
+}
+
+// by_head [pick heads, keys seen]: a layer's attention, summed over rows.
+void Probes::add_mass(Probe& probe, const at::Tensor& by_head) {
+  const at::Tensor all = by_head.sum(0),
+                   in_domain = at::where(probe.domain.narrow(0, 0, probe.seen_keys), all, at::zeros_like(all));
+  if (!probe.target.defined()) probe.target = at::zeros({probe.key_end - probe.key_begin}, by_head.options());
+  probe.target.narrow(0, 0, probe.seen_keys).add_(in_domain);
+  const double domain = in_domain.sum().item<double>();
+  mass_.all += all.sum().item<double>();
+  mass_.domain += domain;
+  mass_.uniform += domain * probe.uniform_share;
+  for (size_t h = 0; h < probe.picked.size(); ++h)
+    mass_.picked += by_head[static_cast<int64_t>(h)].index_select(0, probe.picked[h]).sum().item<double>();
 }
 
 }  // namespace smartbird

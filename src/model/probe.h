@@ -35,6 +35,7 @@ class Probes {
     int64_t length = 0;                  // of its sequence
     int64_t first_row = 0, rows = 0;     // in the gathered query rows
     int64_t key_begin = 0, key_end = 0;  // my rows of its sequence
+    int64_t seen_keys = 0;               // the first of those, that its last row sees
     at::Tensor domain;                   // [my keys] bool: in E
     std::vector<at::Tensor> picked;      // [pick heads] indices of picked keys among mine
     double uniform_share = 0;            // min(1, K / |E|)
@@ -42,10 +43,10 @@ class Probes {
   };
   void find(const StepContext& context, double rate, int64_t sketch);
   void gather_picks(const StepContext& context, const Plan& plan);
-  [[nodiscard]] at::Tensor visible(const Probe& probe, int64_t begin, int64_t end) const;
-  [[nodiscard]] at::Tensor scores(const Probe& probe, const at::Tensor& q, const at::Tensor& k, int64_t begin,
-                                  int64_t end) const;
-  [[nodiscard]] int64_t chunk_keys(const Probe& probe) const;
+  [[nodiscard]] std::vector<int64_t> seen(const Probe& probe, int64_t begin) const;
+  template <class Body>
+  void for_scores(const at::Tensor& q, const at::Tensor& k, Body body);
+  void add_mass(Probe& probe, const at::Tensor& by_head);
 
   const ModelShape& shape_;
   std::vector<Probe> probes_;

@@ -13,22 +13,21 @@ namespace {
 
 std::string name(int64_t sketch, const char* what) { return "sketch." + std::to_string(sketch) + "." + what; }
 
-// x [T, ...] with the rows `offsets` away (inside the sequence) that other ranks hold, and for each row the index of
-// each of its neighbours, -1 outside the sequence.
-struct Neighbours {
-  at::Tensor rows;   // [T + halo, ...]
-  at::Tensor index;  // [T, offsets] int64
+// x [T, ...] followed by the rows of other ranks that lie `first` ... `last` away from one of mine.
+struct Neighbourhood {
+  at::Tensor rows;            // [T + halo, ...]
+  std::vector<int64_t> slot;  // [N] stream position -> row, -1 = not here
 };
 
-Neighbours with_neighbours(const StepContext& context, const char* what, const at::Tensor& x, int64_t first_offset,
-                           int64_t offsets) {
+Neighbourhood with_halo(const StepContext& context, const char* what, const at::Tensor& x, int64_t first,
+                        int64_t last) {
   const Layout& layout = context.layout;
   const auto needed = [&](int rank) {
     std::vector<int64_t> tokens;
     for (const Run& run : layout.runs()) {
       if (run.rank != rank) continue;
-      const int64_t left = std::max<int64_t>(0, run.begin + first_offset),
-                    right = std::min(layout.num_tokens(), run.end + first_offset + offsets - 1);
+      const int64_t left = std::max<int64_t>(0, run.begin + first),
+                    right = std::min(layout.num_tokens(), run.end + last);
       for (int64_t token = left; token < run.begin; ++token) tokens.push_back(token);
       for (int64_t token = run.end; token < right; ++token) tokens.push_back(token);
     }
@@ -38,45 +37,55 @@ Neighbours with_neighbours(const StepContext& context, const char* what, const a
     return tokens;
   };
   const KnownRequests known = known_requests(layout, context.rank(), needed);
-  std::vector<int64_t> slot(static_cast<size_t>(layout.num_tokens()), -1);
+  Neighbourhood out;
+  out.slot.assign(static_cast<size_t>(layout.num_tokens()), -1);
   int64_t next = 0;
-  const std::vector<int64_t> mine = layout.tokens_of(context.rank());
-  for (int64_t token : mine) slot[static_cast<size_t>(token)] = next++;
-  for (int64_t token : known.tokens) slot[static_cast<size_t>(token)] = next++;
-  std::vector<int64_t> index;
-  for (int64_t token : mine) {
-    const Sequence& sequence = layout.sequences()[static_cast<size_t>(layout.sequence_of(token))];
-    for (int64_t t = 0; t < offsets; ++t) {
-      const int64_t wanted = token + first_offset + t;
-      const bool inside = wanted >= sequence.begin && wanted < sequence.begin + sequence.length;
-      index.push_back(inside ? slot[static_cast<size_t>(wanted)] : -1);
-    }
+  for (const Run& run : layout.runs())
+    if (run.rank == context.rank())
+      for (int64_t token = run.begin; token < run.end; ++token) out.slot[static_cast<size_t>(token)] = next++;
+  for (int64_t token : known.tokens) out.slot[static_cast<size_t>(token)] = next++;
+  const at::Tensor halo = fetch_rows(context.group(), what, x, known.requests);
+  out.rows = at::cat({x, halo}, 0);
+  return out;
+}
+
+// body(stream position of a block's first row, its block, its sequence) for my blocks in order.
+template <class Body>
+void for_blocks(const StepContext& context, Body body) {
+  for (const Layout::Block& block : context.layout.blocks_of(context.rank())) {
+    const Sequence& sequence = context.layout.sequences()[static_cast<size_t>(block.sequence)];
+    body(sequence.begin + block.begin, block, sequence);
   }
-  return {at::cat({x, fetch_rows(context.group(), what, x, known.requests)}, 0),
-          index_tensor(index).view({static_cast<int64_t>(mine.size()), offsets})};
+}
+
+// [T, taps] row of each neighbour `first`, `first` + 1, ... away, -1 outside the sequence.
+at::Tensor tap_index(const StepContext& context, const Neighbourhood& near, int64_t first, int64_t taps) {
+  at::Tensor index = at::empty({context.layout.rank_tokens(context.rank()), taps}, at::kLong);
+  int64_t* to = index.mutable_data_ptr<int64_t>();
+  for_blocks(context, [&](int64_t begin, const Layout::Block& block, const Sequence& sequence) {
+    for (int64_t token = begin; token < begin + block.end - block.begin; ++token)
+      for (int64_t wanted = token + first; wanted < token + first + taps; ++wanted) {
+        const bool inside = wanted >= sequence.begin && wanted < sequence.begin + sequence.length;
+        *to++ = inside ? near.slot[static_cast<size_t>(wanted)] : -1;
+      }
+  });
+  return index;
 }
 
 // One query a block: itself for b = 1; else the mean of rows (i0-b, i0] (causal) or of the block's rows.
 at::Tensor block_queries(const StepContext& context, const ModelShape& shape, const at::Tensor& q) {
-  const Layout& layout = context.layout;
-  const int64_t b = layout.query_block();
+  const int64_t b = context.layout.query_block();
   if (b == 1) return q;
-  const bool causal = shape.attention.visibility.causal;
-  std::vector<int64_t> first_row;
-  int64_t row = 0;
-  for (const Layout::Block& block : layout.blocks_of(context.rank())) {
-    first_row.push_back(row);
-    row += block.end - block.begin;
-  }
-  const Neighbours near = with_neighbours(context, "query_halo", q, causal ? 1 - b : 0, b);
-  const at::Tensor index = near.index.index_select(0, index_tensor(first_row));  // [Q, b]
-  const at::Tensor count = (index >= 0).sum(1).to(q.scalar_type()).unsqueeze(1);
-  at::Tensor sum = at::zeros({index.size(0), q.size(1)}, q.options());
-  for (int64_t t = 0; t < b; ++t) {
-    const at::Tensor at_t = index.select(1, t);
-    sum = sum + near.rows.index_select(0, at_t.clamp_min(0)) * (at_t >= 0).to(q.scalar_type()).unsqueeze(1);
-  }
-  return sum / count;
+  const int64_t first = shape.attention.visibility.causal ? 1 - b : 0;
+  const Neighbourhood near = with_halo(context, "query_halo", q, first, first + b - 1);
+  std::vector<int64_t> start{0}, row;
+  for_blocks(context, [&](int64_t begin, const Layout::Block&, const Sequence& sequence) {
+    const int64_t end = std::min(begin + first + b, sequence.begin + sequence.length);
+    for (int64_t token = std::max(sequence.begin, begin + first); token < end; ++token)
+      row.push_back(near.slot[static_cast<size_t>(token)]);
+    start.push_back(static_cast<int64_t>(row.size()));
+  });
+  return sketch_means(near.rows, index_tensor(start), index_tensor(row));
 }
 
 }  // namespace
@@ -103,8 +112,9 @@ SketchOutput run_sketch(const StepContext& context, const Parameters& parameters
   if (shape.sketch_taps > 0) {
     const bool causal = shape.attention.visibility.causal;
     const int64_t first = causal ? 1 - shape.sketch_taps : -(shape.sketch_taps / 2);
-    const Neighbours near = with_neighbours(context, "convolution_halo", x, first, shape.sketch_taps);
-    x = sketch_convolution(near.rows, near.index, parameters.value(name(s, "convolution.weight")));
+    const Neighbourhood near = with_halo(context, "convolution_halo", x, first, first + shape.sketch_taps - 1);
+    x = sketch_convolution(near.rows, tap_index(context, near, first, shape.sketch_taps),
+                           parameters.value(name(s, "convolution.weight")));
   }
   x = sketch_rotary(x, position, 10000.0);
   SketchOutput out;

@@ -6,6 +6,7 @@
 
 #include "model/block.h"
 #include "model/heads.h"
+#include "ops/look_up.h"
 #include "ops/tensors.h"
 
 namespace smartbird {
@@ -104,6 +105,7 @@ class Planner {
 
 RowInfo row_info(const StepContext& context, const Stream& stream) {
   RowInfo rows{.position = index_tensor(stream.position), .sample = {}};
+  rows.sample.reserve(stream.sequence.size());
   for (int64_t s : stream.sequence) rows.sample.push_back(context.layout.sequences()[static_cast<size_t>(s)].sample);
   return rows;
 }
@@ -145,7 +147,7 @@ void Transformer::declare() {
 Forward Transformer::forward(const StepContext& context, const Stream& stream, const ForwardOptions& options) const {
   Forward out;
   const RowInfo rows = row_info(context, stream);
-  at::Tensor h = at::embedding(parameters_.value("embed.weight"), index_tensor(stream.token));
+  at::Tensor h = look_up(parameters_.value("embed.weight"), index_tensor(stream.token));
   const at::Tensor embeddings = h;
   Planner planner(context, parameters_, shape_, options, out);
   std::map<double, RotaryTable> rotary;
@@ -161,12 +163,12 @@ Forward Transformer::forward(const StepContext& context, const Stream& stream, c
     }
     // The probes watch the first run only; what the replay needs is copied into it.
     auto watched = std::make_shared<Probes*>(served.probes);
-    out.replays.push_back(std::make_unique<std::function<at::Tensor(const at::Tensor&)>>([this, context, rows, table,
-                                                                                          plan = served.plan, layer,
-                                                                                          watched](
-                                                                                             const at::Tensor& x) {
-      return run_block({context, parameters_, shape_, rows, table, *plan, layer}, x, std::exchange(*watched, nullptr));
-    }));
+    out.replays.push_back(std::make_unique<std::function<at::Tensor(const at::Tensor&)>>(
+        [this, context, rows, table, plan = served.plan, layer, watched](const at::Tensor& x) {
+          const Output output = at::GradMode::is_enabled() ? Output::Skip : Output::Compute;
+          return run_block({context, parameters_, shape_, rows, table, *plan, layer, output}, x,
+                           std::exchange(*watched, nullptr));
+        }));
     h = recompute(*out.replays.back(), h);
   }
   planner.finish();

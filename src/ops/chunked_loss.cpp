@@ -3,6 +3,8 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels/token_loss.h"
+#include "ops/chunks.h"
 #include "ops/tensors.h"
 
 namespace smartbird {
@@ -13,29 +15,42 @@ using torch::autograd::Function;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
+// Losses and hits of rows; with a gradient, the logits become it.
+void form_loss(at::Tensor logits, const at::Tensor& target, bool with_gradient, double* losses, uint8_t* hits) {
+  with_float_type(logits, [&](auto t) {
+    using T = decltype(t);
+    const int64_t* wanted = target.const_data_ptr<int64_t>();
+    if (with_gradient)
+      kernels::token_loss_gradient<T>(logits.mutable_data_ptr<T>(), wanted, logits.size(0), logits.size(1), losses,
+                                      hits);
+    else
+      kernels::token_loss<T>(logits.const_data_ptr<T>(), wanted, logits.size(0), logits.size(1), losses, hits);
+  });
+}
+
 struct ChunkedLoss : Function<ChunkedLoss> {
   static Variable forward(AutogradContext* ctx, const Variable& h, const Variable& w, const Variable& target,
                           int64_t chunk, bool with_gradient, int64_t* correct) {
-    at::Tensor sum = at::zeros({}, h.options());
     at::Tensor grad_h = with_gradient ? at::empty_like(h) : at::Tensor(),
                grad_w = with_gradient ? at::zeros_like(w) : at::Tensor();
-    for (int64_t begin = 0; begin < h.size(0); begin += chunk) {
-      const int64_t rows = std::min(chunk, h.size(0) - begin);
-      const at::Tensor x = h.narrow(0, begin, rows), t = target.narrow(0, begin, rows);
-      const at::Tensor counted = t >= 0, index = t.clamp_min(0).unsqueeze(1);
-      at::Tensor logits = at::mm(x, w.t());
-      *correct += (at::logical_and(logits.argmax(1) == t, counted)).sum().item<int64_t>();
-      at::Tensor log_p = at::log_softmax(logits, 1);
-      sum -= at::where(counted, log_p.gather(1, index).squeeze(1), at::zeros({}, h.options())).sum();
-      if (!with_gradient) continue;
-      at::Tensor p = log_p.exp_();
-      p.scatter_add_(1, index, at::full_like(index, -1, p.options()));
-      p.masked_fill_(counted.logical_not().unsqueeze(1), 0);
-      grad_h.narrow(0, begin, rows).copy_(at::mm(p, w));
-      grad_w.addmm_(p.t(), x);
-    }
+    const int64_t most = std::min(chunk, h.size(0));
+    const ChunkBuffer buffer(h, most, w.size(0));
+    std::vector<double> losses(static_cast<size_t>(most));
+    std::vector<uint8_t> hits(static_cast<size_t>(most));
+    double sum = 0;
+    for_chunks(h.size(0), chunk, [&](int64_t first, int64_t rows) {
+      const at::Tensor x = h.narrow(0, first, rows);
+      at::Tensor logits = buffer.of(rows);
+      at::mm_out(logits, x, w.t());
+      form_loss(logits, target.narrow(0, first, rows), with_gradient, losses.data(), hits.data());
+      for (size_t i = 0; i < static_cast<size_t>(rows); ++i) sum += losses[i], *correct += hits[i];
+      if (!with_gradient) return;
+      at::Tensor to = grad_h.narrow(0, first, rows);
+      at::mm_out(to, logits, w);
+      grad_w.addmm_(logits.t(), x);
+    });
     if (with_gradient) ctx->save_for_backward({grad_h, grad_w});
-    return sum;
+    return at::full({}, sum, h.options());
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
@@ -51,7 +66,7 @@ LossSum chunked_loss(const at::Tensor& h, const at::Tensor& w, const at::Tensor&
            ", expected [T, C], [V, C], [T]");
   LossSum out;
   const bool with_gradient = at::GradMode::is_enabled() && (h.requires_grad() || w.requires_grad());
-  out.loss = ChunkedLoss::apply(h.contiguous(), w, target, chunk_rows, with_gradient, &out.correct);
+  out.loss = ChunkedLoss::apply(h.contiguous(), w, target.contiguous(), chunk_rows, with_gradient, &out.correct);
   out.counted = (target >= 0).sum().item<int64_t>();
   return out;
 }

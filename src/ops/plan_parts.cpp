@@ -15,6 +15,8 @@ void for_rows(const Layout& layout, int rank, Body body) {  // body(block, strea
 }  // namespace
 
 void add_bands(const Layout& layout, const AttentionSettings& s, int rank, Plan& plan) {
+  for (auto* column : {&plan.band_begin, &plan.band_end, &plan.row_block})
+    column->reserve(static_cast<size_t>(layout.rank_tokens(rank)));
   int64_t block_number = -1, last_sequence = -1, last_index = -1;
   for_rows(layout, rank, [&](const Layout::Block& block, const Sequence& sequence, int64_t i) {
     if (block.sequence != last_sequence || block.index != last_index) ++block_number;
@@ -126,6 +128,9 @@ PickRows place_picks(const StepContext& context, const AttentionSettings& s, con
     mark[static_cast<size_t>(i)] = static_cast<int32_t>(first[owner]++);
     out.wanted[owner].push_back((run.local + i / kv_heads - run.begin) * kv_heads + i % kv_heads);
   });
+  out.start.reserve(start.size());
+  for (auto* column : {&out.unit, &out.source}) column->reserve(key.size());
+  out.token.reserve(key.size());
   out.start.push_back(0);
   for_picks([&](const Layout::Block& block, const Sequence& sequence, int64_t head, int64_t begin, int64_t end) {
     kernels::ScanBlock domain;

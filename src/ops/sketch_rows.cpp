@@ -1,8 +1,9 @@
-// Autograd functions around kernels/sketch_rows.h. Backward passes are plain ATen: only the forward has to be row-stable.
+// Autograd functions around kernels/sketch_rows.h. Only the forward passes have to be row-stable.
 #include "ops/sketch_rows.h"
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "kernels/row_sums.h"
 #include "kernels/sketch_rows.h"
 #include "ops/tensors.h"
 
@@ -28,7 +29,7 @@ struct Linear : Function<Linear> {
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
-    return {at::mm(grads[0], saved[1]), at::mm(grads[0].t(), saved[0])};
+    return {ctx->needs_input_grad(0) ? at::mm(grads[0], saved[1]) : at::Tensor(), at::mm(grads[0].t(), saved[0])};
   }
 };
 
@@ -68,14 +69,42 @@ struct Convolution : Function<Convolution> {
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
     const at::Tensor &x = saved[0], &tap = saved[1], &w = saved[2];
+    const at::Tensor grad = grads[0].contiguous();
     at::Tensor grad_x = at::zeros_like(x), grad_w = at::zeros_like(w);
-    for (int64_t t = 0; t < tap.size(1); ++t) {
-      const at::Tensor rows = at::nonzero(tap.select(1, t) >= 0).squeeze(1);
-      const at::Tensor source = tap.select(1, t).index_select(0, rows), grad = grads[0].index_select(0, rows);
-      grad_x.index_add_(0, source, grad * w[t]);
-      grad_w[t] = (grad * x.index_select(0, source)).sum(0);
-    }
+    with_float_type(x, [&](auto t) {
+      using T = decltype(t);
+      kernels::convolution_gradient<T>(x.const_data_ptr<T>(), tap.const_data_ptr<int64_t>(), w.const_data_ptr<T>(),
+                                       grad.const_data_ptr<T>(), tap.size(0), tap.size(1), x.size(1),
+                                       grad_x.mutable_data_ptr<T>(), grad_w.mutable_data_ptr<T>());
+    });
     return {grad_x, {}, grad_w};
+  }
+};
+
+struct Means : Function<Means> {
+  static Variable forward(AutogradContext* ctx, const Variable& input, const Variable& starts, const Variable& rows) {
+    const at::Tensor x = input.contiguous(), start = starts.contiguous(), row = rows.contiguous();
+    at::Tensor y = at::empty({start.size(0) - 1, x.size(1)}, x.options());
+    with_float_type(x, [&](auto t) {
+      using T = decltype(t);
+      kernels::mean_of_rows<T>(start.const_data_ptr<int64_t>(), row.const_data_ptr<int64_t>(), x.const_data_ptr<T>(),
+                               y.size(0), y.size(1), y.mutable_data_ptr<T>());
+    });
+    ctx->save_for_backward({start, row});
+    ctx->saved_data["rows"] = x.size(0);
+    return y;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    const at::Tensor grad = grads[0].contiguous();
+    at::Tensor grad_x = at::zeros({ctx->saved_data["rows"].toInt(), grad.size(1)}, grad.options());
+    with_float_type(grad, [&](auto t) {
+      using T = decltype(t);
+      kernels::mean_of_rows_gradient<T>(saved[0].const_data_ptr<int64_t>(), saved[1].const_data_ptr<int64_t>(),
+                                        grad.const_data_ptr<T>(), grad.size(0), grad.size(1),
+                                        grad_x.mutable_data_ptr<T>());
+    });
+    return {grad_x, {}, {}};
   }
 };
 
@@ -109,6 +138,9 @@ at::Tensor sketch_norm(const at::Tensor& x, const at::Tensor& weight, double eps
 }
 at::Tensor sketch_convolution(const at::Tensor& x, const at::Tensor& tap, const at::Tensor& weight) {
   return Convolution::apply(x, tap, weight);
+}
+at::Tensor sketch_means(const at::Tensor& x, const at::Tensor& start, const at::Tensor& row) {
+  return Means::apply(x, start, row);
 }
 at::Tensor sketch_rotary(const at::Tensor& x, const at::Tensor& position, double base) {
   return Rotary::apply(x, position, base);

@@ -1,4 +1,4 @@
-// The autograd function around kernels/sparse_attention.h, and the gathering of its units.
+// The autograd functions around kernels/sparse_attention.h: over units that are kept, or that are fetched again.
 #include "ops/sparse_attention.h"
 
 #include <torch/csrc/autograd/custom_function.h>
@@ -31,53 +31,80 @@ kernels::AttentionInput<T> kernel_input(const at::Tensor& q, const at::Tensor& u
   return in;
 }
 
+struct Attended {
+  at::Tensor o, lse;
+};
+
+Attended forward_of(const at::Tensor& q, const at::Tensor& units, const Plan& plan) {
+  at::Tensor o = at::empty_like(q), lse = at::empty({q.size(0), q.size(1)}, q.options());
+  at::Tensor m = at::empty_like(lse), l = at::empty_like(lse);
+  with_float_type(q, [&](auto t) {
+    using T = decltype(t);
+    const auto in = kernel_input<T>(q, units, plan);
+    T *mp = m.mutable_data_ptr<T>(), *lp = l.mutable_data_ptr<T>(), *op = o.mutable_data_ptr<T>();
+    kernels::attention_begin<T>(in.rows, in.heads, in.width, mp, lp, op);
+    kernels::attention_band<T>(in, mp, lp, op);
+    if (in.pick_heads > 0) kernels::attention_picks<T>(in, mp, lp, op);
+    kernels::attention_finish<T>(in.rows, in.heads, in.width, mp, lp, op, op, lse.mutable_data_ptr<T>());
+  });
+  return {o, lse};
+}
+
+struct AttentionGrads {
+  at::Tensor q, units;
+};
+
+AttentionGrads backward_of(const at::Tensor& q, const at::Tensor& units, const Attended& out, const at::Tensor& grad_o,
+                           const Plan& plan) {
+  const at::Tensor grad = grad_o.contiguous();
+  AttentionGrads grads{at::empty_like(q), at::empty_like(units)};
+  with_float_type(q, [&](auto t) {
+    using T = decltype(t);
+    kernels::attention_backward<T>(kernel_input<T>(q, units, plan), out.o.const_data_ptr<T>(),
+                                   out.lse.const_data_ptr<T>(), grad.const_data_ptr<T>(), grads.q.mutable_data_ptr<T>(),
+                                   grads.units.mutable_data_ptr<T>());
+  });
+  return grads;
+}
+
 struct SparseAttention : Function<SparseAttention> {
   static Variable forward(AutogradContext* ctx, const Variable& q_in, const Variable& units_in, const Plan* plan) {
     const at::Tensor q = q_in.contiguous(), units = units_in.contiguous();
-    at::Tensor o = at::empty_like(q), lse = at::empty({q.size(0), q.size(1)}, q.options());
-    with_float_type(q, [&](auto t) {
-      using T = decltype(t);
-      const auto in = kernel_input<T>(q, units, *plan);
-      at::Tensor m = at::empty_like(lse), l = at::empty_like(lse), acc = at::empty_like(q);
-      T *mp = m.mutable_data_ptr<T>(), *lp = l.mutable_data_ptr<T>(), *ap = acc.mutable_data_ptr<T>();
-      kernels::attention_begin<T>(in.rows, in.heads, in.width, mp, lp, ap);
-      kernels::attention_band<T>(in, mp, lp, ap);
-      if (in.pick_heads > 0) kernels::attention_picks<T>(in, mp, lp, ap);
-      kernels::attention_finish<T>(in.rows, in.heads, in.width, mp, lp, ap, o.mutable_data_ptr<T>(),
-                                   lse.mutable_data_ptr<T>());
-    });
-    ctx->save_for_backward({q, units, o, lse});
+    const Attended out = forward_of(q, units, *plan);
+    ctx->save_for_backward({q, units, out.o, out.lse});
     ctx->saved_data["plan"] = reinterpret_cast<int64_t>(plan);
-    return o;
+    return out.o;
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
     const Plan& plan = *reinterpret_cast<const Plan*>(ctx->saved_data["plan"].toInt());
-    const at::Tensor &q = saved[0], &units = saved[1], grad = grads[0].contiguous();
-    at::Tensor grad_q = at::empty_like(q), grad_units = at::empty_like(units);
-    with_float_type(q, [&](auto t) {
-      using T = decltype(t);
-      kernels::attention_backward<T>(kernel_input<T>(q, units, plan), saved[2].const_data_ptr<T>(),
-                                     saved[3].const_data_ptr<T>(), grad.const_data_ptr<T>(),
-                                     grad_q.mutable_data_ptr<T>(), grad_units.mutable_data_ptr<T>());
-    });
-    return {grad_q, grad_units, {}};
+    const AttentionGrads out = backward_of(saved[0], saved[1], {saved[2], saved[3]}, grads[0], plan);
+    return {out.q, out.units, {}};
+  }
+};
+
+// Keeps kv instead of the units.
+struct FetchingAttention : Function<FetchingAttention> {
+  static Variable forward(AutogradContext* ctx, const Variable& q_in, const Variable& kv_in, Communicator* group,
+                          const Plan* plan) {
+    const at::Tensor q = q_in.contiguous(), kv = kv_in.contiguous();
+    const Attended out = forward_of(q, bring_units(*group, kv, *plan, ""), *plan);
+    ctx->save_for_backward({q, kv, out.o, out.lse});
+    ctx->saved_data["group"] = reinterpret_cast<int64_t>(group);
+    ctx->saved_data["plan"] = reinterpret_cast<int64_t>(plan);
+    return out.o;
+  }
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const auto saved = ctx->get_saved_variables();
+    Communicator& group = *reinterpret_cast<Communicator*>(ctx->saved_data["group"].toInt());
+    const Plan& plan = *reinterpret_cast<const Plan*>(ctx->saved_data["plan"].toInt());
+    const AttentionGrads out =
+        backward_of(saved[0], bring_units(group, saved[1], plan, "_again"), {saved[2], saved[3]}, grads[0], plan);
+    return {out.q, send_units_home(group, out.units, plan), {}, {}};
   }
 };
 
 }  // namespace
-
-at::Tensor gather_units(const StepContext& context, const at::Tensor& kv, const Plan& plan) {
-  SB_CHECK(kv.dim() == 3 && kv.size(0) == plan.num_rows && kv.size(1) == plan.kv_heads, Shape,
-           "gather_units: kv has shape ", kv.sizes(), ", expected [", plan.num_rows, ", ", plan.kv_heads,
-           ", 2D] (T, G, 2D)");
-  const int64_t width = kv.size(2);
-  const at::Tensor flat = kv.reshape({kv.size(0) * kv.size(1), width});
-  const at::Tensor halo = fetch_rows(context.group(), plan.fetch_all ? "rows" : "band_halo", kv, plan.halo);
-  const at::Tensor globals = fetch_rows(context.group(), "global_keys", kv, plan.globals);
-  const at::Tensor rows = fetch_rows(context.group(), "rows", flat, plan.rows);
-  return at::cat({flat, halo.reshape({-1, width}), globals.reshape({-1, width}), rows}, 0);
-}
 
 at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& units, const Plan& plan) {
   SB_CHECK(q.dim() == 3 && q.size(0) == plan.num_rows && q.size(1) == plan.heads, Shape,
@@ -87,6 +114,25 @@ at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& units, const 
            "sparse_attention: units have shape ", units.sizes(), ", expected [", plan.num_units, ", ", 2 * q.size(2),
            "] (U, 2D)");
   return SparseAttention::apply(q, units, &plan);
+}
+
+at::Tensor attend(const StepContext& context, const at::Tensor& q, const at::Tensor& kv, const Plan& plan,
+                  FetchedRows rows) {
+  if (rows == FetchedRows::Keep) {
+    at::Tensor units;
+    {
+      const auto timing = context.timer.measure("exchange");
+      units = gather_units(context, kv, plan);
+    }
+    const auto timing = context.timer.measure("attention");
+    return sparse_attention(q, units, plan);
+  }
+  SB_CHECK(q.dim() == 3 && q.size(0) == plan.num_rows && q.size(1) == plan.heads && kv.dim() == 3 &&
+               kv.size(0) == plan.num_rows && kv.size(1) == plan.kv_heads && kv.size(2) == 2 * q.size(2),
+           Shape, "attend: q ", q.sizes(), ", kv ", kv.sizes(), ", expected [", plan.num_rows, ", ", plan.heads,
+           ", D], [", plan.num_rows, ", ", plan.kv_heads, ", 2D] (T, H, D), (T, G, 2D)");
+  const auto timing = context.timer.measure("attention");
+  return FetchingAttention::apply(q, kv, &context.group(), &plan);
 }
 
 }  // namespace smartbird

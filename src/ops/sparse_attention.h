@@ -1,14 +1,19 @@
 // Attention of this rank's rows under a plan: fetch the rows of other ranks, then band and picks on one state.
 #pragma once
 
-#include "ops/plan.h"
+#include "ops/units.h"
 
 namespace smartbird {
 
-// kv [T, G, 2D] of this rank -> units [U, 2D] (mine, halo, global keys, picked rows). Collective, differentiable.
-[[nodiscard]] at::Tensor gather_units(const StepContext& context, const at::Tensor& kv, const Plan& plan);
-
 // q [T, H, D], units [U, 2D] -> o [T, H, D]. The plan must outlive the graph.
 [[nodiscard]] at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& units, const Plan& plan);
+
+// Whether fetched rows stay for the backward pass or are fetched a second time.
+enum class FetchedRows { Keep, FetchAgain };
+
+// gather_units and sparse_attention in one: q [T, H, D], kv [T, G, 2D] -> o [T, H, D]. Collective, differentiable; so is
+// its backward pass.
+[[nodiscard]] at::Tensor attend(const StepContext& context, const at::Tensor& q, const at::Tensor& kv, const Plan& plan,
+                                FetchedRows rows);
 
 }  // namespace smartbird

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/adamw.h"
+#include "kernels/row_sums.h"
 #include "model/heads.h"
 #include "ops/tensors.h"
 #include "train/schedule.h"
@@ -36,10 +37,13 @@ GradNorms Optimizer::step(int64_t step, double sketch_scale, StageTimer& timer) 
   }
   const auto timing = timer.measure("optimizer");
   const int64_t split = std::clamp(parameters_.sketch_begin(), shard_.begin, shard_.end) - shard_.begin;
-  const at::Tensor model = gradient_.narrow(0, 0, split),
-                   sketch = gradient_.narrow(0, split, gradient_.size(0) - split);
-  double squares[2] = {model.to(at::kDouble).square().sum().item<double>(),
-                       sketch.to(at::kDouble).square().sum().item<double>()};
+  double squares[2];
+  with_float_type(gradient_, [&](auto t) {
+    using T = decltype(t);
+    const T* all = gradient_.const_data_ptr<T>();
+    squares[0] = kernels::sum_of_squares<T>(all, split);
+    squares[1] = kernels::sum_of_squares<T>(all + split, gradient_.size(0) - split);
+  });
   world_.everyone().all_reduce("gradient_norm", squares, 2, DType::f64);
   const GradNorms norms{std::sqrt(squares[0]), std::sqrt(squares[1]) * sketch_scale};
   SB_CHECK(std::isfinite(norms.model) && std::isfinite(norms.sketch), NonFinite, "step ", step,

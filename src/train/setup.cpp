@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "data/limited_corpus.h"
 #include "ops/tensors.h"
 #include "train/agree.h"
 #include "train/run_folder.h"
@@ -59,7 +60,7 @@ Corpora open_corpora(const Options& o, const std::vector<std::string>& classes) 
   SB_CHECK(!o.data.train.empty(), Config,
            "data.train is empty; give --data.train=PATH (shards or text files, folders, globs)");
   Corpora out;
-  out.train = open_corpus("data.train", o.data.train, o.data, classes);
+  out.train = limit_corpus("data.train", open_corpus("data.train", o.data.train, o.data, classes), o.data.limit_tokens);
   if (!o.data.valid.empty())
     out.valid = open_corpus("data.valid", o.data.valid, evaluation_data(o), out.train->classes());
   if (!o.data.test.empty()) out.test = open_corpus("data.test", o.data.test, evaluation_data(o), out.train->classes());

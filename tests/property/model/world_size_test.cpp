@@ -91,9 +91,14 @@ TEST(WorldSize, RecomputationChangesNothing) {
   run.shape = tiny_shape();
   run.shape.dropout = 0.1;
   const TinyResult kept = run_tiny(run, 3);
-  run.shape.recompute_layers = true;
-  expect_same(kept, run_tiny(run, 3), "recompute");
-  expect_same(kept, run_tiny(run, 1), "recompute, one rank");
+  run.shape.fetch_again = true;
+  expect_same(kept, run_tiny(run, 3), "rows fetched again");
+  for (const bool keep_mlp : {true, false})
+    for (const bool layers : {true, false}) {
+      run.shape.recompute_layers = layers, run.shape.keep_mlp = keep_mlp;
+      expect_same(kept, run_tiny(run, 3), "recompute");
+      expect_same(kept, run_tiny(run, 1), "recompute, one rank");
+    }
 }
 
 TEST(WorldSize, FewerTokensThanRanksAndOneToken) {

@@ -132,5 +132,31 @@ TEST(SparseAttention, TakesInputThatIsNotContiguous) {
   });
 }
 
+// Kept or fetched again: the same bits, and the gradient goes home.
+TEST(Attend, FetchingAgainChangesNothing) {
+  for (const auto& [name, c] : plan_cases())
+    with_plan(c, [&, name = name](const StepContext& context, const Plan& plan) {
+      std::mt19937 random(11 + static_cast<uint32_t>(context.rank()));
+      const at::Tensor q = random_tensor(random, {plan.num_rows, plan.heads, kWidth}).requires_grad_(true),
+                       kv = random_tensor(random, {plan.num_rows, plan.kv_heads, 2 * kWidth}).requires_grad_(true),
+                       y = random_tensor(random, q.sizes());
+      const at::Tensor kept = attend(context, q, kv, plan, FetchedRows::Keep);
+      const Tensors of_kept = torch::autograd::grad({kept}, {q, kv}, {y});
+      const at::Tensor again = attend(context, q, kv, plan, FetchedRows::FetchAgain);
+      const Tensors of_again = torch::autograd::grad({again}, {q, kv}, {y});
+      EXPECT_TRUE(at::equal(kept, again)) << name;
+      for (size_t i : {0, 1}) EXPECT_TRUE(at::equal(of_kept[i], of_again[i])) << name << ", input " << i;
+    });
+}
+
+// Nothing fetched: the units are the keys and values themselves, and so is the way back.
+TEST(GatherUnits, CopiesNothingWhereNothingIsFetched) {
+  with_plan(PlanCase{}, [](const StepContext& context, const Plan& plan) {
+    ASSERT_EQ(plan.num_units, plan.num_rows * plan.kv_heads);
+    const at::Tensor kv = at::ones({plan.num_rows, plan.kv_heads, 2 * kWidth}, at::kDouble).requires_grad_(true);
+    EXPECT_EQ(gather_units(context, kv, plan).const_data_ptr(), kv.const_data_ptr());
+  });
+}
+
 }  // namespace
 }  // namespace smartbird::testing

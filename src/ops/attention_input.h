@@ -1,0 +1,32 @@
+// The way from a block's input rows to the attention's operands, in chunks of rows:
+//   n = norm(x);  q = turn(n W_qᵀ);  kv = [turn(n W_kᵀ), n W_vᵀ],  turn: rotary positions of each head
+// Keys and values are written where the attention reads them. Only x is kept: the backward pass norms again.
+#pragma once
+
+#include "ops/chunks.h"
+#include "ops/row_norm.h"
+
+namespace smartbird {
+
+struct RotaryTable {
+  at::Tensor cosine, sine;  // [T, D/2]
+};
+// position [T] int64, in the sequence.
+[[nodiscard]] RotaryTable rotary_table(const at::Tensor& position, int64_t width, double base, at::ScalarType dtype);
+// x [T, heads, D] turned; no gradient.
+[[nodiscard]] at::Tensor rotate(const at::Tensor& x, const RotaryTable& table);
+
+struct AttentionWeights {
+  const at::Tensor &norm, &q, &k, &v;  // [C], [H·D, C], [G·D, C], [G·D, C]
+};
+
+struct AttentionOperands {
+  at::Tensor q, kv;  // [T, H, D], [T, G, 2D]
+};
+
+// x [T, C]; head_width D. Differentiable in x and the weights.
+[[nodiscard]] AttentionOperands attention_input(const at::Tensor& x, const AttentionWeights& weights,
+                                                const RotaryTable& table, int64_t head_width, const NormSettings& norm,
+                                                int64_t chunk_rows = kChunkRows);
+
+}  // namespace smartbird
