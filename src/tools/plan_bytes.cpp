@@ -87,6 +87,7 @@ class Traffic {
     const double fetches = s.recompute_layers ? 2 : 1;
     const auto fetch = [&](const std::string& name, double bytes) {
       add(name, layers * fetches * bytes), add(name + "_backward", layers * bytes);
+      if (s.fetch_again) add(name + "_again", layers * bytes);
     };
     fetch(settings.fetch_all ? "rows" : "band_halo", row * halo);
     fetch("global_keys", row * globals);

@@ -123,7 +123,7 @@ ParameterCounts count_parameters(const ModelShape& s) {
 PairCounts count_pairs(const PlanCase& plan) {
   PairCounts out;
   const AttentionSettings& s = plan.shape.attention;
-  double visits = 0;  // Σ over blocks of rows x keys of the sequence
+  double visits = 0;  // Σ over blocks of rows x keys that any of them sees
   for (const auto& stream : plan.streams) {
     for (int64_t length : stream) {
       for (int64_t begin = 0; begin < length; begin += plan.query_block) {
@@ -138,7 +138,7 @@ PairCounts count_pairs(const PlanCase& plan) {
           out.band += static_cast<double>(band.end - band.begin);
           out.dense += static_cast<double>(s.visibility.end(i, length));
         }
-        visits += static_cast<double>(rows * length);
+        visits += static_cast<double>(rows * s.visibility.end(block.end - 1, length));
         ++out.blocks;
       }
       out.tokens += length;

@@ -49,7 +49,7 @@ struct PairCounts {
   double picks = 0;   // (row, expected pick)
   double band = 0;    // (row, band key), sparse and window layers
   double dense = 0;   // (row, visible key), dense layers
-  double probes = 0;  // (probe row, key of its sequence), expected
+  double probes = 0;  // (probe row, key that its block sees), expected
 };
 [[nodiscard]] PairCounts count_pairs(const PlanCase& plan);
 

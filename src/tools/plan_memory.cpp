@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <fstream>
 
+#include "ops/chunks.h"
+
 namespace smartbird {
 namespace {
 
@@ -21,7 +23,7 @@ struct Sizes {
   double c, hd, gd, f, h, g, d, v;  // widths in elements
   double layers, sparse, sketches, m, inner, taps;
   double blocks, pick_heads, picks;  // query blocks and expected picks of this rank, all lists of a sketch
-  double fetched;                    // (row, kv head) pairs of other ranks
+  double fetched;                    // (row, kv head) pairs of other ranks, mean of the layers
   double parameters, shard;
 };
 
@@ -49,18 +51,30 @@ Sizes sizes_of(const PlanCase& plan) {
   z.pick_heads = static_cast<double>(s.attention.pick_heads);
   z.blocks = static_cast<double>(pairs.blocks) * share;
   z.picks = pairs.picks * share / static_cast<double>(plan.query_block) * z.pick_heads;
-  z.fetched = plan.phi * (z.n - z.t) * z.g;
+  const double dense = static_cast<double>(std::count(s.pattern.begin(), s.pattern.end(), Pattern::Dense));
+  z.fetched = (z.n - z.t) * z.g * (s.attention.fetch_all ? 1 : (plan.phi * z.sparse + dense) / z.layers);
   z.parameters = static_cast<double>(count_parameters(s).all());
   z.shard = z.parameters / static_cast<double>(plan.ranks);
   return z;
 }
 
-// What the forward pass of a layer leaves for its backward pass, in bytes.
-double saved_by_layer(const Sizes& z) {
-  const double norms = 4 * z.c, sums = 2 * z.c;  // each norm: its input over the root, its output; two residual sums
-  const double attention = 2 * z.hd + z.h;       // q, o, log-sum-exp
-  const double mlp = 4 * z.f;                    // gate, up, activation, product
-  return z.e * (z.t * (norms + sums + attention + mlp) + (z.t * z.g + z.fetched) * 2 * z.d);  // and the units
+// What a layer keeps from its forward pass for its backward pass, in bytes: its middle and its output; q, o, log-sum-exp;
+// its own keys and values (its units, where it fetches rows and keeps them); both inner products of the MLP.
+double saved_by_layer(const ModelShape& s, const Sizes& z) {
+  const double attention = 2 * z.hd + 2 * z.gd + z.h, mlp = s.keep_mlp ? 2 * z.f : 0,
+               dropped = s.dropout > 0 ? 2 * z.c : 0;
+  return z.e * (z.t * (2 * z.c + attention + mlp + dropped) + (s.fetch_again ? 0 : z.fetched) * 2 * z.d);
+}
+
+// What comes and goes in a chunk of rows of the MLP, forward and backward.
+double mlp_chunk(const Sizes& z) { return z.e * std::min(z.t, double{kChunkRows}) * (2 * z.c + 3 * z.f); }
+
+// Beyond what is saved, in a layer's backward pass: the MLP's gradient comes in and goes out, then those of q, o, units.
+double layer_gradients(const ModelShape& s, const Sizes& z, double saved_inside_mlp) {
+  const double mlp = 2 * z.c * z.t * z.e + mlp_chunk(z) + 3 * z.e * z.c * z.f;
+  const double units = 2 * z.gd * z.t + z.fetched * 2 * z.d * (s.fetch_again ? 2 : 1);
+  const double attention = z.e * ((2 * z.c + 2 * z.hd) * z.t + units) - saved_inside_mlp;
+  return std::max(mlp, attention);
 }
 
 class Builder {
@@ -81,7 +95,7 @@ class Builder {
     whole("parameters", "e n", n);
     whole("gradients", "e n", n);
     whole("optimizer state", "two moments and the summed gradient of my range: 3 e n / ranks", 3 * shard);
-    add("update", "e n to reduce, squares in double 16 n / ranks", {0, 0, 0, 0, n + 16 * z_.shard + shard});
+    add("update", "e n, what the reduction receives", {0, 0, 0, 0, n});
   }
 
   void add_stream() {
@@ -89,7 +103,7 @@ class Builder {
     whole("stream", "tokens, targets, positions, samples: 72 T", 72 * z_.t);
     whole("rotary tables", "e D T, one pair a base", z_.e * z_.d * z_.t);
     add("embeddings", "e C T", {1, 1, 1, 1, 0}, z_.e * z_.c * z_.t);
-    const double inner = 6 * z_.inner * z_.e + 8 * z_.taps + 16, rows = 3 * z_.m * z_.e;
+    const double inner = 6 * z_.inner * z_.e + 8 * z_.taps + 32, rows = 3 * z_.m * z_.e;
     add("sketch", "its rows before and after norm, convolution, rotation; keys of all ranks e M N", {1, 1, 1, 1, 0},
         z_.sketches * (z_.t * (inner + rows) + z_.e * z_.m * z_.n));
     const double lists = z_.blocks * z_.pick_heads * 16, picks = z_.picks * (20 + z_.e);
@@ -103,25 +117,27 @@ class Builder {
 
   void add_layers() {
     const ModelShape& s = plan_.shape;
-    const double saved = saved_by_layer(z_), kept = s.recompute_layers ? z_.e * z_.c * z_.t : saved;
-    const double last = s.recompute_layers ? 0 : saved;  // of the layer at work in Moment::Forward
-    add("layers",
-        s.recompute_layers ? "inputs of layers: e C T L" : "e T (6 C + 2 H D + H + 4 F) + units 2 e D U, times L",
-        {0, kept * z_.layers - last, kept * z_.layers, kept * z_.layers, 0});
-    const double at_work = z_.e * z_.t * (2 * z_.c + 4 * z_.f), back = z_.e * z_.t * (2 * z_.c + 3 * z_.f);
-    add("layer at work", "forward: activations of an MLP; backward: gradients of an MLP e T (2 C + 3 F)",
-        {0, s.recompute_layers ? saved + z_.e * z_.t * z_.c : std::max(saved, at_work), 0,
-         back + (s.recompute_layers ? saved : 0), 0});
-    const double rows = std::min(static_cast<double>(s.loss_rows), z_.t);
-    add("loss", "final norm and its gradient 3 e C T; rows of logits 3 e V loss_rows",
-        {0, 0, z_.e * (3 * z_.c * z_.t + 3 * z_.v * rows + z_.v * z_.c), z_.e * (4 * z_.c * z_.t + 2 * z_.v * z_.c),
-         0});
+    const double row = z_.e * z_.c * z_.t, saved = saved_by_layer(s, z_), work = mlp_chunk(z_);
+    if (s.recompute_layers) {
+      add("layers", "outputs of layers: e C T L", {0, 1, 1, 1, 0}, row * z_.layers);
+      add("layer at work",
+          "what it would save, its output and, going back, gradients of q, o, units: e T (3 C + 2 H D + 2 G D)",
+          {0, saved + row + work, 0, saved + row + layer_gradients(s, z_, 0), 0});
+    } else {
+      add("layers",
+          s.keep_mlp ? "e T (2 C + 2 H D + 2 G D + H + 2 F) and fetched rows, times L"
+                     : "e T (2 C + 2 H D + 2 G D + H) and fetched rows, times L",
+          {0, 1, 1, 1, 0}, saved * z_.layers);
+      add("layer at work", "a chunk of the MLP; gradients going back: e T 2 C, or of q, o, units",
+          {0, work, 0, layer_gradients(s, z_, z_.e * z_.t * (z_.c + (s.keep_mlp ? 2 * z_.f : 0))), 0});
+    }
+    const double logits = z_.e * z_.v * std::min(static_cast<double>(s.loss_rows), z_.t), head = 2 * z_.e * z_.v * z_.c;
+    add("loss", "final norm, its gradient: 2 e C T; rows of logits e V loss_rows",
+        {0, 0, 2 * row + logits + head, row + head, 0});
     if (plan_.probes == 0 || z_.sparse == 0) return;
-    const double chunk = std::min(static_cast<double>(s.probe_budget_bytes) / 8,
-                                  z_.e * z_.h * z_.t * static_cast<double>(plan_.query_block));
-    const double targets = plan_.probes * z_.t * (2 * z_.e + 1);
-    add("probes", "scores of a chunk of keys, twice; keys in order e G D T; targets R T (2 e + 1)",
-        {0, 4 * chunk + z_.e * z_.gd * z_.t + targets, targets + plan_.probes * z_.t * 2 * z_.e, 0, 0});
+    const double targets = plan_.probes * z_.t * (z_.e + 1), sums = z_.e * z_.t * (z_.pick_heads + 2);
+    add("probes", "targets R T (e + 1), scores R T 2 e for their loss; a row of sums for each pick head",
+        {0, targets + sums, targets + plan_.probes * z_.t * 2 * z_.e, z_.e * z_.m * z_.t, 0});
   }
 
   MemoryPlan finish() {
