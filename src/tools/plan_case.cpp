@@ -100,7 +100,8 @@ double expected_phi(const PlanCase& plan) {
                    static_cast<double>(*std::max_element(plan.largest_stream().begin(), plan.largest_stream().end())),
                share = s.share_rows == 0 ? longest : static_cast<double>(s.share_rows);
   const double wanted = static_cast<double>(s.picks) * lists * (share > block ? 2 : 1);
-  return 1 - std::exp(-wanted / (static_cast<double>(plan.sequence_ranks) * std::max(block, share)));
+  const double visible = s.visibility.causal ? 0.5 : 1.0;
+  return visible * (1 - std::exp(-wanted / (static_cast<double>(plan.sequence_ranks) * std::max(block, share))));
 }
 
 ParameterCounts count_parameters(const ModelShape& s) {

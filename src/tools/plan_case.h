@@ -32,7 +32,8 @@ struct PlanCase {
 [[nodiscard]] PlanCase make_plan_case(const Options& options, int64_t ranks, const Corpus* corpus);
 
 // Expected share of remote rows that any of a rank's blocks picks: 1 - exp(-c K / (P max(b, g))), c = 2 where rows share
-// their numbers (g > b), else 1; one share group wants about twice one row's picks. Untrained, nearly uniform sketches.
+// their numbers (g > b), else 1: a share group wants about twice one row's picks. Half of it where causal: that much of the
+// remote rows a rank sees on average. For untrained, nearly uniform sketches.
 [[nodiscard]] double expected_phi(const PlanCase& plan);
 
 // Parameters of the model and of the sketch as model/parameters.h lays them out, each padded to 16 elements.

@@ -40,8 +40,9 @@ TEST(PlanBytes, FetchingAllSendsEveryForeignRow) {
 }
 
 TEST(PlanBytes, ExpectedPhiFallsWithSharing) {
-  EXPECT_NEAR(plan_of(with(kSmall, {"--attention.share=1"}), 3).phi, 1 - std::exp(-3.0 / 3), 1e-12);
-  EXPECT_NEAR(plan_of(kSmall, 3).phi, 1 - std::exp(-2 * 3.0 / (3 * 8)), 1e-12);
+  EXPECT_NEAR(plan_of(with(kSmall, {"--attention.share=1"}), 3).phi, 0.5 * (1 - std::exp(-3.0 / 3)), 1e-12);
+  EXPECT_NEAR(plan_of(kSmall, 3).phi, 0.5 * (1 - std::exp(-2 * 3.0 / (3 * 8))), 1e-12);
+  EXPECT_NEAR(plan_of(with(kSmall, {"--data.task=mlm"}), 3).phi, 2 * plan_of(kSmall, 3).phi, 1e-12);
   EXPECT_EQ(plan_of(kSmall, 1).phi, 0);
 }
 
