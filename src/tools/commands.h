@@ -16,6 +16,7 @@ int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& ar
 int generate_command(const Communicator& everyone, const Arguments& arguments);
 int checkpoint_command(const Communicator& everyone, const Arguments& arguments);
 int bench_command(const Communicator& everyone, const Arguments& arguments);
+int plan_command(const Communicator& everyone, const Arguments& arguments);
 int options_command(const Communicator& everyone, const Arguments& arguments);
 
 }  // namespace smartbird

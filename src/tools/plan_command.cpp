@@ -1,0 +1,114 @@
+// plan: memory, work, traffic and time of a training run before it is started, on one rank and without training.
+#include <ATen/Parallel.h>
+#include <omp.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "config/parse.h"
+#include "config/rules.h"
+#include "core/error.h"
+#include "tools/arguments.h"
+#include "tools/commands.h"
+#include "tools/plan_print.h"
+#include "train/setup.h"
+
+namespace smartbird {
+namespace {
+
+namespace po = boost::program_options;
+
+struct PlanArguments {
+  int64_t ranks = 1;
+  double phi = -1;
+  std::string json;
+  bool help = false;
+};
+
+// The arguments that are the command's own, out of all; the others are options of the run.
+Arguments take_own(Arguments& arguments) {
+  Arguments own, others;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string name = arguments[i].substr(0, arguments[i].find('='));
+    const bool mine = name == "--ranks" || name == "--phi" || name == "--json" || name == "--help";
+    (mine ? own : others).push_back(arguments[i]);
+    if (mine && name != "--help" && name == arguments[i] && i + 1 < arguments.size()) own.push_back(arguments[++i]);
+  }
+  arguments = std::move(others);
+  return own;
+}
+
+PlanArguments parse(const Arguments& own, std::string& usage) {
+  PlanArguments a;
+  po::options_description described("smartbird plan --config FILE [--section.key=value ...]");
+  described.add_options()("ranks", value_of(a.ranks), "ranks of the run that is planned")(
+      "phi", po::value(&a.phi), "share of remote rows that are fetched; without it, what nearly uniform picks want")(
+      "json", po::value(&a.json), "write all numbers to this file");
+  a.help = parse_arguments("plan", described, own);
+  usage = join(described);
+  if (a.help) return a;
+  SB_CHECK(a.ranks >= 1 && a.ranks <= 1'000'000, Config, "plan: --ranks = ", a.ranks, " must be from 1 to 1000000");
+  SB_CHECK(a.phi == -1 || (a.phi >= 0 && a.phi <= 1), Config, "plan: --phi = ", a.phi, " must be from 0 to 1");
+  return a;
+}
+
+// Where the ranks share this machine.
+void set_threads_of_a_rank(const Options& o, int64_t ranks) {
+  int64_t threads = o.run.threads;
+  if (threads == 0 && std::getenv("OMP_NUM_THREADS") == nullptr)
+    threads = std::max<int64_t>(1, static_cast<int64_t>(std::thread::hardware_concurrency()) / ranks);
+  if (threads > 0) at::set_num_threads(static_cast<int>(threads)), omp_set_num_threads(static_cast<int>(threads));
+}
+
+// data.train as training opens it; nothing where it is not given or a generated task is not written yet.
+Corpora open_data(const Options& o) {
+  const bool written =
+      !o.data.train.empty() && (o.data.generate.empty() || std::filesystem::exists(o.data.train[0] + ".json"));
+  if (written) return open_corpora(o, {});
+  std::printf("no data.train: planning for whole sequences of %lld bytes\n",
+              static_cast<long long>(o.data.sequence_tokens));
+  return {};
+}
+
+}  // namespace
+
+int plan_command(const Communicator& everyone, const Arguments& arguments) {
+  if (everyone.rank() != 0) return 0;
+  const Resident start = resident_now();
+  Arguments options = arguments;
+  std::string usage;
+  const PlanArguments a = parse(take_own(options), usage);
+  if (a.help) {
+    std::printf(
+        "%s\nPrints memory, work, time and traffic of a training step with this configuration; trains nothing.\n\n%s",
+        usage.c_str(), help_text().c_str());
+    return 0;
+  }
+  const ParsedOptions parsed = parse_options(options, nullptr);
+  const Options& o = parsed.options;
+  check_rules(o, static_cast<int>(a.ranks));
+  const Corpora data = open_data(o);
+  const Resident opened = resident_now();
+  Prediction out;
+  out.plan = make_plan_case(o, a.ranks, data.train.get());
+  if (a.phi >= 0) out.plan.phi = a.phi;
+  set_threads_of_a_rank(o, a.ranks);
+  out.rates = measure_rates(out.plan);
+  const double touched = resident_now().file_bytes - opened.file_bytes;  // pages of LibTorch that training runs through
+  out.memory =
+      predict_memory(out.plan, {.library_bytes = start.all() + touched, .data_bytes = opened.all() - start.all()});
+  out.work = predict_work(out.plan);
+  out.sent_bytes = predict_sent_bytes(out.plan);
+  std::printf("%s", to_text(out).c_str());
+  if (a.json.empty()) return 0;
+  std::ofstream file(a.json);
+  file << to_json(out).dump(1) << "\n";
+  SB_CHECK(file.good(), Io, "plan: --json = ", a.json, " cannot be written");
+  return 0;
+}
+
+}  // namespace smartbird

@@ -1,0 +1,115 @@
+// The calibration: a product of the MLP's shape, a scan, a band of attention forward and backward, a sum of long arrays.
+#include "tools/plan_rates.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/timer.h"
+#include "kernels/sketch_scan.h"
+#include "kernels/sparse_attention.h"
+#include "ops/tensors.h"
+
+namespace smartbird {
+namespace {
+
+constexpr int64_t kRows = 2048;
+constexpr int kRuns = 4;
+
+// Work a second in the fastest of a few runs.
+template <class Body>
+double rate_of(double work, Body body) {
+  double best_ms = 1e30;
+  for (int run = 0; run < kRuns; ++run) {
+    const Stopwatch watch;
+    body();
+    best_ms = std::min(best_ms, watch.elapsed_ms());
+  }
+  return work / (best_ms * 1e-3);
+}
+
+at::Tensor waves(at::IntArrayRef shape) {
+  int64_t count = 1;
+  for (int64_t n : shape) count *= n;
+  return at::arange(count, at::kFloat).sin_().view(shape);
+}
+
+double gemm_rate(const ModelShape& s) {
+  const at::Tensor x = waves({kRows, s.width}), w = waves({s.mlp_width, s.width});
+  at::Tensor y = at::empty({kRows, s.mlp_width});
+  return rate_of(2.0 * kRows * static_cast<double>(s.width * s.mlp_width), [&] { at::mm_out(y, x, w.t()); });
+}
+
+double scan_rate(const ModelShape& s) {
+  const int64_t width = std::max<int64_t>(1, s.sketch_width);
+  const at::Tensor q = waves({kRows, width}), k = waves({kRows, width});
+  std::vector<kernels::ScanBlock> blocks(kRows);
+  for (size_t i = 0; i < blocks.size(); ++i) blocks[i].index = static_cast<int64_t>(i), blocks[i].left_end = kRows;
+  std::vector<double> lse(kRows);
+  const kernels::ScanInput<float> input{.queries = q.const_data_ptr<float>(),
+                                        .keys = k.const_data_ptr<float>(),
+                                        .width = width,
+                                        .scale = 0.1F,
+                                        .blocks = blocks,
+                                        .excluded = {}};
+  return rate_of(2.0 * kRows * kRows * static_cast<double>(width),
+                 [&] { kernels::sketch_scan<float>(input, lse.data()); });
+}
+
+double attention_rate(const ModelShape& s) {
+  const int64_t d = s.head_width, window = 64;
+  const at::Tensor q = waves({kRows, s.heads, d}), kv = waves({kRows * s.kv_heads, 2 * d});
+  std::vector<int64_t> begin, end, block;
+  std::vector<int32_t> slot(kRows);
+  std::iota(slot.begin(), slot.end(), 0);
+  double pairs = 0;
+  for (int64_t i = 0; i < kRows; ++i) {
+    begin.push_back(std::max<int64_t>(0, i - window)), end.push_back(i + 1), block.push_back(i);
+    pairs += static_cast<double>(end.back() - begin.back());
+  }
+  kernels::AttentionInput<float> in;
+  in.rows = kRows, in.units = kRows * s.kv_heads, in.heads = static_cast<int>(s.heads);
+  in.kv_heads = static_cast<int>(s.kv_heads), in.width = static_cast<int>(d), in.scale = 0.1F;
+  in.q = q.const_data_ptr<float>(), in.kv = kv.const_data_ptr<float>();
+  in.band_begin = begin.data(), in.band_end = end.data(), in.row_block = block.data();
+  in.token_slot = slot.data(), in.num_tokens = kRows, in.blocks = kRows;
+  at::Tensor acc = at::empty_like(q), o = at::empty_like(q), grad_q = at::empty_like(q), grad_kv = at::empty_like(kv),
+             m = at::empty({kRows, s.heads}), l = at::empty_like(m), lse = at::empty_like(m);
+  float *mp = m.mutable_data_ptr<float>(), *lp = l.mutable_data_ptr<float>(), *ap = acc.mutable_data_ptr<float>(),
+        *op = o.mutable_data_ptr<float>(), *ep = lse.mutable_data_ptr<float>();
+  return rate_of(14.0 * static_cast<double>(s.heads * d) * pairs, [&] {
+    kernels::attention_begin<float>(in.rows, in.heads, in.width, mp, lp, ap);
+    kernels::attention_band<float>(in, mp, lp, ap);
+    kernels::attention_finish<float>(in.rows, in.heads, in.width, mp, lp, ap, op, ep);
+    kernels::attention_backward<float>(in, op, ep, op, grad_q.mutable_data_ptr<float>(),
+                                       grad_kv.mutable_data_ptr<float>());
+  });
+}
+
+double memory_rate() {
+  constexpr int64_t kElements = 1 << 23;
+  const at::Tensor a = at::ones({kElements}), b = at::ones({kElements});
+  at::Tensor c = at::empty({kElements});
+  return rate_of(3.0 * 4 * kElements, [&] { at::add_out(c, a, b); });
+}
+
+}  // namespace
+
+std::map<Rate, double> measure_rates(const PlanCase& plan) {
+  const at::NoGradGuard no_grad;
+  return {{Rate::Gemm, gemm_rate(plan.shape)},
+          {Rate::Scan, scan_rate(plan.shape)},
+          {Rate::Attention, attention_rate(plan.shape)},
+          {Rate::Memory, memory_rate()}};
+}
+
+const char* name_of(Rate rate) {
+  switch (rate) {
+    case Rate::Gemm: return "products";
+    case Rate::Scan: return "scan";
+    case Rate::Attention: return "attention";
+    case Rate::Memory: return "memory";
+  }
+  return "";
+}
+
+}  // namespace smartbird

@@ -1,0 +1,87 @@
+// Law: what `smartbird plan` predicts is what a real step takes: peak memory within 15 %, bytes of the operations that do
+// not depend on the picks exactly, errors as those of a run.
+#include <cmath>
+
+#include "tests/support/training_run.h"
+
+namespace smartbird::testing {
+namespace {
+
+const std::string kModel =
+    "--config configs/tiny.ini --model.width=128 --model.layers=3 --attention.query_block=8 --eval.sequences=1 ";
+
+nlohmann::json plan(const std::string& arguments) {
+  const TempFolder folder;
+  const std::string file = folder.path("plan.json");
+  const CommandResult result = smartbird(1, "plan --json=" + file + " " + arguments);
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_NE(result.output.find("peak memory: "), std::string::npos) << result.output;
+  std::ifstream in(file);
+  return nlohmann::json::parse(in);
+}
+
+double measured_peak(const std::string& arguments) {
+  const TempFolder folder;
+  const CommandResult result =
+      smartbird(1, "pretrain --run.dir=" + folder.path("run") + " --train.stop_after=2 --eval.at_end=off " + arguments);
+  EXPECT_EQ(result.code, 0) << result.output;
+  return read_run(folder.path("run")).steps.at(2).at("peak_memory_bytes").get<double>();
+}
+
+void expect_peak(const std::string& arguments) {
+  const double predicted = plan(arguments).at("memory").at("peak_bytes").get<double>(),
+               measured = measured_peak(arguments);
+  std::printf("%s: predicted %.0f MiB, measured %.0f MiB\n", arguments.c_str(), predicted / 1048576,
+              measured / 1048576);
+  EXPECT_NEAR(predicted / measured, 1, 0.15) << arguments << ": predicted " << predicted << ", measured " << measured;
+}
+
+std::string of_tokens(int64_t tokens) {
+  const std::string count = std::to_string(tokens);
+  return kModel + "--data.sequence_tokens=" + count + " --train.batch_tokens=" + count + " ";
+}
+
+TEST(PlanRuns, PeakMemoryIsWithinFifteenPercent) {
+  expect_peak(of_tokens(8192));
+  expect_peak(of_tokens(16384));
+  expect_peak(of_tokens(16384) + "--memory.recompute=layer");
+}
+
+TEST(PlanRuns, BytesThatNoPickChangesAreExact) {
+  const TempFolder folder;
+  const std::string arguments =
+      "--config configs/tiny.ini --sketch.probes=0 --data.sequence_tokens=512 --train.batch_tokens=512 ";
+  const auto predicted = plan(arguments + "--ranks=3").at("sent_bytes");
+  const CommandResult result =
+      smartbird(3, "pretrain --run.dir=" + folder.path("run") + " --train.stop_after=1 --eval.at_end=off " + arguments);
+  ASSERT_EQ(result.code, 0) << result.output;
+  const auto sent = read_run(folder.path("run")).steps.at(1).at("sent_bytes");
+  for (const char* what :
+       {"sketch_keys", "band_halo", "band_halo_backward", "convolution_halo", "gradients", "parameters"})
+    EXPECT_EQ(predicted.at(what).get<double>(), sent.at(what).get<double>()) << what;
+}
+
+TEST(PlanRuns, ErrorsAreOneSentence) {
+  const struct {
+    std::string arguments, message;
+    int code;
+  } cases[] = {
+      {"--ranks=0", "plan: --ranks = 0 must be from 1 to 1000000", 2},
+      {"--phi=2", "plan: --phi = 2 must be from 0 to 1", 2},
+      {"--config configs/tiny.ini --model.layerz=3", "unknown option '--model.layerz'; did you mean '--model.layers'?",
+       2},
+      {"--config configs/nowhere.ini", "configs/nowhere.ini", 2},
+      {"--config configs/tiny.ini --ranks=3 --parallel.sequence_ranks=2",
+       "parallel.sequence_ranks = 2 does not divide the 3 ranks of this run", 2},
+      {"--config configs/tiny.ini --data.train=nowhere.txt", "nowhere.txt", 3},
+      {"--config configs/tiny.ini --json=/nowhere/plan.json", "plan: --json = /nowhere/plan.json cannot be written", 3},
+  };
+  for (const auto& c : cases) {
+    const CommandResult result = smartbird(1, "plan " + c.arguments);
+    EXPECT_EQ(result.code, c.code) << c.arguments << "\n" << result.output;
+    EXPECT_NE(result.output.find(c.message), std::string::npos) << c.arguments << "\n" << result.output;
+  }
+}
+
+}  // namespace
+}  // namespace smartbird::testing

@@ -1,0 +1,50 @@
+// Predicted traffic against hand-counted cases.
+#include "tools/plan_bytes.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/unit/tools/plan_case.h"
+
+namespace smartbird::testing {
+namespace {
+
+const std::vector<std::string> kSmall{"--data.sequence_tokens=24", "--train.batch_tokens=24", "--model.layers=2",
+                                      "--model.width=8",           "--model.heads=2",         "--model.kv_heads=1",
+                                      "--attention.window=2",      "--attention.picks=3",     "--sketch.width=4",
+                                      "--attention.share=8"};
+
+TEST(PlanBytes, OneRankSendsNothing) { EXPECT_TRUE(predict_sent_bytes(plan_of(kSmall)).empty()); }
+
+TEST(PlanBytes, OperationsAreThoseCountedByHand) {
+  PlanCase plan = plan_of(kSmall, 3);  // 8 tokens a rank, D = 4, G = 1, M = 4, M' = 8
+  plan.phi = 0.25;
+  const auto sent = predict_sent_bytes(plan);
+  EXPECT_EQ(sent.at("sketch_keys"), 4 * 4 * 24 * 2);
+  EXPECT_EQ(sent.at("row_ids"), 4 * 0.25 * 24 * 2);
+  EXPECT_EQ(sent.at("rows"), 2 * (4 * 2 * 4) * 0.25 * 24 * 2);
+  EXPECT_EQ(sent.at("rows_backward"), sent.at("rows"));
+  EXPECT_EQ(sent.at("band_halo"), 2 * (4 * 2 * 4) * 2 * 2) << "two cuts, the two rows before each";
+  EXPECT_EQ(sent.at("convolution_halo"), 4 * 8 * 3 * 2) << "two cuts, the three rows before each";
+  EXPECT_EQ(sent.at("gradients"), 4.0 * static_cast<double>(count_parameters(plan.shape).all()) * 2);
+  EXPECT_FALSE(sent.contains("query_halo"));
+}
+
+TEST(PlanBytes, FetchingAllSendsEveryForeignRow) {
+  const PlanCase plan = plan_of(with(kSmall, {"--exchange.plan=all"}), 3);
+  EXPECT_EQ(plan.phi, 1);
+  const auto sent = predict_sent_bytes(plan);
+  EXPECT_EQ(sent.at("rows"), 2 * (4 * 2 * 4) * 24 * 2);
+  EXPECT_FALSE(sent.contains("band_halo") || sent.contains("row_ids"));
+}
+
+TEST(PlanBytes, ExpectedPhiFallsWithSharing) {
+  EXPECT_NEAR(plan_of(with(kSmall, {"--attention.share=1"}), 3).phi, 0.5 * (1 - std::exp(-3.0 / 3)), 1e-12);
+  EXPECT_NEAR(plan_of(kSmall, 3).phi, 0.5 * (1 - std::exp(-2 * 3.0 / (3 * 8))), 1e-12);
+  EXPECT_NEAR(plan_of(with(kSmall, {"--data.task=mlm"}), 3).phi, 2 * plan_of(kSmall, 3).phi, 1e-12);
+  EXPECT_EQ(plan_of(kSmall, 1).phi, 0);
+}
+
+}  // namespace
+}  // namespace smartbird::testing
