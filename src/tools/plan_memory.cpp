@@ -99,8 +99,8 @@ class Builder {
     const double inner = 6 * z_.inner * z_.e + 8 * z_.taps + 32, rows = 3 * z_.m * z_.e;
     add("sketch", "its rows before and after norm, convolution, rotation; keys of all ranks e M N", {1, 1, 1, 1, 0},
         z_.sketches * (z_.t * (inner + rows) + z_.e * z_.m * z_.n));
-    const double lists = z_.blocks * z_.pick_heads * 16, picks = z_.picks * (20 + z_.e);
-    add("plan", "bands 24 T, slots 4 N, (20 + e) a pick, 16 a list", {1, 1, 1, 1, 0},
+    const double lists = z_.blocks * z_.pick_heads * 16, picks = z_.picks * (16 + z_.e);
+    add("plan", "bands 24 T, slots 4 N, (16 + e) a pick, 16 a list", {1, 1, 1, 1, 0},
         std::max(1.0, z_.sketches) * (24 * z_.t + 4 * z_.n + lists + picks));
     const double chunk = std::min(z_.picks * 12 * 1.5, 2.0 * static_cast<double>(s.attention.scan_budget_bytes));
     add("draw", "packed keys e M N, drawn picks, marks 4 G N, blocks 112 Q", {1, 0, 0, 0, 0},

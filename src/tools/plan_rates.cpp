@@ -71,7 +71,7 @@ double attention_rate(const ModelShape& s) {
   in.kv_heads = static_cast<int>(s.kv_heads), in.width = static_cast<int>(d), in.scale = 0.1F;
   in.q = q.const_data_ptr<float>(), in.kv = kv.const_data_ptr<float>();
   in.band_begin = begin.data(), in.band_end = end.data(), in.row_block = block.data();
-  in.token_slot = slot.data(), in.num_tokens = kRows, in.blocks = kRows;
+  in.token_slot = slot.data(), in.num_tokens = in.slots = in.blocks = kRows;
   at::Tensor acc = at::empty_like(q), o = at::empty_like(q), grad_q = at::empty_like(q), grad_kv = at::empty_like(kv),
              m = at::empty({kRows, s.heads}), l = at::empty_like(m), lse = at::empty_like(m);
   float *mp = m.mutable_data_ptr<float>(), *lp = l.mutable_data_ptr<float>(), *ap = acc.mutable_data_ptr<float>(),
