@@ -57,8 +57,6 @@ HWY_ATTR double gather_loop(const float* HWY_RESTRICT rows, int64_t width, const
   return static_cast<double>(count * width) * sizeof(float);
 }
 
-HWY_ATTR const char* target_name() { return hwy::TargetName(HWY_TARGET); }
-
 }  // namespace smartbird::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -68,14 +66,11 @@ namespace smartbird::kernels {
 HWY_EXPORT(fma_loop);
 HWY_EXPORT(exp_loop);
 HWY_EXPORT(gather_loop);
-HWY_EXPORT(target_name);
 
 double run_fma_loop(int64_t rounds, float* result) { return HWY_DYNAMIC_DISPATCH(fma_loop)(rounds, result); }
 double run_exp_loop(int64_t rounds, float* result) { return HWY_DYNAMIC_DISPATCH(exp_loop)(rounds, result); }
 double run_gather_loop(const float* rows, int64_t width, const int32_t* index, int64_t count, float* sum) {
   return HWY_DYNAMIC_DISPATCH(gather_loop)(rows, width, index, count, sum);
 }
-const char* instruction_set() { return HWY_DYNAMIC_DISPATCH(target_name)(); }
-
 }  // namespace smartbird::kernels
 #endif

@@ -16,7 +16,4 @@ namespace smartbird::kernels {
 // bytes read.
 [[nodiscard]] double run_gather_loop(const float* rows, int64_t width, const int32_t* index, int64_t count, float* sum);
 
-// The instruction set the kernels run on here, as Highway names it.
-[[nodiscard]] const char* instruction_set();
-
 }  // namespace smartbird::kernels

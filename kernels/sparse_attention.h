@@ -4,7 +4,7 @@
 // stream position; unit = g · slots + token_slot[position], so that a head's rows lie side by side (a row's heads would
 // compete for the same cache sets). Picks name units. Within a row keys are taken in
 // ascending order, band first, so a row's bits do not depend on the other rows, on threads or on where units lie.
-// A row without any key: o = 0, lse = -inf. Backward sums per unit in ascending row order: deterministic, no atomics.
+// A row without any key: o = 0, lse = -inf. Backward sums per unit in a fixed order of rows: deterministic, no atomics.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 // Sparse attention backward on the CPU: each tile forms P and dz of its lanes once and from them grad_q, and adds to the
 // units it reads. Tiles of one key/value head go in ascending rows, so that a unit's sum is one chain over its rows in
-// order, whatever the threads: deterministic, no atomics.
+// order, whatever the threads: deterministic, no atomics. Where there are few such heads the rows are cut into a few parts,
+// each with sums of its own that are added up in order.
 //   P = exp(z - lse), dz = P (do·v - Δ), Δ = do·o;  dq += dz k · scale, dk += dz q · scale, dv += P do
 #include <algorithm>
 #include <limits>
@@ -65,31 +66,56 @@ struct Backward {
   }
 };
 
+// Adds what the tiles of runs [begin, end) give to one key/value head.
+template <class T>
+void add_runs(Backward<T>& backward, const std::vector<int64_t>& cuts, int64_t g, size_t begin, size_t end) {
+  const AttentionInput<T>& input = backward.input;
+  const int64_t heads = tile_heads(input), sets = input.heads / input.kv_heads / heads;
+  for (size_t run = begin; run < end; ++run)
+    for (int64_t set = 0; set < sets; ++set) {
+      const Tile tile{static_cast<int64_t>(run), cuts[run], cuts[run + 1], (g * sets + set) * heads, heads};
+      backward.begin(tile);
+      band_keys(input, tile, backward.keys);
+      backward.add(tile);
+      if (input.pick_heads == 0) continue;
+      pick_keys(input, tile, backward.keys);
+      backward.add(tile);
+    }
+}
+
+// Tasks that there are at least, for threads to share; more cost memory.
+constexpr int64_t kTasks = 4;
+
 }  // namespace
 
 template <class T>
 void attention_backward(const AttentionInput<T>& input, const T* o, const T* lse, const T* grad_o, T* grad_q,
                         T* grad_kv) {
   const std::vector<int64_t> cuts = tile_rows(input);
-  const int64_t heads = tile_heads(input), sets = input.heads / input.kv_heads / heads;
+  const int64_t runs = static_cast<int64_t>(cuts.size()) - 1, size = input.units * 2 * input.width,
+                parts =
+                    std::clamp<int64_t>((kTasks + input.kv_heads - 1) / input.kv_heads, 1, std::max<int64_t>(runs, 1));
+  const auto others =
+      hwy::AllocateAligned<T>(static_cast<size_t>((parts - 1) * size + 1));  // sums of all parts but the first
+  T* other = others.get();
 #pragma omp parallel
   {
 #pragma omp for schedule(static)
-    for (int64_t unit = 0; unit < input.units; ++unit)
-      std::fill_n(grad_kv + unit * 2 * input.width, 2 * input.width, T{0});
+    for (int64_t i = 0; i < size; i += 2 * input.width) {
+      std::fill_n(grad_kv + i, 2 * input.width, T{0});
+      for (int64_t part = 1; part < parts; ++part) std::fill_n(other + (part - 1) * size + i, 2 * input.width, T{0});
+    }
     Backward<T> backward(input, o, lse, grad_o, grad_q, grad_kv);
 #pragma omp for schedule(dynamic)
-    for (int64_t g = 0; g < input.kv_heads; ++g)
-      for (size_t run = 0; run + 1 < cuts.size(); ++run)
-        for (int64_t set = 0; set < sets; ++set) {
-          const Tile tile{static_cast<int64_t>(run), cuts[run], cuts[run + 1], (g * sets + set) * heads, heads};
-          backward.begin(tile);
-          band_keys(input, tile, backward.keys);
-          backward.add(tile);
-          if (input.pick_heads == 0) continue;
-          pick_keys(input, tile, backward.keys);
-          backward.add(tile);
-        }
+    for (int64_t task = 0; task < input.kv_heads * parts; ++task) {
+      const int64_t part = task % parts;
+      backward.grad_kv = part == 0 ? grad_kv : other + (part - 1) * size;
+      add_runs(backward, cuts, task / parts, static_cast<size_t>(runs * part / parts),
+               static_cast<size_t>(runs * (part + 1) / parts));
+    }
+#pragma omp for schedule(static)
+    for (int64_t i = 0; i < (parts > 1 ? size : 0); ++i)
+      for (int64_t part = 1; part < parts; ++part) grad_kv[i] += other[(part - 1) * size + i];
   }
 }
 

@@ -17,6 +17,7 @@
 #include "core/error.h"
 #include "tools/commands.h"
 #include "tools/data_commands.h"
+#include "tools/environment.h"
 
 namespace {
 
@@ -103,6 +104,7 @@ int main(int argc, char** argv) {
   keep_freed_memory();
   const Session session(&argc, &argv);
   try {
+    choose_instruction_set();
     return run(session, std::vector<std::string>(argv + 1, argv + argc));
   } catch (const Error& e) {
     end_with(session, e.what(), exit_code(e.kind()));

@@ -13,6 +13,7 @@
 
 #include "core/philox.h"
 #include "core/timer.h"
+#include "kernels/instruction_set.h"
 #include "kernels/machine_rates.h"
 
 namespace smartbird {

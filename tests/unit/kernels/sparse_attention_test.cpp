@@ -1,5 +1,6 @@
 // Sparse attention, forward and backward, against dense attention with explicit pairs; finite differences; resumption.
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <limits>
 
@@ -133,6 +134,24 @@ TEST(SparseAttention, PicksMayArriveInParts) {
   kernels::attention_finish<double>(s.rows, s.heads, s.width, m.data(), l.data(), acc.data(), o.data(), lse.data());
   EXPECT_LT(max_error(o, want.o), 1e-14);
   EXPECT_LT(max_error(lse, want.lse), 1e-14);
+}
+
+TEST(SparseAttention, ThreadsChangeNoBit) {
+  const int before = omp_get_max_threads();
+  for (AttentionShape shape : kShapes) {
+    shape.rows *= 3;
+    std::mt19937 random(8);
+    const auto c = reference::random_attention<float>(shape, random);
+    omp_set_num_threads(1);
+    const auto one = reference::run_kernels(c);
+    omp_set_num_threads(3);
+    const auto three = reference::run_kernels(c);
+    EXPECT_EQ(one.o, three.o);
+    EXPECT_EQ(one.lse, three.lse);
+    EXPECT_EQ(one.grad_q, three.grad_q);
+    EXPECT_EQ(one.grad_kv, three.grad_kv);
+  }
+  omp_set_num_threads(before);
 }
 
 TEST(SparseAttention, RowsWithoutKeysAndUnitsWithoutReadersAreZero) {
