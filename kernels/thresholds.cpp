@@ -123,14 +123,17 @@ HWY_ATTR void fill_f64(const ThresholdOf& of, Thresholds<double>& out) {
   for (int64_t j = 0; j < kLeafKeys; ++j) out.lowest.get()[j] = static_cast<double>(lowest[j]);
 }
 
-// Bits of x_j > lowest_j.
+// Bits of max(s_j + shift, least) > lowest_j.
 template <class T>
-HWY_ATTR HWY_INLINE void candidates(const T* HWY_RESTRICT x, const T* HWY_RESTRICT lowest, uint64_t* mask) {
+HWY_ATTR HWY_INLINE void candidates(const T* HWY_RESTRICT s, T shift, T least, const T* HWY_RESTRICT lowest,
+                                    uint64_t* mask) {
   const hn::ScalableTag<T> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto by = hn::Set(d, shift), at_least = hn::Set(d, least);
   for (int64_t j = 0; j < kLeafKeys; j += lanes) {
+    const auto x = hn::Max(hn::Add(hn::Load(d, s + j), by), at_least);
     uint8_t bytes[8] = {};
-    hn::StoreMaskBits(d, hn::Gt(hn::Load(d, x + j), hn::Load(d, lowest + j)), bytes);
+    hn::StoreMaskBits(d, hn::Gt(x, hn::Load(d, lowest + j)), bytes);
     uint64_t word;
     std::memcpy(&word, bytes, sizeof word);
     mask[j / 64] |= word << (j % 64);
@@ -140,17 +143,10 @@ HWY_ATTR HWY_INLINE void candidates(const T* HWY_RESTRICT x, const T* HWY_RESTRI
 template <class T>
 HWY_ATTR void pick_leaf_of(const T* HWY_RESTRICT s, T shift, T least, const Thresholds<T>& thresholds,
                            const uint64_t* allowed, int64_t first, const BlockLists<T>& lists) {
-  const hn::ScalableTag<T> d;
   const hn::CappedTag<T, 4> four;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d)), few = static_cast<int64_t>(hn::Lanes(four));
-  alignas(64) T x[kLeafKeys], log_pi[kLeafKeys];
-  for (int64_t j = 0; j < kLeafKeys; j += lanes) {
-    const auto xj = hn::Max(hn::Add(hn::Load(d, s + j), hn::Set(d, shift)), hn::Set(d, least));
-    hn::Store(xj, d, x + j);
-    hn::Store(hn::Mul(hn::Min(xj, hn::Zero(d)), hn::Set(d, static_cast<T>(0.6931471805599453))), d, log_pi + j);
-  }
+  const int64_t few = static_cast<int64_t>(hn::Lanes(four));
   uint64_t mask[2] = {};
-  candidates(x, thresholds.lowest.get(), mask);
+  candidates(s, shift, least, thresholds.lowest.get(), mask);
   const auto gap = hn::Set(four, static_cast<T>(kThresholdGap));
   const T* below = thresholds.below.get();
   const int64_t quads = thresholds.quads, room = lists.room;
@@ -159,19 +155,22 @@ HWY_ATTR void pick_leaf_of(const T* HWY_RESTRICT s, T shift, T least, const Thre
   for (int64_t word = 0; word < 2; ++word)
     for (uint64_t left = mask[word] & allowed[word]; left != 0; left &= left - 1) {
       const int64_t j = word * 64 + __builtin_ctzll(left);
-      const auto xj = hn::Set(four, x[j]);
+      const T sum = s[j] + shift, x = sum > least ? sum : least,
+              log_pi = (x < T{0} ? x : T{0}) * static_cast<T>(0.6931471805599453);
+      const auto xj = hn::Set(four, x);
       for (int64_t quad = 0; quad < quads; ++quad)
         for (int64_t part = 0; part < 4; part += few) {
           const int64_t at = (quad * kLeafKeys + j) * 4 + part;
           const auto bound = hn::Load(four, below + at);
           uint8_t any = 0, sure = 0;
           hn::StoreMaskBits(four, hn::Gt(xj, bound), &any);
+          if (any == 0) continue;
           hn::StoreMaskBits(four, hn::Gt(xj, hn::Add(bound, gap)), &sure);
           for (uint32_t bits = any; bits != 0; bits &= bits - 1) {
             const int64_t h = __builtin_ctz(bits);
-            if (((sure >> h) & 1) == 0 && !exceeds_uniform(x[j], thresholds.bits.get()[at + h])) continue;
+            if (((sure >> h) & 1) == 0 && !exceeds_uniform(x, thresholds.bits.get()[at + h])) continue;
             const int64_t head = quad * 4 + part + h, to = head * room + counts[head]++;
-            picks[to].key = static_cast<int32_t>(first + j), picks[to].log_pi = log_pi[j];
+            picks[to].key = static_cast<int32_t>(first + j), picks[to].log_pi = log_pi;
           }
         }
     }

@@ -1,4 +1,5 @@
 // `smartbird bench` as a user starts it: what it writes, and one sentence for each thing that can be asked wrongly.
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/training_run.h"
@@ -57,6 +58,20 @@ TEST(Bench, KernelsAndStep) {
   ASSERT_TRUE(step.contains("cases"));
   EXPECT_GT(step["cases"][0]["tokens_per_s"], 0);
   EXPECT_GT(step["cases"][0]["ratio"], 0);
+}
+
+TEST(Bench, RunsOnTheInstructionSetOfTheEnvironment) {
+  ASSERT_EQ(setenv("SMARTBIRD_INSTRUCTION_SET", "scalar", 1), 0);
+  const nlohmann::json report = bench("attention --tokens=50 --repeats=1 --heads=1 --head-width=8");
+  ASSERT_EQ(setenv("SMARTBIRD_INSTRUCTION_SET", "AVX9", 1), 0);
+  const CommandResult refused = smartbird(1, "bench attention");
+  ASSERT_EQ(unsetenv("SMARTBIRD_INSTRUCTION_SET"), 0);
+  ASSERT_TRUE(report.contains("hardware"));
+  EXPECT_EQ(report["hardware"]["instruction_set"], "SCALAR");
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_EQ(
+      refused.output.find("smartbird: SMARTBIRD_INSTRUCTION_SET: instruction set 'AVX9' is none that runs here: "), 0u)
+      << refused.output;
 }
 
 TEST(Bench, RefusesWhatItCannotDo) {
