@@ -69,6 +69,16 @@ double layer_gradients(const ModelShape& s, const Sizes& z, double saved_inside_
   return std::max(mlp, attention);
 }
 
+// In the backward pass of a layer's attention when the layer was computed again: q, o, log-sum-exp, units, and the gradients
+// of the layer's rows, q, o and units; what its MLP kept is gone.
+double replayed_attention(const ModelShape& s, const Sizes& z) {
+  const double units = 4 * z.gd * z.t + z.fetched * 2 * z.d * (s.fetch_again ? 1 : 2);
+  return z.e * (z.t * (z.c + 4 * z.hd + z.h) + units);
+}
+
+// Arrays of at least so many bytes are mapped alone and given back when freed (launch/smartbird.cpp).
+constexpr double kMappedBytes = 1 << 30;
+
 class Builder {
  public:
   Builder(const PlanCase& plan, const Sizes& z) : plan_(plan), z_(z) {}
@@ -113,9 +123,10 @@ class Builder {
     const double row = z_.e * z_.c * z_.t, saved = saved_by_layer(s, z_), work = mlp_chunk(z_);
     if (s.recompute_layers) {
       add("layers", "outputs of layers: e C T L", {0, 1, 1, 1, 0}, row * z_.layers);
+      replay_ = saved + row + layer_gradients(s, z_, 0);
       add("layer at work",
-          "what it would save, its output and, going back, gradients of q, o, units: e T (3 C + 2 H D + 2 G D)",
-          {0, saved + row + work, 0, saved + row + layer_gradients(s, z_, 0), 0});
+          "what it would save and its output; going back, e T (C + 4 H D + 4 G D + H) or, in the MLP, e T 2 C more",
+          {0, saved + row + work, 0, std::max(replayed_attention(s, z_), saved + 2 * row + work), 0});
     } else {
       add("layers",
           s.keep_mlp ? "e T (2 C + 2 H D + 2 G D + H + 2 F) and fetched rows, times L"
@@ -139,8 +150,10 @@ class Builder {
     const ModelShape& s = plan_.shape;
     const double rows = std::min(z_.t, double{kChunkRows}),
                  chunks = z_.e * rows * (2 * z_.c + z_.gd + (s.keep_mlp ? 1 : 2) * z_.f) * z_.layers;
-    const double replay = s.recompute_layers ? 0.3 * at_work_.at(Moment::Backward) : 0;
-    add("heap", "free but unfit for new arrays: chunks of rows of every layer, 0.3 of a replay",
+    const bool mapped = z_.e * z_.c * z_.t >= kMappedBytes;
+    const double replay = s.recompute_layers && !mapped ? 1.3 * replay_ - at_work_.at(Moment::Backward) : 0;
+    add("heap",
+        "free but unfit for new arrays: chunks of rows of every layer, of a replay 0.3 and its output and middle",
         {0, chunks, chunks, chunks + replay, chunks + replay});
   }
 
@@ -155,6 +168,7 @@ class Builder {
   const Sizes& z_;
   MemoryPlan out_;
   MemoryItem at_work_;
+  double replay_ = 0;  // all that a layer allocates in its backward pass
 };
 
 }  // namespace
