@@ -147,7 +147,6 @@ HWY_ATTR void pick_leaf_of(const T* HWY_RESTRICT s, T shift, T least, const Thre
   const int64_t few = static_cast<int64_t>(hn::Lanes(four));
   uint64_t mask[2] = {};
   candidates(s, shift, least, thresholds.lowest.get(), mask);
-  const auto gap = hn::Set(four, static_cast<T>(kThresholdGap));
   const T* below = thresholds.below.get();
   const int64_t quads = thresholds.quads, room = lists.room;
   int32_t* HWY_RESTRICT counts = lists.count;
@@ -158,21 +157,22 @@ HWY_ATTR void pick_leaf_of(const T* HWY_RESTRICT s, T shift, T least, const Thre
       const T sum = s[j] + shift, x = sum > least ? sum : least,
               log_pi = (x < T{0} ? x : T{0}) * static_cast<T>(0.6931471805599453);
       const auto xj = hn::Set(four, x);
-      for (int64_t quad = 0; quad < quads; ++quad)
-        for (int64_t part = 0; part < 4; part += few) {
-          const int64_t at = (quad * kLeafKeys + j) * 4 + part;
-          const auto bound = hn::Load(four, below + at);
-          uint8_t any = 0, sure = 0;
-          hn::StoreMaskBits(four, hn::Gt(xj, bound), &any);
-          if (any == 0) continue;
-          hn::StoreMaskBits(four, hn::Gt(xj, hn::Add(bound, gap)), &sure);
-          for (uint32_t bits = any; bits != 0; bits &= bits - 1) {
-            const int64_t h = __builtin_ctz(bits);
-            if (((sure >> h) & 1) == 0 && !exceeds_uniform(x, thresholds.bits.get()[at + h])) continue;
-            const int64_t head = quad * 4 + part + h, to = head * room + counts[head]++;
-            picks[to].key = static_cast<int32_t>(first + j), picks[to].log_pi = log_pi;
+      for (int64_t group = 0; group < quads; group += 16) {  // 64 heads
+        uint64_t hits = 0;
+        for (int64_t quad = group; quad < HWY_MIN(group + 16, quads); ++quad)
+          for (int64_t part = 0; part < 4; part += few) {
+            uint8_t above = 0;
+            hn::StoreMaskBits(four, hn::Gt(xj, hn::Load(four, below + (quad * kLeafKeys + j) * 4 + part)), &above);
+            hits |= static_cast<uint64_t>(above) << ((quad - group) * 4 + part);
           }
+        for (; hits != 0; hits &= hits - 1) {
+          const int64_t head = group * 4 + __builtin_ctzll(hits), at = (head / 4 * kLeafKeys + j) * 4 + head % 4;
+          const bool sure = x > below[at] + static_cast<T>(kThresholdGap);
+          if (!sure && !exceeds_uniform(x, thresholds.bits.get()[at])) continue;
+          const int64_t to = head * room + counts[head]++;
+          picks[to].key = static_cast<int32_t>(first + j), picks[to].log_pi = log_pi;
         }
+      }
     }
 }
 
