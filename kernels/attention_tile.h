@@ -12,7 +12,8 @@ namespace smartbird::kernels {
 
 inline constexpr int64_t kTileLanes = 16;
 
-// Run `run` of rows, [row_begin, row_end), and query heads [head, head + heads) of one key/value head; lane = (row, head), heads inside.
+// Run `run` of rows, [row_begin, row_end), and query heads [head, head + heads) of one key/value head; lane = (row, head),
+// heads inside.
 struct Tile {
   int64_t run = 0, row_begin = 0, row_end = 0, head = 0, heads = 1;
   [[nodiscard]] int64_t lanes() const { return (row_end - row_begin) * heads; }

@@ -6,7 +6,7 @@
 
 #include "kernels/adamw.h"
 #include "kernels/draw.h"
-#include "kernels/sparse_attention.h"
+#include "ops/kernel_input.h"
 #include "ops/plan_parts.h"
 #include "tools/bench_ceilings.h"
 #include "tools/bench_rivals.h"
@@ -29,11 +29,12 @@ class Bench {
     plan_ = make_plan(input.context(), settings_, input.scores, at::kFloat);
     domains_ = scan_blocks(input.layout, settings_, input.layout.blocks_of(0));
     lse_.resize(domains_.size());
-    q_ = input.q.const_data_ptr<float>(), grad_o_ = input.grad_o.const_data_ptr<float>();
+    grad_o_ = input.grad_o.const_data_ptr<float>();
     const size_t size = static_cast<size_t>(input.q.numel()), lanes = static_cast<size_t>(o.tokens * o.heads);
     acc_.resize(size), o_.resize(size), grad_q_.resize(size), grad_kv_.resize(2 * size);
+    weights_.resize(size, 1.0f), moment_.resize(size), square_.resize(size);
     m_.resize(lanes), l_.resize(lanes), row_lse_.resize(lanes);
-    attention_ = attention_input();
+    attention_ = kernel_input<float>(input.q, input.kv.transpose(0, 1).reshape({-1, input.kv.size(2)}), plan_);
     scan_input_ = {.queries = input.scores.queries.const_data_ptr<float>(),
                    .keys = input.scores.keys.const_data_ptr<float>(),
                    .width = o.sketch_width,
@@ -60,21 +61,6 @@ class Bench {
   }
 
  private:
-  kernels::AttentionInput<float> attention_input() {
-    kernels::AttentionInput<float> in;
-    in.rows = options_.tokens, in.units = options_.tokens * options_.heads;
-    in.heads = in.kv_heads = plan_.heads, in.width = static_cast<int>(options_.head_width);
-    in.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(options_.head_width)));
-    in.q = q_, in.kv = input_.kv.const_data_ptr<float>();
-    in.band_begin = plan_.band_begin.data(), in.band_end = plan_.band_end.data();
-    in.token_slot = plan_.token_slot.data(), in.num_tokens = options_.tokens;
-    in.slots = plan_.token_slots, in.blocks = plan_.num_blocks, in.pick_heads = plan_.pick_heads,
-    in.row_block = plan_.row_block.data();
-    in.pick_start = plan_.pick_start.data(), in.pick_unit = plan_.pick_unit.data();
-    in.pick_token = plan_.pick_token.data(), in.pick_log_pi = plan_.pick_log_pi.const_data_ptr<float>();
-    in.tiles = &plan_.tiles;
-    return in;
-  }
   void begin() {
     kernels::attention_begin<float>(attention_.rows, attention_.heads, attention_.width, m_.data(), l_.data(),
                                     acc_.data());
@@ -103,12 +89,8 @@ class Bench {
                          picks);
   }
   void update() {
-    kernels::adamw<float>({.learning_rate = 1e-9}, static_cast<int64_t>(acc_.size()), grad_q_.data(), o_copy(),
-                          acc_.data(), grad_kv_.data());
-  }
-  float* o_copy() {
-    if (weights_.empty()) weights_.assign(acc_.size(), 1.0f);
-    return weights_.data();
+    kernels::adamw<float>({.learning_rate = 1e-9}, static_cast<int64_t>(acc_.size()), grad_q_.data(), weights_.data(),
+                          moment_.data(), square_.data());
   }
 
   const BenchOptions& options_;
@@ -118,9 +100,9 @@ class Bench {
   std::vector<kernels::ScanBlock> domains_;
   kernels::ScanInput<float> scan_input_;
   kernels::AttentionInput<float> attention_;
-  const float *q_ = nullptr, *grad_o_ = nullptr;
+  const float* grad_o_ = nullptr;
   std::vector<double> lse_;
-  std::vector<float> acc_, o_, grad_q_, grad_kv_, m_, l_, row_lse_, weights_;
+  std::vector<float> acc_, o_, grad_q_, grad_kv_, m_, l_, row_lse_, weights_, moment_, square_;
 };
 
 Candidate timed(const KernelRun& kernel, int64_t threads) {

@@ -20,7 +20,7 @@ at::Tensor leaf(const at::Tensor& x) { return x.detach().requires_grad_(true); }
 at::Tensor head_major(const at::Tensor& x) { return x.transpose(0, 1).unsqueeze(0).contiguous(); }
 at::Tensor token_major(const at::Tensor& x) { return x.squeeze(0).transpose(0, 1).contiguous(); }
 
-BenchRival sdpa(const BenchOptions& o, const BenchInput& input) {
+BenchRival sdpa(const BenchOptions& o, const BenchInput& input, std::shared_ptr<const Plan> dense) {
   const std::vector<at::Tensor> parts = input.kv.split(o.head_width, 2);
   const at::Tensor q = head_major(input.q), k = head_major(parts[0]), v = head_major(parts[1]),
                    g = head_major(input.grad_o);
@@ -36,17 +36,18 @@ BenchRival sdpa(const BenchOptions& o, const BenchInput& input) {
     return BenchAnswer{"sdpa", token_major(y.detach()), token_major(grads[0]),
                        at::cat({token_major(grads[1]), token_major(grads[2])}, 2)};
   };
+  out.attends = std::move(dense);
   return out;
 }
 
-BenchRival pattern(BenchInput& input, const char* name, std::shared_ptr<Plan> plan) {
+BenchRival pattern(BenchInput& input, const char* name, std::shared_ptr<const Plan> plan) {
   BenchRival out;
   out.run = [&input, name, plan](std::map<std::string, double>& ms) {
     BenchAnswer answer = run_along(input, *plan, ms);
     answer.name = name;
     return answer;
   };
-  out.attends = plan.get();
+  out.attends = plan;
   return out;
 }
 
@@ -89,7 +90,7 @@ BenchRival gather_and_matmul(const BenchOptions& o, BenchInput& input, const Pla
   for (int64_t begin = 0; begin < o.tokens; begin += kRows)
     chunks->push_back(padded_keys(plan, begin, std::min(begin + kRows, o.tokens)));
   BenchRival out;
-  out.attends = &plan;
+  out.attends = std::shared_ptr<const Plan>(std::shared_ptr<void>(), &plan);  // the caller's
   out.run = [&input, chunks, width = o.head_width](std::map<std::string, double>& ms) {
     const at::Tensor q = leaf(input.q), kv = leaf(input.kv.contiguous().view({-1, 2 * width}));
     const double scale = 1 / std::sqrt(static_cast<double>(width));
@@ -139,19 +140,18 @@ double attended_pairs(const Plan& plan) {
 }
 
 BenchRival make_rival(const BenchOptions& o, BenchInput& input, const Plan& plan) {
-  const Pattern kind = o.rival == "window" ? Pattern::Window : Pattern::Dense;
-  auto fixed = std::make_shared<Plan>(make_plan(input.context(), attention_settings(o, kind), {}, at::kFloat));
+  const auto fixed = [&](Pattern kind) {
+    return std::make_shared<const Plan>(make_plan(input.context(), attention_settings(o, kind), {}, at::kFloat));
+  };
   BenchRival out;
   if (o.rival == "torch")
     out = gather_and_matmul(o, input, plan);
-  else if (o.rival == "sdpa")
-    out = sdpa(o, input);
+  else if (o.rival == "window")
+    out = pattern(input, "window", fixed(Pattern::Window));
+  else if (o.rival == "dense")
+    out = pattern(input, "dense", fixed(Pattern::Dense));
   else
-    out = pattern(input, o.rival == "window" ? "window" : "dense", fixed);
-  if (o.rival == "sdpa") {
-    out.attends = fixed.get();
-    out.run = [run = out.run, fixed](std::map<std::string, double>& ms) { return run(ms); };
-  }
+    out = sdpa(o, input, fixed(Pattern::Dense));
   out.flops = 14.0 * static_cast<double>(o.head_width) * attended_pairs(*out.attends);  // 2 products forward, 5 back
   return out;
 }

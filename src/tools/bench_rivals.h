@@ -9,8 +9,8 @@ namespace smartbird {
 // Runs once: forward and backward, each timed; ms gets "forward", "backward", "total".
 struct BenchRival {
   std::function<BenchAnswer(std::map<std::string, double>& ms)> run;
-  double flops = 0;     // of its products, forward and backward
-  const Plan* attends;  // what its answer is checked against
+  double flops = 0;                     // of its products, forward and backward
+  std::shared_ptr<const Plan> attends;  // what its answer is checked against
 };
 
 // sdpa: at::scaled_dot_product_attention of the linked LibTorch on contiguous [1, H, N, D]. dense, window: our operator

@@ -1,72 +1,18 @@
 // Law: the row kernels of a block are their formulas in both element types, for odd widths and no rows; neither the number
 // of threads nor a cut of the rows into several calls changes a bit.
-#include <gtest/gtest.h>
-#include <omp.h>
-
-#include <algorithm>
-#include <functional>
-#include <limits>
-#include <random>
+#include "tests/support/block_rows.h"
 
 #include "kernels/normalize.h"
 #include "kernels/rotary.h"
-#include "kernels/row_sums.h"
 #include "kernels/swiglu.h"
 #include "kernels/token_loss.h"
-#include "tests/reference/reference_rows.h"
 
 namespace smartbird {
 namespace {
 
 using kernels::NormKind;
 using reference::Doubles;
-
-template <class T>
-class BlockRows : public ::testing::Test {
- protected:
-  std::mt19937 random{5};
-  // An error in units of the type's rounding, of sums of about `terms` terms of size 1.
-  static double rounding(int64_t terms) {
-    return 8 * static_cast<double>(std::numeric_limits<T>::epsilon()) * static_cast<double>(terms);
-  }
-  std::vector<T> normals(int64_t count) {
-    std::normal_distribution<double> normal;
-    std::vector<T> out;
-    for (int64_t i = 0; i < count; ++i) out.push_back(static_cast<T>(normal(random)));
-    return out;
-  }
-  std::vector<int64_t> below(int64_t end, int64_t count, int64_t first = 0) {
-    std::vector<int64_t> out;
-    for (int64_t i = 0; i < count; ++i)
-      out.push_back(first + static_cast<int64_t>(random() % static_cast<uint64_t>(end - first)));
-    return out;
-  }
-  static Doubles doubles(const std::vector<T>& x) { return {x.begin(), x.end()}; }
-  static void expect_near(const std::vector<T>& got, const Doubles& want, int64_t terms, const char* what) {
-    ASSERT_EQ(got.size(), want.size());
-    for (size_t i = 0; i < got.size(); ++i)
-      ASSERT_NEAR(static_cast<double>(got[i]), want[i], rounding(terms) * (1 + std::abs(want[i]))) << what << " " << i;
-  }
-  // f(first row, rows, sums) fills its rows and adds to sums; whole and cut, on 1 and 3 threads: the same bits.
-  static void expect_stable(int64_t rows, const std::vector<T>& zero,
-                            const std::function<void(int64_t, int64_t, std::vector<T>&)>& f,
-                            const std::function<std::vector<T>()>& result) {
-    const int before = omp_get_max_threads();
-    omp_set_num_threads(1);
-    std::vector<T> sums = zero;
-    f(0, rows, sums);
-    const std::vector<T> whole = result(), whole_sums = sums;
-    omp_set_num_threads(3);
-    sums = zero;
-    for (int64_t first = 0, count = 0; first < rows; first += count) {
-      count = std::min<int64_t>(1 + first % 19, rows - first);
-      f(first, count, sums);
-    }
-    omp_set_num_threads(before);
-    EXPECT_EQ(whole, result());
-    EXPECT_EQ(whole_sums, sums);
-  }
-};
+using testing::BlockRows;
 
 using Types = ::testing::Types<float, double>;
 TYPED_TEST_SUITE(BlockRows, Types);
@@ -233,80 +179,6 @@ TYPED_TEST(BlockRows, TokenLossPassesOnWhatIsNotFinite) {
     EXPECT_TRUE(std::isnan(x[0]));
     EXPECT_EQ(losses[1], 0);
     EXPECT_EQ(x[20], 0);
-  }
-}
-
-TYPED_TEST(BlockRows, SumsByIndex) {
-  using T = TypeParam;
-  const int64_t rows = 203, entries = 11;
-  for (const int64_t width : {1, 37, 130}) {
-    const auto x = this->normals(rows * width);
-    const auto index = this->below(entries, rows);
-    Doubles want(static_cast<size_t>(entries * width));
-    for (int64_t i = 0; i < rows * width; ++i)
-      want[static_cast<size_t>(index[static_cast<size_t>(i / width)] * width + i % width)] +=
-          static_cast<double>(x[static_cast<size_t>(i)]);
-    std::vector<T> table(want.size());
-    const auto add = [&](int64_t first, int64_t count, std::vector<T>& to) {
-      kernels::add_rows_by_index<T>(index.data() + first, x.data() + first * width, count, width, to.data());
-    };
-    add(0, rows, table);
-    this->expect_near(table, want, 30, "table");
-    this->expect_stable(rows, std::vector<T>(want.size()), add, [] { return std::vector<T>(); });
-  }
-}
-
-TYPED_TEST(BlockRows, MeansAndConvolutionHaveTheirAdjoints) {
-  using T = TypeParam;
-  const int64_t rows = 29, width = 21, taps = 3, lists = 4;
-  const std::vector<int64_t> start{0, 5, 5, 6, 20};
-  const auto row = this->below(rows, 20), tap = this->below(rows, rows * taps, -1);
-  const auto x = this->normals(rows * width), grad = this->normals(rows * width), w = this->normals(taps * width);
-  std::vector<T> means(lists * width), back(rows * width);
-  kernels::mean_of_rows<T>(start.data(), row.data(), x.data(), lists, width, means.data());
-  kernels::mean_of_rows_gradient<T>(start.data(), row.data(), grad.data(), lists, width, back.data());
-  Doubles want_means(means.size()), want_back(back.size()), want_x(x.size()), want_w(w.size());
-  for (int64_t l = 0; l < lists; ++l)
-    for (int64_t i = start[l]; i < start[l + 1]; ++i)
-      for (int64_t c = 0; c < width; ++c) {
-        const double length = static_cast<double>(start[l + 1] - start[l]);
-        want_means[l * width + c] += static_cast<double>(x[row[i] * width + c]) / length;
-        want_back[row[i] * width + c] += static_cast<double>(grad[l * width + c]) / length;
-      }
-  this->expect_near(means, want_means, 20, "means");
-  this->expect_near(back, want_back, 20, "their gradient");
-  for (int64_t i = 0; i < rows * taps; ++i)
-    for (int64_t c = 0; c < width && tap[i] >= 0; ++c) {
-      const double g = static_cast<double>(grad[i / taps * width + c]);
-      want_x[tap[i] * width + c] += g * static_cast<double>(w[i % taps * width + c]);
-      want_w[i % taps * width + c] += g * static_cast<double>(x[tap[i] * width + c]);
-    }
-  std::vector<T> dw(w.size());
-  const auto convolve = [&](int64_t first, int64_t count, std::vector<T>& dx) {
-    if (first == 0) std::fill(dw.begin(), dw.end(), T{0});
-    kernels::convolution_gradient<T>(x.data(), tap.data() + first * taps, w.data(), grad.data() + first * width, count,
-                                     taps, width, dx.data(), dw.data());
-  };
-  std::vector<T> dx(x.size());
-  convolve(0, rows, dx);
-  this->expect_near(dx, want_x, 20, "dx");
-  this->expect_near(dw, want_w, 40, "dw");
-  this->expect_stable(rows, std::vector<T>(x.size()), convolve, [&] { return dw; });
-}
-
-TYPED_TEST(BlockRows, SumOfSquares) {
-  using T = TypeParam;
-  for (const int64_t count : {0, 3, 4096, 20011}) {
-    const auto x = this->normals(count);
-    double want = 0;
-    for (T value : x) want += static_cast<double>(value) * static_cast<double>(value);
-    const int before = omp_get_max_threads();
-    omp_set_num_threads(1);
-    const double one = kernels::sum_of_squares<T>(x.data(), count);
-    omp_set_num_threads(3);
-    EXPECT_EQ(one, kernels::sum_of_squares<T>(x.data(), count));
-    omp_set_num_threads(before);
-    EXPECT_NEAR(one, want, 1e-13 * want);
   }
 }
 
