@@ -3,6 +3,8 @@
 
 #include <omp.h>
 
+#include <utility>
+
 #include "kernels/draw_parts.h"
 
 namespace smartbird::kernels {
@@ -42,41 +44,69 @@ void draw_piece(const PieceWalk<T>& walk, const double* lse, const int64_t* doma
   }
 }
 
+// Where the lists of all pieces come to lie. Pieces arrive in order, so a piece is written to its place while others are
+// still being drawn, as long as there is room; what finds none waits.
+template <class T>
+class Output {
+ public:
+  Output(Picks<T>& picks, size_t pieces, int64_t expected) : picks_(picks), end_(picks.key.size()), late_(pieces) {
+    room_ = end_ + static_cast<size_t>(expected);
+    picks_.key.resize(room_), picks_.log_pi.resize(room_);
+  }
+  // Called for one piece after the other: the place of `size` more picks.
+  [[nodiscard]] size_t next(int64_t size) { return std::exchange(end_, end_ + static_cast<size_t>(size)); }
+  // Called on any thread.
+  void write(size_t piece, size_t at, PieceLists<T>& lists) {
+    if (at + static_cast<size_t>(lists.size()) <= room_)
+      lists.copy_to(picks_.key.data() + at, picks_.log_pi.data() + at);
+    else
+      late_[piece] = {at, std::exchange(lists, {})};
+  }
+  // After the last piece.
+  void finish() {
+    picks_.key.resize(end_), picks_.log_pi.resize(end_);
+    for (const auto& [at, lists] : late_) lists.copy_to(picks_.key.data() + at, picks_.log_pi.data() + at);
+  }
+
+ private:
+  Picks<T>& picks_;
+  size_t end_, room_ = 0;
+  std::vector<std::pair<size_t, PieceLists<T>>> late_;
+};
+
+// Picks that the lists of all blocks hardly ever exceed: every head of a block draws min(K, |E|) on average, the blocks of a
+// share group alike.
+int64_t expected_picks(const std::vector<int64_t>& domain, const DrawOptions& options) {
+  double sum = 0;
+  for (int64_t size : domain) sum += static_cast<double>(std::min(size, options.picks));
+  return static_cast<int64_t>(1.25 * sum * options.heads);
+}
+
 }  // namespace
 
 template <class T>
 void draw(const ScanInput<T>& input, const double* lse, const DrawOptions& options, Picks<T>& picks) {
-  const int64_t blocks = static_cast<int64_t>(input.blocks.size());
-  std::vector<int64_t> domain(input.blocks.size());
-  for (int64_t i = 0; i < blocks; ++i)
-    domain[static_cast<size_t>(i)] = domain_size(input.blocks[static_cast<size_t>(i)], input.excluded);
+  const int64_t blocks = static_cast<int64_t>(input.blocks.size()), heads = options.heads;
+  const size_t lists = picks.start.size() - 1;
+  picks.start.resize(lists + static_cast<size_t>(blocks * heads) + 1, picks.start.back());
+  if (options.mode == DrawMode::None) return;
+  int64_t* count = picks.start.data() + lists + 1;  // of each new list, then where it ends
+  std::vector<int64_t> domain;
+  for (const ScanBlock& block : input.blocks) domain.push_back(domain_size(block, input.excluded));
   const std::vector<Piece> pieces = cut_pieces(input.blocks, kPieceBlocks);
   std::vector<PieceLists<T>> lists_of_thread(static_cast<size_t>(omp_get_max_threads()));
-  std::vector<DrawnLists<T>> drawn(pieces.size());
-  if (options.mode != DrawMode::None)
-    for_pieces(input, pieces, kPieceBlocks, [&](const PackedKeys<T>& packed, size_t at, ScoreScratch<T>& scratch) {
-      PieceLists<T>& mine = lists_of_thread[static_cast<size_t>(omp_get_thread_num())];
-      draw_piece(PieceWalk<T>{input, packed, pieces, at, scratch}, lse, domain.data(), options, mine);
-      drawn[at] = mine.packed();
-    });
-
-  const size_t lists = picks.start.size() - 1;
-  picks.start.resize(lists + static_cast<size_t>(blocks * options.heads) + 1, picks.start.back());
-  int64_t* start = picks.start.data() + lists;  // start[0] is where the new lists begin
-  for (size_t i = 0; i < pieces.size(); ++i)
-    std::copy(drawn[i].count.begin(), drawn[i].count.end(), start + pieces[i].begin * options.heads + 1);
-  if (options.mode == DrawMode::None) std::fill_n(start + 1, blocks * options.heads, 0);
-  for (int64_t i = 0; i < blocks * options.heads; ++i) start[i + 1] += start[i];
-  picks.key.resize(static_cast<size_t>(start[blocks * options.heads]));
-  picks.log_pi.resize(picks.key.size());
-#pragma omp parallel for schedule(dynamic)
-  for (int64_t i = 0; i < static_cast<int64_t>(pieces.size()); ++i) {
-    DrawnLists<T>& piece = drawn[static_cast<size_t>(i)];
-    const int64_t to = start[pieces[static_cast<size_t>(i)].begin * options.heads];
-    std::copy(piece.key.begin(), piece.key.end(), picks.key.data() + to);
-    std::copy(piece.log_pi.begin(), piece.log_pi.end(), picks.log_pi.data() + to);
-    piece = {};
-  }
+  Output<T> out(picks, pieces.size(), expected_picks(domain, options));
+  for_pieces(input, pieces, [&](const PackedKeys<T>& packed, size_t at, T* scratch) {
+    PieceLists<T>& mine = lists_of_thread[static_cast<size_t>(omp_get_thread_num())];
+    draw_piece(PieceWalk<T>{input, packed, pieces, at, scratch}, lse, domain.data(), options, mine);
+    std::copy(mine.count().begin(), mine.count().end(), count + pieces[at].begin * heads);
+    size_t place = 0;
+#pragma omp ordered
+    place = out.next(mine.size());
+    out.write(at, place, mine);
+  });
+  out.finish();
+  for (int64_t i = 0; i < blocks * heads; ++i) count[i] += count[i - 1];
 }
 
 template void draw<float>(const ScanInput<float>&, const double*, const DrawOptions&, Picks<float>&);

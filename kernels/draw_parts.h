@@ -34,12 +34,16 @@ struct PieceWalk {
   const PackedKeys<T>& packed;
   std::span<const Piece> pieces;
   size_t at = 0;
-  ScoreScratch<T>& scratch;
+  T* scratch;
   [[nodiscard]] const Piece& piece() const { return pieces[at]; }
-  // See for_leaves.
+  // See for_leaves, for_leaf_rows.
   template <class Wanted, class Scores>
   void leaves(Wanted wanted, Scores scores) const {
     for_leaves(input, packed, pieces, at, scratch, wanted, scores);
+  }
+  template <class Wanted, class Scores>
+  void leaf_rows(int64_t leaves, Wanted wanted, Scores scores) const {
+    for_leaf_rows(input, packed, pieces, at, scratch, leaves, wanted, scores);
   }
 };
 

@@ -6,44 +6,82 @@
 namespace smartbird::kernels {
 namespace {
 
+// Sets the bits of the positions [begin, end) that lie in the leaf at `first`.
+void set_range(int64_t begin, int64_t end, int64_t first, uint64_t* bits) {
+  const auto below = [](int64_t n) { return n <= 0 ? uint64_t{0} : n >= 64 ? ~uint64_t{0} : (uint64_t{1} << n) - 1; };
+  for (int64_t word = 0; word < 2; ++word, first += 64) bits[word] |= below(end - first) & ~below(begin - first);
+}
+
 // Bits of the keys of a leaf that lie in the block's domain.
 void domain_bits(const ScanBlock& block, std::span<const int64_t> excluded, int64_t first, uint64_t* bits) {
-  bits[0] = bits[1] = ~uint64_t{0};
-  if (!covers_leaf(block, first))
-    for (int64_t j = 0; j < kLeafKeys; ++j)
-      if (!in_ranges(block, first + j)) bits[j / 64] &= ~(uint64_t{1} << (j % 64));
+  bits[0] = bits[1] = 0;
+  set_range(block.left_begin, block.left_end, first, bits);
+  set_range(block.right_begin, block.right_end, first, bits);
   const auto end = std::lower_bound(excluded.begin(), excluded.end(), first + kLeafKeys);
   for (auto e = std::lower_bound(excluded.begin(), excluded.end(), first); e != end; ++e)
     bits[(*e - first) / 64] &= ~(uint64_t{1} << ((*e - first) % 64));
 }
 
+// Leaves that the blocks of a piece walk together: their random numbers wait for the next blocks of a share group.
+int64_t leaves_together(int heads) { return std::max(1, 32 / heads); }
+
+// The draw of one piece; lse [blocks of the piece], domain by block of the call.
 template <class T>
-struct Poisson {
-  const ScanInput<T>& input;
-  const DrawOptions& options;
-  PieceLists<T>& out;
-  Thresholds<T> thresholds{options.heads};
-  ThresholdOf held{};  // first = -1: nothing yet
-
-  Poisson(const ScanInput<T>& in, const DrawOptions& o, PieceLists<T>& drawn) : input(in), options(o), out(drawn) {
-    held.first = -1;
+class Poisson {
+ public:
+  Poisson(const ScanInput<T>& input, const Piece& piece, const double* lse, const int64_t* domain,
+          const DrawOptions& options, PieceLists<T>& out)
+      : input_(input), piece_(piece), domain_(domain), options_(options), out_(out) {
+    for (int64_t leaf = 0; leaf < leaves_together(options.heads); ++leaf) thresholds_.emplace_back(options.heads);
+    for (int64_t i = piece.begin; i < piece.end; ++i) {
+      const Inclusion<T> pi(options, lse[i - piece.begin], domain[i]);
+      shift_.push_back(pi.shift), least_.push_back(pi.least);
+    }
   }
 
-  // Makes the random numbers of a leaf and share group anew only when either changes.
-  void hold(const ScanBlock& block, int64_t first) {
-    const ThresholdOf of{options.key, block.sample, block.group, options.layer, first};
-    if (held == of) return;
-    held = of;
-    fill_thresholds(of, thresholds);
+  // Whether a block draws at all; a small domain is taken whole.
+  [[nodiscard]] bool draws(int64_t i) const { return domain_[i] > options_.picks; }
+
+  // Appends the picks of the blocks [begin, end), at most kScoreRows, in one leaf; s [end - begin, 128].
+  void rows(int64_t begin, int64_t end, int64_t first, const T* s) {
+    for (int64_t i = begin; i < end;) {
+      const ScanBlock& block = input_.blocks[static_cast<size_t>(i)];
+      int64_t next = i + 1;
+      while (next < end && input_.blocks[static_cast<size_t>(next)].group == block.group) ++next;
+      Thresholds<T>& thresholds = thresholds_[static_cast<size_t>(first / kLeafKeys) % thresholds_.size()];
+      fill_thresholds({options_.key, block.sample, block.group, options_.layer, first}, thresholds);
+      const size_t row = static_cast<size_t>(i - piece_.begin);
+      uint64_t bits[2 * kScoreRows];
+      pick_rows({next - i, s + (i - begin) * kLeafKeys, &shift_[row], &least_[row], allowed(i, next, first, bits)},
+                thresholds, candidates_,
+                out_.reserve((i - piece_.begin) * options_.heads, (next - i) * options_.heads, kLeafKeys));
+      i = next;
+    }
   }
 
-  // Appends the picks of one block in one leaf; list: of its head 0.
-  void leaf(const ScanBlock& block, int64_t first, const T* s, const Inclusion<T>& pi, int64_t list) {
-    hold(block, first);
-    uint64_t allowed[2];
-    domain_bits(block, input.excluded, first, allowed);
-    pick_leaf(s, pi.shift, pi.least, thresholds, allowed, first, out.reserve(list, options.heads, kLeafKeys));
+ private:
+  // See CandidateRows.
+  const uint64_t* allowed(int64_t begin, int64_t end, int64_t first, uint64_t* bits) const {
+    bool all = input_.excluded.empty();
+    for (int64_t i = begin; i < end && all; ++i)
+      all = draws(i) && covers_leaf(input_.blocks[static_cast<size_t>(i)], first);
+    if (all) return nullptr;
+    for (int64_t i = begin; i < end; ++i) {
+      uint64_t* of = bits + 2 * (i - begin);
+      of[0] = of[1] = 0;
+      if (draws(i)) domain_bits(input_.blocks[static_cast<size_t>(i)], input_.excluded, first, of);
+    }
+    return bits;
   }
+
+  const ScanInput<T>& input_;
+  const Piece& piece_;
+  const int64_t* domain_;
+  const DrawOptions& options_;
+  PieceLists<T>& out_;
+  std::vector<T> shift_, least_;  // of each block of the piece
+  std::vector<Thresholds<T>> thresholds_;
+  Candidates<T> candidates_;
 };
 
 }  // namespace
@@ -52,37 +90,29 @@ template <class T>
 void draw_poisson(const PieceWalk<T>& walk, const double* lse, const int64_t* domain, const DrawOptions& options,
                   PieceLists<T>& out) {
   if (options.picks == 0) return;  // π = 0
-  const int64_t begin = walk.piece().begin;
-  std::vector<Inclusion<T>> inclusion;
-  for (int64_t i = begin; i < walk.piece().end; ++i) inclusion.emplace_back(options, lse[i], domain[i]);
-  Poisson<T> poisson(walk.input, options, out);
-  walk.leaves([&](int64_t i) { return domain[i] > options.picks; },
-              [&](int64_t i, int64_t first, const T* s) {
-                poisson.leaf(walk.input.blocks[static_cast<size_t>(i)], first, s,
-                             inclusion[static_cast<size_t>(i - begin)], (i - begin) * options.heads);
-              });
+  Poisson<T> poisson(walk.input, walk.piece(), lse + walk.piece().begin, domain, options, out);
+  walk.leaf_rows(
+      leaves_together(options.heads), [&](int64_t i) { return poisson.draws(i); },
+      [&](int64_t begin, int64_t end, int64_t first, const T* s) { poisson.rows(begin, end, first, s); });
 }
 
 template <class T>
 void draw_uniform_keys(const PieceWalk<T>& walk, const int64_t* domain, const DrawOptions& options,
                        PieceLists<T>& out) {
   if (options.picks == 0) return;
-  const ScanInput<T>& input = walk.input;
   const Piece& piece = walk.piece();
-  Poisson<T> poisson(input, options, out);
-  alignas(64) T zero[kLeafKeys] = {};
+  std::vector<double> lse;  // score 0: p = 1/|E|
+  for (int64_t i = piece.begin; i < piece.end; ++i) lse.push_back(std::log(static_cast<double>(domain[i])));
+  Poisson<T> poisson(walk.input, piece, lse.data(), domain, options, out);
+  alignas(64) T zero[kScoreRows * kLeafKeys] = {};
   int64_t end = 0;
   for (int64_t i = piece.begin; i < piece.end; ++i) {
-    const ScanBlock& b = input.blocks[static_cast<size_t>(i)];
-    if (domain[i] > options.picks) end = std::max({end, b.left_end, b.right_end});
+    const ScanBlock& b = walk.input.blocks[static_cast<size_t>(i)];
+    if (poisson.draws(i)) end = std::max({end, b.left_end, b.right_end});
   }
   for (int64_t first = 0; first < end; first += kLeafKeys)
-    for (int64_t i = piece.begin; i < piece.end; ++i) {
-      const ScanBlock& block = input.blocks[static_cast<size_t>(i)];
-      if (domain[i] <= options.picks || !meets_leaf(block, first)) continue;
-      const Inclusion<T> pi(options, std::log(static_cast<double>(domain[i])), domain[i]);  // score 0: p = 1/|E|
-      poisson.leaf(block, first, zero, pi, (i - piece.begin) * options.heads);
-    }
+    for (int64_t i = piece.begin; i < piece.end; i += kScoreRows)
+      poisson.rows(i, std::min(i + kScoreRows, piece.end), first, zero);
 }
 
 template void draw_poisson<float>(const PieceWalk<float>&, const double*, const int64_t*, const DrawOptions&,

@@ -1,5 +1,5 @@
 // The sketch keys of a few sequences, packed leaf by leaf so that the score kernel reads them in order: a panel is
-// [M][128], lanes outside the keys that some block sees are zero and never read. Packed in waves, so that the memory
+// [128 / 32, M, 32], lanes outside the keys that some block sees are zero and never read. Packed in waves, so that the memory
 // is bounded by the longest sequence or kWaveLeaves leaves, whichever is more.
 #pragma once
 
@@ -79,7 +79,7 @@ class PackedKeys {
     const int64_t begin = std::max(s.range.begin, first), end = std::min(s.range.end, first + kLeafKeys);
     if (end - begin < kLeafKeys) std::fill(panel, panel + width_ * kLeafKeys, T{0});
     for (int64_t j = begin; j < end; ++j)
-      for (int64_t m = 0; m < width_; ++m) panel[m * kLeafKeys + (j - first)] = s.keys[j * width_ + m];
+      for (int64_t m = 0; m < width_; ++m) panel[panel_at(j - first, m, width_)] = s.keys[j * width_ + m];
   }
 
   size_t first_, next_;

@@ -8,17 +8,9 @@
 
 #include "core/raw_vector.h"
 #include "kernels/aligned_buffer.h"
-#include "kernels/thresholds.h"
+#include "kernels/candidates.h"
 
 namespace smartbird::kernels {
-
-// Lists one after the other.
-template <class T>
-struct DrawnLists {
-  std::vector<int32_t> count;
-  RawVector<int32_t> key;
-  RawVector<T> log_pi;
-};
 
 template <class T>
 class PieceLists {
@@ -39,23 +31,23 @@ class PieceLists {
   }
 
   // The `lists` lists from `first` on, each with room for `more` picks.
-  [[nodiscard]] BlockLists<T> reserve(int64_t first, int64_t lists, int64_t more) {
-    const int32_t longest = *std::max_element(count_.begin() + first, count_.begin() + first + lists);
+  [[nodiscard]] OpenLists<T> reserve(int64_t first, int64_t lists, int64_t more) {
+    int32_t longest = 0;
+    for (int64_t list = first; list < first + lists; ++list)
+      longest = std::max(longest, count_[static_cast<size_t>(list)]);
     if (longest + more > room_) make_room(2 * room_ + more);
     return {count_.data() + first, pick_.data() + first * room_, room_};
   }
 
   [[nodiscard]] const std::vector<int32_t>& count() const { return count_; }
-  [[nodiscard]] DrawnLists<T> packed() const {
-    DrawnLists<T> out{count_, {}, {}};
-    out.key.resize(static_cast<size_t>(std::accumulate(count_.begin(), count_.end(), int64_t{0})));
-    out.log_pi.resize(out.key.size());
-    size_t to = 0;
+  [[nodiscard]] int64_t size() const { return std::accumulate(count_.begin(), count_.end(), int64_t{0}); }
+  // Writes the lists one after the other; key and log_pi [size()].
+  void copy_to(int32_t* key, T* log_pi) const {
     for (size_t list = 0; list < count_.size(); ++list) {
       const DrawnPick<T>* from = pick_.data() + static_cast<int64_t>(list) * room_;
-      for (int32_t i = 0; i < count_[list]; ++i, ++to) out.key[to] = from[i].key, out.log_pi[to] = from[i].log_pi;
+      for (int32_t i = 0; i < count_[list]; ++i) key[i] = from[i].key, log_pi[i] = from[i].log_pi;
+      key += count_[list], log_pi += count_[list];
     }
-    return out;
   }
 
  private:

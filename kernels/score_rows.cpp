@@ -1,4 +1,4 @@
-// Sketch scores with registers full of sums: 12 queries by 32 keys where there are 32 registers, 6 by 16 where 16.
+// Sketch scores with sums in registers: 8 queries by 32 keys where there are 32 registers, 6 by 16 where 16.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/score_rows.cpp"
 #include "kernels/score_rows.h"
@@ -12,40 +12,50 @@ HWY_BEFORE_NAMESPACE();
 namespace smartbird::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-template <class T>
-HWY_ATTR void score_rows_of(const T* HWY_RESTRICT queries, const T* HWY_RESTRICT panel, int64_t width, T scale,
-                            T* HWY_RESTRICT out) {
+// R queries with all keys of the panel.
+template <int64_t R, class T>
+HWY_ATTR HWY_INLINE void score_block(const T* HWY_RESTRICT q, const T* HWY_RESTRICT panel, int64_t width, T scale,
+                                     T* HWY_RESTRICT out) {
   const hn::ScalableTag<T> d;
   constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(hn::ScalableTag<T>()));
-  constexpr int64_t kRows = HWY_TARGET <= HWY_AVX3 ? 12 : 6;  // smaller targets are newer
-  static_assert(kScoreRows % kRows == 0 && kLeafKeys % (2 * kLanes) == 0);
-  for (int64_t r0 = 0; r0 < kScoreRows; r0 += kRows)
-    for (int64_t j = 0; j < kLeafKeys; j += 2 * kLanes) {
-      hn::Vec<hn::ScalableTag<T>> low[kRows], high[kRows];
-      for (int64_t r = 0; r < kRows; ++r) low[r] = high[r] = hn::Zero(d);
-      const T* q = queries + r0 * width;
-      for (int64_t m = 0; m < width; ++m) {
-        const auto a = hn::Load(d, panel + m * kLeafKeys + j), b = hn::Load(d, panel + m * kLeafKeys + j + kLanes);
-        HWY_UNROLL(12)
-        for (int64_t r = 0; r < kRows; ++r) {
-          const auto x = hn::Set(d, q[r * width + m]);
-          low[r] = hn::MulAdd(x, a, low[r]);
-          high[r] = hn::MulAdd(x, b, high[r]);
-        }
-      }
-      const auto by = hn::Set(d, scale);
-      for (int64_t r = 0; r < kRows; ++r) {
-        hn::Store(hn::Mul(low[r], by), d, out + (r0 + r) * kLeafKeys + j);
-        hn::Store(hn::Mul(high[r], by), d, out + (r0 + r) * kLeafKeys + j + kLanes);
+  static_assert(kPanelKeys % (2 * kLanes) == 0 && kLeafKeys % kPanelKeys == 0);
+  for (int64_t j = 0; j < kLeafKeys; j += 2 * kLanes) {
+    hn::Vec<hn::ScalableTag<T>> low[R], high[R];
+    for (int64_t r = 0; r < R; ++r) low[r] = high[r] = hn::Zero(d);
+    const T* HWY_RESTRICT column = panel + panel_at(j, 0, width);
+    for (int64_t m = 0; m < width; ++m) {
+      const auto a = hn::Load(d, column + m * kPanelKeys), b = hn::Load(d, column + m * kPanelKeys + kLanes);
+      HWY_UNROLL(12)
+      for (int64_t r = 0; r < R; ++r) {
+        const auto x = hn::Set(d, q[r * width + m]);
+        low[r] = hn::MulAdd(x, a, low[r]);
+        high[r] = hn::MulAdd(x, b, high[r]);
       }
     }
+    const auto by = hn::Set(d, scale);
+    for (int64_t r = 0; r < R; ++r) {
+      hn::Store(hn::Mul(low[r], by), d, out + r * kLeafKeys + j);
+      hn::Store(hn::Mul(high[r], by), d, out + r * kLeafKeys + j + kLanes);
+    }
+  }
 }
 
-HWY_ATTR void score_rows_f32(const float* q, const float* panel, int64_t width, float scale, float* out) {
-  score_rows_of(q, panel, width, scale, out);
+template <class T>
+HWY_ATTR void score_rows_of(const T* queries, int64_t rows, const T* panel, int64_t width, T scale, T* out) {
+  constexpr int64_t kRows = HWY_TARGET <= HWY_AVX3 ? 8 : 6;  // smaller targets are newer
+  int64_t r = 0;
+  for (; r + kRows <= rows; r += kRows)
+    score_block<kRows>(queries + r * width, panel, width, scale, out + r * kLeafKeys);
+  for (; r + 4 <= rows; r += 4) score_block<4>(queries + r * width, panel, width, scale, out + r * kLeafKeys);
+  for (; r < rows; ++r) score_block<1>(queries + r * width, panel, width, scale, out + r * kLeafKeys);
 }
-HWY_ATTR void score_rows_f64(const double* q, const double* panel, int64_t width, double scale, double* out) {
-  score_rows_of(q, panel, width, scale, out);
+
+HWY_ATTR void score_rows_f32(const float* q, int64_t rows, const float* panel, int64_t width, float scale, float* out) {
+  score_rows_of(q, rows, panel, width, scale, out);
+}
+HWY_ATTR void score_rows_f64(const double* q, int64_t rows, const double* panel, int64_t width, double scale,
+                             double* out) {
+  score_rows_of(q, rows, panel, width, scale, out);
 }
 
 }  // namespace smartbird::kernels::HWY_NAMESPACE
@@ -58,12 +68,13 @@ HWY_EXPORT(score_rows_f32);
 HWY_EXPORT(score_rows_f64);
 
 template <>
-void score_rows<float>(const float* queries, const float* panel, int64_t width, float scale, float* out) {
-  HWY_DYNAMIC_DISPATCH(score_rows_f32)(queries, panel, width, scale, out);
+void score_rows<float>(const float* queries, int64_t rows, const float* panel, int64_t width, float scale, float* out) {
+  HWY_DYNAMIC_DISPATCH(score_rows_f32)(queries, rows, panel, width, scale, out);
 }
 template <>
-void score_rows<double>(const double* queries, const double* panel, int64_t width, double scale, double* out) {
-  HWY_DYNAMIC_DISPATCH(score_rows_f64)(queries, panel, width, scale, out);
+void score_rows<double>(const double* queries, int64_t rows, const double* panel, int64_t width, double scale,
+                        double* out) {
+  HWY_DYNAMIC_DISPATCH(score_rows_f64)(queries, rows, panel, width, scale, out);
 }
 
 }  // namespace smartbird::kernels

@@ -61,7 +61,7 @@ int64_t domain_size(const ScanBlock& block, std::span<const int64_t> excluded) {
 template <class T>
 void sketch_scan(const ScanInput<T>& input, double* lse) {
   const std::vector<Piece> pieces = cut_pieces(input.blocks, kPieceBlocks);
-  for_pieces(input, pieces, kPieceBlocks, [&](const PackedKeys<T>& packed, size_t at, ScoreScratch<T>& scratch) {
+  for_pieces(input, pieces, [&](const PackedKeys<T>& packed, size_t at, T* scratch) {
     const Piece& piece = pieces[at];
     Running state[kPieceBlocks];
     for_leaves(

@@ -1,8 +1,6 @@
-// The random numbers of one leaf and share group, and which keys of a leaf are picked: key j is picked in head h iff
-// x_j > log2 u_jh. Bounds of log2 u decide nearly every pair; who lies between them pays for the logarithm.
+// The random numbers of one leaf and share group, as bounds of their logarithms that decide nearly every pick; who lies
+// between them pays for the logarithm.
 #pragma once
-
-#include <vector>
 
 #include "core/philox.h"
 #include "hwy/aligned_allocator.h"
@@ -25,49 +23,28 @@ struct ThresholdOf {
   }
 };
 
-// Four heads of a key lie side by side: [⌈heads / 4⌉, 128, 4]; heads beyond the last have below = +inf.
+// Eight heads of a key lie side by side: [⌈heads / 8⌉, 128, 8]; heads beyond the last have below = +inf.
+inline constexpr int64_t kHeadsAside = 8;
 template <class T>
 struct Thresholds {
   explicit Thresholds(int heads)
       : num_heads(heads),
-        quads((heads + 3) / 4),
-        bits(hwy::AllocateAligned<uint32_t>(static_cast<size_t>(quads * 4 * kLeafKeys))),
-        below(hwy::AllocateAligned<T>(static_cast<size_t>(quads * 4 * kLeafKeys))),
-        lowest(hwy::AllocateAligned<T>(static_cast<size_t>(kLeafKeys))) {}
+        below(hwy::AllocateAligned<T>(at((heads + kHeadsAside - 1) / kHeadsAside * kHeadsAside, 0))) {}
   [[nodiscard]] static size_t at(int64_t head, int64_t j) {
-    return static_cast<size_t>((head / 4 * kLeafKeys + j) * 4 + head % 4);
+    return static_cast<size_t>((head / kHeadsAside * kLeafKeys + j) * kHeadsAside + head % kHeadsAside);
   }
-  int num_heads, quads;
-  hwy::AlignedFreeUniquePtr<uint32_t[]> bits;
-  hwy::AlignedFreeUniquePtr<T[]> below, lowest;  // lowest [128]: the smallest over heads
+  int num_heads;
+  ThresholdOf of = {{}, 0, 0, 0, -1};  // nothing yet
+  hwy::AlignedFreeUniquePtr<T[]> below;
+  hwy::AlignedFreeUniquePtr<T[]> lowest = hwy::AllocateAligned<T>(kLeafKeys);  // [128]: the smallest over heads
 };
 
+// Makes the numbers of `of`; nothing to do if `out` holds them.
 template <class T>
 void fill_thresholds(const ThresholdOf& of, Thresholds<T>& out);
 
+// Exactly: x > log2 of the uniform of a pair, rounded to T.
 template <class T>
-struct DrawnPick {
-  int32_t key;
-  T log_pi;
-};
-
-// Where the picks of one block go: list h of `heads` begins at pick + h · room, ends at count[h] and has room for a leaf
-// more.
-template <class T>
-struct BlockLists {
-  int32_t* count = nullptr;  // [heads]
-  DrawnPick<T>* pick = nullptr;
-  int64_t room = 0;
-};
-
-// Appends the picks among the keys of the leaf at `first` whose bit of allowed [2] is set: x_j = max(s_j + shift, least),
-// log π = min(x_j, 0) · ln 2.
-template <class T>
-void pick_leaf(const T* s, T shift, T least, const Thresholds<T>& thresholds, const uint64_t* allowed, int64_t first,
-               const BlockLists<T>& lists);
-
-// Exactly: x > log2 of the uniform of these bits, rounded to T.
-template <class T>
-[[nodiscard]] bool exceeds_uniform(T x, uint32_t bits);
+[[nodiscard]] bool exceeds_uniform(T x, const ThresholdOf& of, int64_t head, int64_t j);
 
 }  // namespace smartbird::kernels

@@ -18,20 +18,23 @@ TEST(Philox, KnownAnswers) {
 }
 
 TEST(Philox, ThresholdsBoundTheUniformsOfDraw) {
-  kernels::Thresholds<float> thresholds(3);
+  constexpr int64_t kHeads = 11;  // fills no whole number of fours or eights
+  kernels::Thresholds<float> thresholds(kHeads);
   for (uint64_t sample : {uint64_t{3}, (uint64_t{5} << 32) + 3})
     for (int64_t group : {0, 11, 100}) {
       const kernels::ThresholdOf of{{7, 9}, sample, group, 5, 256};
       kernels::fill_thresholds(of, thresholds);
       for (int64_t j = 0; j < kernels::kLeafKeys; ++j) {
         float lowest = 0;
-        for (int64_t head = 0; head < 3; ++head) {
+        for (int64_t head = 0; head < kHeads; ++head) {
           const size_t at = kernels::Thresholds<float>::at(head, j);
           const double u = kernels::draw_uniform(of.key, sample, group, 5, static_cast<int>(head), 256 + j);
-          EXPECT_EQ(uniform(thresholds.bits[at]), u);
           EXPECT_LT(thresholds.below[at], std::log2(u));
           EXPECT_GT(thresholds.below[at] + kernels::kThresholdGap, std::log2(u));
           lowest = std::min(lowest, thresholds.below[at]);
+          const float exact = static_cast<float>(std::log2(u));
+          EXPECT_FALSE(kernels::exceeds_uniform(exact, of, head, j));
+          EXPECT_TRUE(kernels::exceeds_uniform(std::nextafter(exact, 1.0f), of, head, j));
         }
         EXPECT_EQ(thresholds.lowest[j], lowest);
       }
