@@ -28,22 +28,11 @@ std::vector<int64_t> tile_rows(const AttentionInput<T>& input) {
   return begin;
 }
 
-namespace {
-
-// The lanes [first, last) of a tile that have the same list.
-template <class T, class Body>
-void for_lists(const AttentionInput<T>& input, const Tile& tile, Body body) {
-  const int64_t pick_head = tile.head * input.pick_heads / input.heads;
-  for (int64_t row = tile.row_begin; row < tile.row_end;) {
-    int64_t next = row + 1;
-    while (next < tile.row_end && input.row_block[next] == input.row_block[row]) ++next;
-    body((row - tile.row_begin) * tile.heads, (next - tile.row_begin) * tile.heads,
-         input.row_block[row] * input.pick_heads + pick_head);
-    row = next;
-  }
+template <class T>
+Walk walk_of(const AttentionInput<T>& input, const Tile& tile) {
+  const int64_t head = tile.head * input.pick_heads / input.heads;
+  return input.tiles->walk[static_cast<size_t>(tile.run * input.pick_heads + head)];
 }
-
-}  // namespace
 
 template <class T>
 void band_keys(const AttentionInput<T>& input, const Tile& tile, TileKeys<T>& keys) {
@@ -93,6 +82,8 @@ template int64_t tile_heads<float>(const AttentionInput<float>&);
 template int64_t tile_heads<double>(const AttentionInput<double>&);
 template std::vector<int64_t> tile_rows<float>(const AttentionInput<float>&);
 template std::vector<int64_t> tile_rows<double>(const AttentionInput<double>&);
+template Walk walk_of<float>(const AttentionInput<float>&, const Tile&);
+template Walk walk_of<double>(const AttentionInput<double>&, const Tile&);
 template void band_keys<float>(const AttentionInput<float>&, const Tile&, TileKeys<float>&);
 template void band_keys<double>(const AttentionInput<double>&, const Tile&, TileKeys<double>&);
 template void pick_keys<float>(const AttentionInput<float>&, const Tile&, TileKeys<float>&);

@@ -28,6 +28,23 @@ template <class T>
 template <class T>
 [[nodiscard]] std::vector<int64_t> tile_rows(const AttentionInput<T>& input);
 
+// Calls body(first lane, end lane, list) for the lists of a tile: consecutive lanes have the same list of picks.
+template <class T, class Body>
+void for_lists(const AttentionInput<T>& input, const Tile& tile, Body body) {
+  const int64_t pick_head = tile.head * input.pick_heads / input.heads;
+  for (int64_t row = tile.row_begin; row < tile.row_end;) {
+    int64_t next = row + 1;
+    while (next < tile.row_end && input.row_block[next] == input.row_block[row]) ++next;
+    body((row - tile.row_begin) * tile.heads, (next - tile.row_begin) * tile.heads,
+         input.row_block[row] * input.pick_heads + pick_head);
+    row = next;
+  }
+}
+
+// See PickTiles.
+template <class T>
+[[nodiscard]] Walk walk_of(const AttentionInput<T>& input, const Tile& tile);
+
 // The keys of a tile. bias [keys, 16]: -log π where the lane attends the key (0 in the band), else -inf.
 template <class T>
 struct TileKeys {

@@ -45,12 +45,30 @@ class PositionSet {
   RawVector<int32_t> place_;
 };
 
-// Appends the union of the lists of rows [begin, end) and one pick head; nothing if all have the same list.
+// Pairs of a masked product that cost as much as one pair of a walk through lists, measured with 64 picks a list, 64 wide:
+// the backward pass reads and writes a gradient a pair as well, which a product does once for all rows.
+constexpr double kForwardPairs = 2.8, kBackwardPairs = 5;
+
+// What suits rows [begin, end) of one pick head, whose lists have `united` keys.
 template <class T>
-void unite(const AttentionInput<T>& input, int64_t begin, int64_t end, int64_t head, PositionSet& set,
-           RawVector<int32_t>& place, std::vector<int32_t>& unit) {
+Walk walk_for(const AttentionInput<T>& input, int64_t begin, int64_t end, int64_t head, int64_t united) {
+  int64_t picks = 0;
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t* start = input.pick_start + input.row_block[row] * input.pick_heads + head;
+    picks += start[1] - start[0];
+  }
+  const double product = static_cast<double>(united * kTileLanes),
+               pairs = static_cast<double>(picks * tile_heads(input));
+  if (product > kBackwardPairs * pairs) return Walk::Lists;
+  return product > kForwardPairs * pairs ? Walk::ListsForward : Walk::Union;
+}
+
+// Appends the union of the lists of rows [begin, end) and one pick head, unless none is needed.
+template <class T>
+Walk unite(const AttentionInput<T>& input, int64_t begin, int64_t end, int64_t head, std::optional<Walk> wish,
+           PositionSet& set, RawVector<int32_t>& place, std::vector<int32_t>& unit) {
   const int64_t first = input.row_block[begin], last = input.row_block[end - 1];
-  if (first == last) return;
+  if (first == last) return Walk::Union;
   const auto for_picks = [&](auto body) {
     for (int64_t block = first; block <= last; ++block) {
       const int64_t list = block * input.pick_heads + head;
@@ -59,22 +77,27 @@ void unite(const AttentionInput<T>& input, int64_t begin, int64_t end, int64_t h
   };
   for_picks([&](int64_t i) { set.add(input.pick_token[i]); });
   const size_t before = unit.size();
-  unit.resize(before + static_cast<size_t>(set.number()));
+  const int32_t united = set.number();
+  const Walk walk = wish.value_or(walk_for(input, begin, end, head, united));
+  if (walk == Walk::Lists) return walk;
+  unit.resize(before + static_cast<size_t>(united));
   for_picks([&](int64_t i) {
     const int32_t at = set.place(input.pick_token[i]);
     place[static_cast<size_t>(i)] = at;
     unit[before + static_cast<size_t>(at)] = input.pick_unit[i];
   });
+  return walk;
 }
 
 }  // namespace
 
 template <class T>
-PickTiles unite_picks(const AttentionInput<T>& input) {
+PickTiles unite_picks(const AttentionInput<T>& input, std::optional<Walk> walk) {
   PickTiles out;
   out.row_begin = tile_rows(input);
   const int64_t runs = static_cast<int64_t>(out.row_begin.size()) - 1, heads = input.pick_heads;
   out.start.assign(static_cast<size_t>(runs * heads) + 1, 0);
+  out.walk.assign(static_cast<size_t>(runs * heads), Walk::Union);
   if (heads == 0 || input.rows == 0) return out;
   out.place.resize(static_cast<size_t>(input.pick_start[input.blocks * heads]));
 #pragma omp parallel
@@ -86,8 +109,9 @@ PickTiles unite_picks(const AttentionInput<T>& input) {
     for (int64_t run = begin; run < end; ++run)
       for (int64_t head = 0; head < heads; ++head) {
         const size_t before = unit.size();
-        unite(input, out.row_begin[static_cast<size_t>(run)], out.row_begin[static_cast<size_t>(run) + 1], head, set,
-              out.place, unit);
+        out.walk[static_cast<size_t>(run * heads + head)] =
+            unite(input, out.row_begin[static_cast<size_t>(run)], out.row_begin[static_cast<size_t>(run) + 1], head,
+                  walk, set, out.place, unit);
         out.start[static_cast<size_t>(run * heads + head) + 1] = static_cast<int64_t>(unit.size() - before);
       }
 #pragma omp barrier
@@ -101,7 +125,7 @@ PickTiles unite_picks(const AttentionInput<T>& input) {
   return out;
 }
 
-template PickTiles unite_picks<float>(const AttentionInput<float>&);
-template PickTiles unite_picks<double>(const AttentionInput<double>&);
+template PickTiles unite_picks<float>(const AttentionInput<float>&, std::optional<Walk>);
+template PickTiles unite_picks<double>(const AttentionInput<double>&, std::optional<Walk>);
 
 }  // namespace smartbird::kernels

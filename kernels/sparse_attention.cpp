@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/pick_list.h"
 #include "kernels/tile_math.h"
 
 namespace smartbird::kernels {
@@ -51,11 +52,32 @@ struct Forward {
     }
     mix_keys<T>(logits, rows.data(), width, keys.size(), width, count, out);
   }
+
+  // Adds the picks of the tile's rows to their state, list by list.
+  void add_lists(const Tile& tile) {
+    const int64_t width = input.width;
+    for_lists(input, tile, [&](int64_t first, int64_t last, int64_t list) {
+      const PickList<T> picks(input, list);
+      T* logits = z.reserve(static_cast<size_t>(list_room(picks.size)));
+      picks.rows_of(input.kv, 2 * width, rows);
+      for (int64_t lane = first; lane < last; ++lane) {
+        const int64_t at = tile.row(lane) * input.heads + tile.head + lane % tile.heads;
+        picks.steps(input.kv, 2 * width, width, [&](int64_t key, int64_t count) {
+          score_list<T>(rows.data() + key, 0, count, width, input.q + at * width, logits + key);
+        });
+        const T keep = softmax_list<T>(picks.size, input.scale, picks.log_pi, logits, m[at], l[at]);
+        for (int64_t d = 0; d < width; ++d) acc[at * width + d] *= keep;
+        picks.steps(input.kv + width, 2 * width, width, [&](int64_t key, int64_t count) {
+          mix_list<T>(logits + key, rows.data() + key, width, count, width, acc + at * width);
+        });
+      }
+    });
+  }
 };
 
-// fill(input, tile, keys) names the keys of the part.
-template <class T, class Fill>
-void attention_part(const AttentionInput<T>& input, Fill fill, T* m, T* l, T* acc) {
+// add(forward, tile) adds the part of a tile.
+template <class T, class Add>
+void attention_part(const AttentionInput<T>& input, Add add, T* m, T* l, T* acc) {
   const std::vector<int64_t> cuts = tile_rows(input);
   const int64_t heads = tile_heads(input), sets = input.heads / heads, tiles = static_cast<int64_t>(cuts.size()) - 1;
 #pragma omp parallel
@@ -65,8 +87,7 @@ void attention_part(const AttentionInput<T>& input, Fill fill, T* m, T* l, T* ac
     for (int64_t i = 0; i < tiles * sets; ++i) {
       const size_t run = static_cast<size_t>(i / sets);
       const Tile tile{i / sets, cuts[run], cuts[run + 1], i % sets * heads, heads};
-      fill(input, tile, forward.keys);
-      forward.add(tile);
+      add(forward, tile);
     }
   }
 }
@@ -82,13 +103,22 @@ void attention_begin(int64_t rows, int heads, int width, T* m, T* l, T* acc) {
 
 template <class T>
 void attention_band(const AttentionInput<T>& input, T* m, T* l, T* acc) {
-  attention_part(input, band_keys<T>, m, l, acc);
+  const auto add = [&](Forward<T>& forward, const Tile& tile) {
+    band_keys(input, tile, forward.keys);
+    forward.add(tile);
+  };
+  attention_part(input, add, m, l, acc);
 }
 
 template <class T>
 void attention_picks(const AttentionInput<T>& input, T* m, T* l, T* acc) {
   if (input.pick_heads == 0) return;
-  attention_part(input, pick_keys<T>, m, l, acc);
+  const auto add = [&](Forward<T>& forward, const Tile& tile) {
+    if (walk_of(input, tile) != Walk::Union) return forward.add_lists(tile);
+    pick_keys(input, tile, forward.keys);
+    forward.add(tile);
+  };
+  attention_part(input, add, m, l, acc);
 }
 
 template <class T>

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels/pick_list.h"
 #include "kernels/tile_math.h"
 
 namespace smartbird::kernels {
@@ -64,6 +65,31 @@ struct Backward {
     spread_lanes<T>(dz, q, tile.lanes(), 0, size, width, grad_rows.data());
     spread_lanes<T>(p, grad, tile.lanes(), width, size, width, grad_rows.data());
   }
+
+  // The same for the picks of a tile, list by list.
+  void add_lists(const Tile& tile) {
+    const int64_t width = input.width;
+    for_lists(input, tile, [&](int64_t first, int64_t last, int64_t list) {
+      const PickList<T> picks(input, list);
+      const size_t size = static_cast<size_t>(list_room(picks.size));
+      T *p = z.reserve(size), *dz = dp.reserve(size);
+      picks.rows_of(input.kv, 2 * width, rows);
+      picks.rows_of(grad_kv, 2 * width, grad_rows);
+      for (int64_t lane = first; lane < last; ++lane) {
+        picks.steps(input.kv, 2 * width, 2 * width, [&](int64_t key, int64_t count) {
+          score_list<T>(rows.data() + key, 0, count, width, q[lane], p + key);
+          score_list<T>(rows.data() + key, width, count, width, grad[lane], dz + key);
+        });
+        softmax_list_gradient<T>(picks.size, input.scale, picks.log_pi, lane_gradient.lse[lane],
+                                 lane_gradient.delta[lane], p, dz);
+        picks.steps(grad_kv, 2 * width, 2 * width, [&](int64_t key, int64_t count) {
+          mix_list<T>(dz + key, rows.data() + key, 0, count, width, to[lane]);
+          spread_list<T>(dz + key, q[lane], 0, count, width, grad_rows.data() + key);
+          spread_list<T>(p + key, grad[lane], width, count, width, grad_rows.data() + key);
+        });
+      }
+    });
+  }
 };
 
 // Adds what the tiles of runs [begin, end) give to one key/value head.
@@ -78,6 +104,10 @@ void add_runs(Backward<T>& backward, const std::vector<int64_t>& cuts, int64_t g
       band_keys(input, tile, backward.keys);
       backward.add(tile);
       if (input.pick_heads == 0) continue;
+      if (walk_of(input, tile) == Walk::Lists) {
+        backward.add_lists(tile);
+        continue;
+      }
       pick_keys(input, tile, backward.keys);
       backward.add(tile);
     }

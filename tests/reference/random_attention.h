@@ -124,9 +124,9 @@ AttentionCase<T> random_attention(const AttentionShape& shape, std::mt19937& ran
 
 // All of the kernels in a row: band, picks, finish, backward.
 template <class T>
-AttentionResult<T> run_kernels(const AttentionCase<T>& c) {
+AttentionResult<T> run_kernels(const AttentionCase<T>& c, std::optional<kernels::Walk> walk = {}) {
   auto in = c.input();
-  const kernels::PickTiles tiles = kernels::unite_picks(in);
+  const kernels::PickTiles tiles = kernels::unite_picks(in, walk);
   in.tiles = &tiles;
   const AttentionShape& s = c.shape;
   AttentionResult<T> r{std::vector<T>(c.q.size(), T(9)), std::vector<T>(s.rows * s.heads, T(9)),

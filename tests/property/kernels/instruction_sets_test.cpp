@@ -110,8 +110,11 @@ TYPED_TEST(InstructionSets, Attention) {
           reference::AttentionShape{.rows = 50, .block = 4, .heads = 4, .kv_heads = 2, .width = 64, .pick_heads = 4},
           reference::AttentionShape{
               .rows = 90, .block = 32, .window = 6, .heads = 2, .kv_heads = 2, .width = 33, .pick_heads = 2}}) {
-      const auto r = reference::run_kernels(reference::random_attention<TypeParam>(shape, random));
-      bytes.add(r.o), bytes.add(r.lse), bytes.add(r.grad_q), bytes.add(r.grad_kv);
+      const auto problem = reference::random_attention<TypeParam>(shape, random);
+      for (kernels::Walk walk : {kernels::Walk::Union, kernels::Walk::Lists}) {
+        const auto r = reference::run_kernels(problem, walk);
+        bytes.add(r.o), bytes.add(r.lse), bytes.add(r.grad_q), bytes.add(r.grad_kv);
+      }
     }
   });
 }
