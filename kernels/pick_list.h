@@ -1,8 +1,7 @@
-// The picks of one block and pick head, and the rows they name.
+// The picks of one block and pick head.
 #pragma once
 
 #include <algorithm>
-#include <vector>
 
 #include "kernels/list_math.h"
 #include "kernels/sparse_attention.h"
@@ -24,23 +23,26 @@ struct PickList {
     next_size = size_of(after), next = input.pick_unit + input.pick_start[after];
   }
 
-  // The rows of `width` elements of a table of units.
-  template <class Row>
-  void rows_of(Row* units, int64_t width, std::vector<Row*>& rows) const {
-    rows.clear();
-    for (int64_t i = 0; i < size; ++i) rows.push_back(units + unit[i] * width);
-  }
-
-  // Calls body(first key, number of keys) for kListStep keys at a time, and asks meanwhile for `width` elements of the rows
-  // that the next list names; units: those elements of unit 0, `stride` from unit to unit.
-  template <class Body>
-  void steps(const T* units, int64_t stride, int64_t width, Body body) const {
+  // Calls body(first key, number of keys) for kListStep keys at a time, and asks meanwhile for rows that the next list
+  // names: `elements` of them, of `stride` elements from unit to unit, from `table` on.
+  template <class Element, class Body>
+  void steps(const Element* table, int64_t stride, int64_t elements, Body body) const {
     for (int64_t key = 0; key < size; key += kListStep) {
       for (int64_t i = key; i < std::min(key + kListStep, next_size); ++i)
-        for (int64_t at = 0; at < width; at += 64 / static_cast<int64_t>(sizeof(T)))
-          __builtin_prefetch(units + next[i] * stride + at, 0, 2);
+        for (int64_t at = 0; at < elements; at += 64 / static_cast<int64_t>(sizeof(Element)))
+          __builtin_prefetch(table + next[i] * stride + at, 0, 2);
       body(key, std::min(kListStep, size - key));
     }
+  }
+
+  // The same for a half of the next list's keys and values, [0, D) or [D, 2D).
+  template <class Body>
+  void steps(const AttentionInput<T>& input, int64_t half, Body body) const {
+    const int64_t width = input.width;
+    if (input.kv_bfloat16 != nullptr)
+      steps(input.kv_bfloat16 + half * width, 2 * width, width, body);
+    else
+      steps(input.kv + half * width, 2 * width, width, body);
   }
 };
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/key_rows.h"
 #include "kernels/pick_list.h"
 #include "kernels/tile_math.h"
 
@@ -19,7 +20,7 @@ struct Forward {
   T *m, *l, *acc;
   TileKeys<T> keys;
   AlignedBuffer<T> lanes, z;
-  std::vector<const T*> rows;
+  KeyRows<T> key_rows;
 
   Forward(const AttentionInput<T>& in, T* max, T* sum, T* mixed) : input(in), m(max), l(sum), acc(mixed) {}
 
@@ -38,19 +39,18 @@ struct Forward {
       q[lane] = input.q + at[lane] * width, out[lane] = acc + at[lane] * width;
       state.max[lane] = m[at[lane]], state.sum[lane] = l[at[lane]];
     }
-    rows.clear();
-    for (int64_t unit : keys.unit) rows.push_back(input.kv + unit * 2 * width);
+    const T* const* rows = key_rows.find(input, keys.unit.data(), keys.size());
     T *columns = lanes.reserve(static_cast<size_t>(width * kTileLanes)),
       *logits = z.reserve(static_cast<size_t>(keys.size() * kTileLanes));
     alignas(64) T keep[kTileLanes];
     transpose_lanes<T>(q, count, width, columns);
-    score_keys<T>(rows.data(), 0, keys.size(), width, columns, logits);
+    score_keys<T>(rows, 0, keys.size(), width, columns, logits);
     softmax_keys<T>(keys.size(), input.scale, keys.bias.data(), logits, state, keep);
     for (int64_t lane = 0; lane < count; ++lane) {
       for (int64_t d = 0; d < width; ++d) out[lane][d] *= keep[lane];
       m[at[lane]] = state.max[lane], l[at[lane]] = state.sum[lane];
     }
-    mix_keys<T>(logits, rows.data(), width, keys.size(), width, count, out);
+    mix_keys<T>(logits, rows, width, keys.size(), width, count, out);
   }
 
   // Adds the picks of the tile's rows to their state, list by list.
@@ -59,16 +59,16 @@ struct Forward {
     for_lists(input, tile, [&](int64_t first, int64_t last, int64_t list) {
       const PickList<T> picks(input, list);
       T* logits = z.reserve(static_cast<size_t>(list_room(picks.size)));
-      picks.rows_of(input.kv, 2 * width, rows);
+      const T* const* rows = key_rows.find(input, picks.unit, picks.size);
       for (int64_t lane = first; lane < last; ++lane) {
         const int64_t at = tile.row(lane) * input.heads + tile.head + lane % tile.heads;
-        picks.steps(input.kv, 2 * width, width, [&](int64_t key, int64_t count) {
-          score_list<T>(rows.data() + key, 0, count, width, input.q + at * width, logits + key);
+        picks.steps(input, 0, [&](int64_t key, int64_t count) {
+          score_list<T>(rows + key, 0, count, width, input.q + at * width, logits + key);
         });
         const T keep = softmax_list<T>(picks.size, input.scale, picks.log_pi, logits, m[at], l[at]);
         for (int64_t d = 0; d < width; ++d) acc[at * width + d] *= keep;
-        picks.steps(input.kv + width, 2 * width, width, [&](int64_t key, int64_t count) {
-          mix_list<T>(logits + key, rows.data() + key, width, count, width, acc + at * width);
+        picks.steps(input, 1, [&](int64_t key, int64_t count) {
+          mix_list<T>(logits + key, rows + key, width, count, width, acc + at * width);
         });
       }
     });

@@ -21,6 +21,7 @@ struct AttentionInput {
   T scale = 1;                             // 1 / sqrt(D)
   const T* q = nullptr;                    // [T, H, D]
   const T* kv = nullptr;                   // [U, 2D]
+  const uint16_t* kv_bfloat16 = nullptr;   // [U, 2D] instead: the arithmetic is that of the same values in T
   // band: stream positions [band_begin, band_end) of each row; both ascend with the row
   const int64_t* band_begin = nullptr;  // [T]
   const int64_t* band_end = nullptr;    // [T]

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels/key_rows.h"
 #include "kernels/pick_list.h"
 #include "kernels/tile_math.h"
 
@@ -19,7 +20,7 @@ struct Backward {
   T *grad_q, *grad_kv;
   TileKeys<T> keys;
   AlignedBuffer<T> q_lanes, grad_lanes, o_lanes, z, dp;
-  std::vector<const T*> rows;
+  KeyRows<T> key_rows;
   std::vector<T*> grad_rows;
 
   Backward(const AttentionInput<T>& in, const T* out, const T* row_lse, const T* grad_out, T* to_q, T* to_kv)
@@ -48,20 +49,24 @@ struct Backward {
     dot_lanes<T>(grad_lanes.data(), o_lanes.data(), width, lane_gradient.delta);
   }
 
+  void find_gradients(const int32_t* unit, int64_t count) {
+    grad_rows.clear();
+    for (int64_t i = 0; i < count; ++i) grad_rows.push_back(grad_kv + unit[i] * 2 * input.width);
+  }
+
   // Adds what `keys` give to the gradients of the tile's lanes and of the units.
   void add(const Tile& tile) {
     const int64_t width = input.width, size = keys.size();
-    rows.clear(), grad_rows.clear();
-    for (int64_t unit : keys.unit) {
-      rows.push_back(input.kv + unit * 2 * width), grad_rows.push_back(grad_kv + unit * 2 * width);
+    const T* const* rows = key_rows.find(input, keys.unit.data(), size);
+    find_gradients(keys.unit.data(), size);
+    for (T* row : grad_rows)
       for (int64_t line = 0; line < 2 * width; line += 64 / static_cast<int64_t>(sizeof(T)))
-        __builtin_prefetch(grad_rows.back() + line, 1, 2);
-    }
+        __builtin_prefetch(row + line, 1, 2);
     T *p = z.reserve(static_cast<size_t>(size * kTileLanes)), *dz = dp.reserve(static_cast<size_t>(size * kTileLanes));
-    score_keys<T>(rows.data(), 0, size, width, q_lanes.data(), p);
-    score_keys<T>(rows.data(), width, size, width, grad_lanes.data(), dz);
+    score_keys<T>(rows, 0, size, width, q_lanes.data(), p);
+    score_keys<T>(rows, width, size, width, grad_lanes.data(), dz);
     softmax_gradient<T>(size, input.scale, keys.bias.data(), lane_gradient, p, dz);
-    mix_keys<T>(dz, rows.data(), 0, size, width, tile.lanes(), to);
+    mix_keys<T>(dz, rows, 0, size, width, tile.lanes(), to);
     spread_lanes<T>(dz, q, tile.lanes(), 0, size, width, grad_rows.data());
     spread_lanes<T>(p, grad, tile.lanes(), width, size, width, grad_rows.data());
   }
@@ -73,17 +78,18 @@ struct Backward {
       const PickList<T> picks(input, list);
       const size_t size = static_cast<size_t>(list_room(picks.size));
       T *p = z.reserve(size), *dz = dp.reserve(size);
-      picks.rows_of(input.kv, 2 * width, rows);
-      picks.rows_of(grad_kv, 2 * width, grad_rows);
+      const T* const* rows = key_rows.find(input, picks.unit, picks.size);
+      find_gradients(picks.unit, picks.size);
       for (int64_t lane = first; lane < last; ++lane) {
-        picks.steps(input.kv, 2 * width, 2 * width, [&](int64_t key, int64_t count) {
-          score_list<T>(rows.data() + key, 0, count, width, q[lane], p + key);
-          score_list<T>(rows.data() + key, width, count, width, grad[lane], dz + key);
+        picks.steps(input, 0,
+                    [&](int64_t key, int64_t count) { score_list<T>(rows + key, 0, count, width, q[lane], p + key); });
+        picks.steps(input, 1, [&](int64_t key, int64_t count) {
+          score_list<T>(rows + key, width, count, width, grad[lane], dz + key);
         });
         softmax_list_gradient<T>(picks.size, input.scale, picks.log_pi, lane_gradient.lse[lane],
                                  lane_gradient.delta[lane], p, dz);
         picks.steps(grad_kv, 2 * width, 2 * width, [&](int64_t key, int64_t count) {
-          mix_list<T>(dz + key, rows.data() + key, 0, count, width, to[lane]);
+          mix_list<T>(dz + key, rows + key, 0, count, width, to[lane]);
           spread_list<T>(dz + key, q[lane], 0, count, width, grad_rows.data() + key);
           spread_list<T>(p + key, grad[lane], width, count, width, grad_rows.data() + key);
         });

@@ -209,7 +209,7 @@ struct ParallelOptions {
 };
 
 struct MemoryOptions {
-  std::string recompute, rows;
+  std::string recompute, rows, kv_dtype;
   int64_t loss_rows = 0, probe_budget_bytes = 0;
   template <class V>
   void visit(V& v) {
@@ -217,6 +217,10 @@ struct MemoryOptions {
       "keep activations, or compute the inside of each MLP, or each whole layer, again in the backward pass");
     v("memory.rows", rows, "keep", one_of({"keep", "fetch_again"}),
       "keep the fetched rows of other ranks for the backward pass, or fetch them a second time");
+    v("memory.kv_dtype", kv_dtype, "same", one_of({"same", "bfloat16"}),
+      "type in which keys and values are kept and fetched: that of run.dtype, or bfloat16 (half the bytes; arithmetic "
+      "and "
+      "gradients stay in run.dtype)");
     v("memory.loss_rows", loss_rows, 1024, at_least(1), "rows of logits held at once");
     v("memory.probe_budget_bytes", probe_budget_bytes, 64 << 20, at_least(1),
       "working memory of the probes' exact attention");

@@ -51,9 +51,9 @@ at::Tensor attention_half(const BlockInput& in, const at::Tensor& h, const std::
                          in.rotary, shape.head_width, norm_settings(shape));
   }
   if (probes != nullptr) probes->add_layer(in.context, of.q, of.kv.narrow(2, 0, shape.head_width));
+  const KvStorage storage{shape.fetch_again ? FetchedRows::FetchAgain : FetchedRows::Keep, shape.bfloat16_kv};
   const at::Tensor o =
-      attend(in.context, of.q, of.kv, in.plan, shape.fetch_again ? FetchedRows::FetchAgain : FetchedRows::Keep)
-          .view({h.size(0), shape.heads * shape.head_width});
+      attend(in.context, of.q, of.kv, in.plan, storage).view({h.size(0), shape.heads * shape.head_width});
   const auto timing = in.context.timer.measure("projection");
   if (shape.dropout == 0) return at::addmm(h, o, weight("attn.o.weight").t());
   return h + dropout(in.context, at::linear(o, weight("attn.o.weight")), in.rows, shape.dropout, 2 * in.layer);

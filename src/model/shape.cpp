@@ -75,7 +75,7 @@ ModelShape make_shape(const Options& o, int64_t vocabulary, int64_t classes) {
   s.sketch_width = o.sketch.width, s.sketch_inner = sketch_inner_width(o.sketch), s.sketch_taps = o.sketch.convolution;
   s.attention = attention_from(o, s);
   s.recompute_layers = o.memory.recompute == "layer", s.keep_mlp = o.memory.recompute == "none";
-  s.fetch_again = o.memory.rows == "fetch_again";
+  s.fetch_again = o.memory.rows == "fetch_again", s.bfloat16_kv = o.memory.kv_dtype == "bfloat16";
   s.loss_rows = o.memory.loss_rows, s.probe_budget_bytes = o.memory.probe_budget_bytes;
   return s;
 }

@@ -27,6 +27,7 @@ struct ModelShape {
   bool recompute_layers = false;
   bool keep_mlp = true;      // the MLP's inner products, for the backward pass
   bool fetch_again = false;  // rows of other ranks are fetched a second time instead of kept
+  bool bfloat16_kv = false;  // keys and values are kept and fetched in bfloat16
   int64_t loss_rows = 1024, probe_budget_bytes = 64 << 20;
 
   [[nodiscard]] int64_t num_sketches() const;            // 0 when no layer is sparse

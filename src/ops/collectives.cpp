@@ -30,9 +30,10 @@ at::Tensor exchange(Communicator& group, const std::string& what, const at::Tens
                     const std::vector<int64_t>& send_rows, const std::vector<int64_t>& recv_rows) {
   const at::Tensor send = input.contiguous();
   at::Tensor recv = empty_rows(send, recv_rows);
-  const int64_t n = row_elements(send);
+  const bool bytes = send.scalar_type() == at::kBFloat16;  // moved, never added
+  const int64_t n = row_elements(send) * (bytes ? send.element_size() : 1);
   group.all_to_all_v(what.c_str(), send.const_data_ptr(), elements(send_rows, n), recv.mutable_data_ptr(),
-                     elements(recv_rows, n), dtype_of(send));
+                     elements(recv_rows, n), bytes ? DType::u8 : dtype_of(send));
   return recv;
 }
 

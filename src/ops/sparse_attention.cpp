@@ -40,7 +40,7 @@ struct AttentionGrads {
 AttentionGrads backward_of(const at::Tensor& q, const at::Tensor& units, const Attended& out, const at::Tensor& grad_o,
                            const Plan& plan) {
   const at::Tensor grad = grad_o.contiguous();
-  AttentionGrads grads{at::empty_like(q), at::empty_like(units)};
+  AttentionGrads grads{at::empty_like(q), at::empty(units.sizes(), q.options())};
   with_float_type(q, [&](auto t) {
     using T = decltype(t);
     kernels::attention_backward<T>(kernel_input<T>(q, units, plan), out.o.const_data_ptr<T>(),
@@ -66,13 +66,16 @@ struct SparseAttention : Function<SparseAttention> {
   }
 };
 
-// Keeps kv instead of the units.
+// Over kv itself: keeps the units or what they were fetched from.
 struct FetchingAttention : Function<FetchingAttention> {
   static Variable forward(AutogradContext* ctx, const Variable& q_in, const Variable& kv_in, Communicator* group,
-                          const Plan* plan) {
-    const at::Tensor q = q_in.contiguous(), kv = kv_in.contiguous();
-    const Attended out = forward_of(q, bring_units(*group, kv, *plan, ""), *plan);
-    ctx->save_for_backward({q, kv, out.o, out.lse});
+                          const Plan* plan, KvStorage storage) {
+    const at::Tensor q = q_in.contiguous(), kv = storage.bfloat16 ? kv_in.to(at::kBFloat16) : kv_in;
+    const at::Tensor units = bring_units(*group, kv, *plan, "");
+    const Attended out = forward_of(q, units, *plan);
+    const bool keep = storage.rows == FetchedRows::Keep;
+    ctx->save_for_backward({q, keep ? units : kv, out.o, out.lse});
+    ctx->saved_data["keep"] = keep;
     ctx->saved_data["group"] = reinterpret_cast<int64_t>(group);
     ctx->saved_data["plan"] = reinterpret_cast<int64_t>(plan);
     return out.o;
@@ -81,9 +84,9 @@ struct FetchingAttention : Function<FetchingAttention> {
     const auto saved = ctx->get_saved_variables();
     Communicator& group = *reinterpret_cast<Communicator*>(ctx->saved_data["group"].toInt());
     const Plan& plan = *reinterpret_cast<const Plan*>(ctx->saved_data["plan"].toInt());
-    const AttentionGrads out =
-        backward_of(saved[0], bring_units(group, saved[1], plan, "_again"), {saved[2], saved[3]}, grads[0], plan);
-    return {out.q, send_units_home(group, out.units, plan), {}, {}};
+    const at::Tensor units = ctx->saved_data["keep"].toBool() ? saved[1] : bring_units(group, saved[1], plan, "_again");
+    const AttentionGrads out = backward_of(saved[0], units, {saved[2], saved[3]}, grads[0], plan);
+    return {out.q, send_units_home(group, out.units, plan), {}, {}, {}};
   }
 };
 
@@ -100,8 +103,8 @@ at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& units, const 
 }
 
 at::Tensor attend(const StepContext& context, const at::Tensor& q, const at::Tensor& kv, const Plan& plan,
-                  FetchedRows rows) {
-  if (rows == FetchedRows::Keep) {
+                  KvStorage storage) {
+  if (storage.rows == FetchedRows::Keep && !storage.bfloat16) {
     at::Tensor units;
     {
       const auto timing = context.timer.measure("exchange");
@@ -115,7 +118,7 @@ at::Tensor attend(const StepContext& context, const at::Tensor& q, const at::Ten
            Shape, "attend: q ", q.sizes(), ", kv ", kv.sizes(), ", expected [", plan.num_rows, ", ", plan.heads,
            ", D], [", plan.num_rows, ", ", plan.kv_heads, ", 2D] (T, H, D), (T, G, 2D)");
   const auto timing = context.timer.measure("attention");
-  return FetchingAttention::apply(q, kv, &context.group(), &plan);
+  return FetchingAttention::apply(q, kv, &context.group(), &plan, storage);
 }
 
 }  // namespace smartbird

@@ -83,11 +83,11 @@ class Traffic {
           (settings.fetch_all ? foreign_tokens(layout, rank) : band_halo(layout, settings, rank)).size());
       if (!settings.fetch_all) globals += static_cast<double>(global_halo(layout, settings, rank).size());
     }
-    const double unit = e_ * 2 * static_cast<double>(s.head_width), row = unit * static_cast<double>(s.kv_heads);
+    const double row = e_ * 2 * static_cast<double>(s.head_width * s.kv_heads), there = s.bfloat16_kv ? 2 / e_ : 1;
     const double fetches = s.recompute_layers ? 2 : 1;
     const auto fetch = [&](const std::string& name, double bytes) {
-      add(name, layers * fetches * bytes), add(name + "_backward", layers * bytes);
-      if (s.fetch_again) add(name + "_again", layers * bytes);
+      add(name, layers * fetches * there * bytes), add(name + "_backward", layers * bytes);
+      if (s.fetch_again) add(name + "_again", layers * there * bytes);
     };
     fetch(settings.fetch_all ? "rows" : "band_halo", row * halo);
     fetch("global_keys", row * globals);

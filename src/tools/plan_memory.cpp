@@ -10,7 +10,7 @@ namespace smartbird {
 namespace {
 
 struct Sizes {
-  double t, n, e;                   // rows, tokens of the stream, bytes of an element
+  double t, n, e, k;                // rows, tokens of the stream, bytes of an element, of one of keys and values
   double c, hd, gd, f, h, g, d, v;  // widths in elements
   double layers, sparse, sketches, m, inner, taps;
   double blocks, pick_heads, picks;  // query blocks and expected picks of this rank, all lists of a sketch
@@ -26,7 +26,7 @@ Sizes sizes_of(const PlanCase& plan) {
     if (layout.rank_tokens(rank) > layout.rank_tokens(fullest)) fullest = rank;
   Sizes z{};
   z.t = static_cast<double>(layout.rank_tokens(fullest)), z.n = static_cast<double>(layout.num_tokens());
-  z.e = static_cast<double>(plan.element_bytes);
+  z.e = static_cast<double>(plan.element_bytes), z.k = s.bfloat16_kv ? 2 : z.e;
   z.c = static_cast<double>(s.width), z.h = static_cast<double>(s.heads), z.g = static_cast<double>(s.kv_heads);
   z.d = static_cast<double>(s.head_width), z.hd = z.h * z.d, z.gd = z.g * z.d, z.f = static_cast<double>(s.mlp_width);
   z.v = static_cast<double>(s.classes > 0 ? s.classes : s.vocabulary);
@@ -53,9 +53,9 @@ Sizes sizes_of(const PlanCase& plan) {
 // What a layer keeps from its forward pass for its backward pass, in bytes: its middle and its output; q, o, log-sum-exp;
 // its own keys and values (its units, where it fetches rows and keeps them); both inner products of the MLP.
 double saved_by_layer(const ModelShape& s, const Sizes& z) {
-  const double attention = 2 * z.hd + 2 * z.gd + z.h, mlp = s.keep_mlp ? 2 * z.f : 0,
-               dropped = s.dropout > 0 ? 2 * z.c : 0;
-  return z.e * (z.t * (2 * z.c + attention + mlp + dropped) + (s.fetch_again ? 0 : z.fetched) * 2 * z.d);
+  const double attention = 2 * z.hd + z.h, mlp = s.keep_mlp ? 2 * z.f : 0, dropped = s.dropout > 0 ? 2 * z.c : 0;
+  return z.e * z.t * (2 * z.c + attention + mlp + dropped) +
+         z.k * (2 * z.gd * z.t + (s.fetch_again ? 0 : z.fetched) * 2 * z.d);
 }
 
 // What comes and goes in a chunk of rows of the MLP, forward and backward.
@@ -64,16 +64,17 @@ double mlp_chunk(const Sizes& z) { return z.e * std::min(z.t, double{kChunkRows}
 // Beyond what is saved, in a layer's backward pass: the MLP's gradient comes in and goes out, then those of q, o, units.
 double layer_gradients(const ModelShape& s, const Sizes& z, double saved_inside_mlp) {
   const double mlp = 2 * z.c * z.t * z.e + mlp_chunk(z) + 3 * z.e * z.c * z.f;
-  const double units = 2 * z.gd * z.t + z.fetched * 2 * z.d * (s.fetch_again ? 2 : 1);
-  const double attention = z.e * ((2 * z.c + 2 * z.hd) * z.t + units) - saved_inside_mlp;
+  const double fetched = z.fetched * 2 * z.d,
+               units = z.e * (2 * z.gd * z.t + fetched) + z.k * (s.fetch_again ? fetched : 0);
+  const double attention = z.e * (2 * z.c + 2 * z.hd) * z.t + units - saved_inside_mlp;
   return std::max(mlp, attention);
 }
 
 // In the backward pass of a layer's attention when the layer was computed again: q, o, log-sum-exp, units, and the gradients
 // of the layer's rows, q, o and units; what its MLP kept is gone.
 double replayed_attention(const ModelShape& s, const Sizes& z) {
-  const double units = 4 * z.gd * z.t + z.fetched * 2 * z.d * (s.fetch_again ? 1 : 2);
-  return z.e * (z.t * (z.c + 4 * z.hd + z.h) + units);
+  const double own = 2 * z.gd * z.t, fetched = z.fetched * 2 * z.d;
+  return z.e * (z.t * (z.c + 4 * z.hd + z.h) + own + fetched) + z.k * (own + (s.fetch_again ? 0 : fetched));
 }
 
 // Arrays of at least so many bytes are mapped alone and given back when freed (launch/smartbird.cpp).
@@ -129,8 +130,8 @@ class Builder {
           {0, saved + row + work, 0, std::max(replayed_attention(s, z_), saved + 2 * row + work), 0});
     } else {
       add("layers",
-          s.keep_mlp ? "e T (2 C + 2 H D + 2 G D + H + 2 F) and fetched rows, times L"
-                     : "e T (2 C + 2 H D + 2 G D + H) and fetched rows, times L",
+          s.keep_mlp ? "e T (2 C + 2 H D + H + 2 F), keys and values 2 G D T and fetched rows, times L"
+                     : "e T (2 C + 2 H D + H), keys and values 2 G D T and fetched rows, times L",
           {0, 1, 1, 1, 0}, saved * z_.layers);
       add("layer at work", "a chunk of the MLP; gradients going back: e T 2 C, or of q, o, units",
           {0, work, 0, layer_gradients(s, z_, z_.e * z_.t * (z_.c + (s.keep_mlp ? 2 * z_.f : 0))), 0});

@@ -23,13 +23,19 @@ struct AttentionCase {
   std::vector<T> q, kv, grad_o, log_pi;
   std::vector<int64_t> band_begin, band_end, row_block, pick_start{0};
   std::vector<int32_t> pick_unit, token_slot, pick_token;
+  std::vector<uint16_t> kv_bfloat16{};  // stands for kv unless empty
 
   [[nodiscard]] kernels::AttentionInput<T> input() const {
     kernels::AttentionInput<T> in;
     in.rows = shape.rows, in.units = units, in.heads = shape.heads, in.kv_heads = shape.kv_heads,
     in.width = shape.width;
     in.scale = static_cast<T>(1 / std::sqrt(static_cast<double>(shape.width)));
-    in.q = q.data(), in.kv = kv.data(), in.band_begin = band_begin.data(), in.band_end = band_end.data();
+    in.q = q.data();
+    if (kv_bfloat16.empty())
+      in.kv = kv.data();
+    else
+      in.kv_bfloat16 = kv_bfloat16.data();
+    in.band_begin = band_begin.data(), in.band_end = band_end.data();
     in.token_slot = token_slot.data(), in.num_tokens = static_cast<int64_t>(token_slot.size());
     in.slots = slots;
     in.blocks = (shape.rows + shape.block - 1) / shape.block, in.pick_heads = shape.pick_heads;

@@ -141,12 +141,40 @@ TEST(Attend, FetchingAgainChangesNothing) {
       const at::Tensor q = random_tensor(random, {plan.num_rows, plan.heads, kWidth}).requires_grad_(true),
                        kv = random_tensor(random, {plan.num_rows, plan.kv_heads, 2 * kWidth}).requires_grad_(true),
                        y = random_tensor(random, q.sizes());
-      const at::Tensor kept = attend(context, q, kv, plan, FetchedRows::Keep);
+      const at::Tensor kept = attend(context, q, kv, plan, {FetchedRows::Keep});
       const Tensors of_kept = torch::autograd::grad({kept}, {q, kv}, {y});
-      const at::Tensor again = attend(context, q, kv, plan, FetchedRows::FetchAgain);
+      const at::Tensor again = attend(context, q, kv, plan, {FetchedRows::FetchAgain});
       const Tensors of_again = torch::autograd::grad({again}, {q, kv}, {y});
       EXPECT_TRUE(at::equal(kept, again)) << name;
       for (size_t i : {0, 1}) EXPECT_TRUE(at::equal(of_kept[i], of_again[i])) << name << ", input " << i;
+    });
+}
+
+// bfloat16: the bits of the same attention over rounded keys and values, kept or fetched again, in a quarter of double's
+// bytes.
+TEST(Attend, Bfloat16IsAttentionOverRoundedKeysAndValues) {
+  for (const auto& [name, c] : plan_cases())
+    with_plan(c, [&, name = name](const StepContext& context, const Plan& plan) {
+      std::mt19937 random(12 + static_cast<uint32_t>(context.rank()));
+      const at::Tensor q = random_tensor(random, {plan.num_rows, plan.heads, kWidth}).requires_grad_(true),
+                       kv = random_tensor(random, {plan.num_rows, plan.kv_heads, 2 * kWidth}).requires_grad_(true),
+                       rounded = kv.detach().to(at::kBFloat16).to(at::kDouble).requires_grad_(true),
+                       y = random_tensor(random, q.sizes());
+      const auto run = [&](const at::Tensor& from, KvStorage storage) {
+        context.group().clear_sent_bytes();
+        const at::Tensor o = attend(context, q, from, plan, storage);
+        int64_t bytes = 0;
+        for (const auto& [what, count] : context.group().sent_bytes()) bytes += count;
+        Tensors out = torch::autograd::grad({o}, {q, from}, {y});
+        out.push_back(o);
+        return std::pair{out, bytes};
+      };
+      const auto [plain, plain_bytes] = run(rounded, {});
+      for (FetchedRows rows : {FetchedRows::Keep, FetchedRows::FetchAgain}) {
+        const auto [half, bytes] = run(kv, {rows, true});
+        EXPECT_EQ(bytes * 4, plain_bytes) << name;
+        for (size_t i : {0, 1, 2}) EXPECT_TRUE(at::equal(half[i], plain[i])) << name << ", result " << i;
+      }
     });
 }
 
