@@ -28,10 +28,40 @@ std::vector<int64_t> tile_rows(const AttentionInput<T>& input) {
   return begin;
 }
 
+namespace {
+
+template <class T>
+int64_t pick_head(const AttentionInput<T>& input, const Tile& tile) {
+  return tile.head * input.pick_heads / input.heads;
+}
+
+// Of (run, pick head) in PickTiles.
+template <class T>
+size_t group_of(const AttentionInput<T>& input, const Tile& tile) {
+  return static_cast<size_t>(tile.run * input.pick_heads + pick_head(input, tile));
+}
+
+template <class T>
+bool has_one_list(const AttentionInput<T>& input, const Tile& tile) {
+  return input.row_block[tile.row_begin] == input.row_block[tile.row_end - 1];
+}
+
+}  // namespace
+
 template <class T>
 Walk walk_of(const AttentionInput<T>& input, const Tile& tile) {
-  const int64_t head = tile.head * input.pick_heads / input.heads;
-  return input.tiles->walk[static_cast<size_t>(tile.run * input.pick_heads + head)];
+  return input.tiles->walk[group_of(input, tile)];
+}
+
+template <class T>
+UnitSpan united_picks(const AttentionInput<T>& input, const Tile& tile) {
+  if (has_one_list(input, tile)) {
+    const int64_t list = input.row_block[tile.row_begin] * input.pick_heads + pick_head(input, tile);
+    return {input.pick_unit + input.pick_start[list], input.pick_start[list + 1] - input.pick_start[list]};
+  }
+  const size_t group = group_of(input, tile);
+  const int64_t begin = input.tiles->start[group];
+  return {input.tiles->unit.data() + begin, input.tiles->start[group + 1] - begin};
 }
 
 template <class T>
@@ -56,23 +86,19 @@ void band_keys(const AttentionInput<T>& input, const Tile& tile, TileKeys<T>& ke
 
 template <class T>
 void pick_keys(const AttentionInput<T>& input, const Tile& tile, TileKeys<T>& keys) {
-  const int64_t head = tile.head * input.pick_heads / input.heads;
-  if (input.row_block[tile.row_begin] == input.row_block[tile.row_end - 1]) {
-    const int64_t list = input.row_block[tile.row_begin] * input.pick_heads + head;
-    const int64_t begin = input.pick_start[list], size = input.pick_start[list + 1] - begin;
-    keys.unit.assign(input.pick_unit + begin, input.pick_unit + begin + size);
-    T* bias = keys.bias.reserve(static_cast<size_t>(size * kTileLanes));
-    for (int64_t i = 0; i < size; ++i) std::fill_n(bias + i * kTileLanes, kTileLanes, -input.pick_log_pi[begin + i]);
+  const UnitSpan units = united_picks(input, tile);
+  keys.unit.assign(units.unit, units.unit + units.size);
+  T* bias = keys.bias.reserve(static_cast<size_t>(units.size * kTileLanes));
+  if (has_one_list(input, tile)) {
+    const int64_t begin = units.unit - input.pick_unit;
+    for (int64_t i = 0; i < units.size; ++i)
+      std::fill_n(bias + i * kTileLanes, kTileLanes, -input.pick_log_pi[begin + i]);
     return;
   }
-  const PickTiles& tiles = *input.tiles;
-  const size_t group = static_cast<size_t>(tile.run * input.pick_heads + head);
-  keys.unit.assign(tiles.unit.begin() + tiles.start[group], tiles.unit.begin() + tiles.start[group + 1]);
-  T* bias = keys.bias.reserve(keys.unit.size() * kTileLanes);
-  std::fill_n(bias, keys.unit.size() * kTileLanes, -std::numeric_limits<T>::infinity());
+  std::fill_n(bias, units.size * kTileLanes, -std::numeric_limits<T>::infinity());
   for_lists(input, tile, [&](int64_t first, int64_t last, int64_t list) {
     for (int64_t i = input.pick_start[list]; i < input.pick_start[list + 1]; ++i) {
-      T* to = bias + tiles.place[static_cast<size_t>(i)] * kTileLanes;
+      T* to = bias + input.tiles->place[static_cast<size_t>(i)] * kTileLanes;
       std::fill(to + first, to + last, -input.pick_log_pi[i]);
     }
   });
@@ -84,6 +110,8 @@ template std::vector<int64_t> tile_rows<float>(const AttentionInput<float>&);
 template std::vector<int64_t> tile_rows<double>(const AttentionInput<double>&);
 template Walk walk_of<float>(const AttentionInput<float>&, const Tile&);
 template Walk walk_of<double>(const AttentionInput<double>&, const Tile&);
+template UnitSpan united_picks<float>(const AttentionInput<float>&, const Tile&);
+template UnitSpan united_picks<double>(const AttentionInput<double>&, const Tile&);
 template void band_keys<float>(const AttentionInput<float>&, const Tile&, TileKeys<float>&);
 template void band_keys<double>(const AttentionInput<double>&, const Tile&, TileKeys<double>&);
 template void pick_keys<float>(const AttentionInput<float>&, const Tile&, TileKeys<float>&);

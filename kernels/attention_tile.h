@@ -7,6 +7,7 @@
 
 #include "kernels/aligned_buffer.h"
 #include "kernels/pick_tiles.h"
+#include "kernels/rows_ahead.h"
 
 namespace smartbird::kernels {
 
@@ -44,6 +45,10 @@ void for_lists(const AttentionInput<T>& input, const Tile& tile, Body body) {
 // See PickTiles.
 template <class T>
 [[nodiscard]] Walk walk_of(const AttentionInput<T>& input, const Tile& tile);
+
+// The units that a tile's masked product takes, ascending stream positions; none where it walks lists.
+template <class T>
+[[nodiscard]] UnitSpan united_picks(const AttentionInput<T>& input, const Tile& tile);
 
 // The keys of a tile. bias [keys, 16]: -log π where the lane attends the key (0 in the band), else -inf.
 template <class T>

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "kernels/key_rows.h"
+#include "kernels/list_math.h"
 #include "kernels/pick_list.h"
 #include "kernels/tile_math.h"
 
@@ -24,8 +25,8 @@ struct Forward {
 
   Forward(const AttentionInput<T>& in, T* max, T* sum, T* mixed) : input(in), m(max), l(sum), acc(mixed) {}
 
-  // Adds `keys` to the state of the tile's lanes.
-  void add(const Tile& tile) {
+  // Adds `keys` to the state of the tile's lanes; next: what the next tile takes.
+  void add(const Tile& tile, UnitSpan next) {
     if (keys.size() == 0) return;
     const int64_t count = tile.lanes(), width = input.width;
     const T* q[kTileLanes];
@@ -44,13 +45,17 @@ struct Forward {
       *logits = z.reserve(static_cast<size_t>(keys.size() * kTileLanes));
     alignas(64) T keep[kTileLanes];
     transpose_lanes<T>(q, count, width, columns);
-    score_keys<T>(rows, 0, keys.size(), width, columns, logits);
+    steps_ahead(keys.size(), kTileStep, next, input, 0, [&](int64_t key, int64_t n) {
+      score_keys<T>(rows + key, 0, n, width, columns, logits + key * kTileLanes);
+    });
     softmax_keys<T>(keys.size(), input.scale, keys.bias.data(), logits, state, keep);
     for (int64_t lane = 0; lane < count; ++lane) {
       for (int64_t d = 0; d < width; ++d) out[lane][d] *= keep[lane];
       m[at[lane]] = state.max[lane], l[at[lane]] = state.sum[lane];
     }
-    mix_keys<T>(logits, rows, width, keys.size(), width, count, out);
+    steps_ahead(keys.size(), kTileStep, next, input, 1, [&](int64_t key, int64_t n) {
+      mix_keys<T>(logits + key * kTileLanes, rows + key, width, n, width, count, out);
+    });
   }
 
   // Adds the picks of the tile's rows to their state, list by list.
@@ -62,12 +67,12 @@ struct Forward {
       const T* const* rows = key_rows.find(input, picks.unit, picks.size);
       for (int64_t lane = first; lane < last; ++lane) {
         const int64_t at = tile.row(lane) * input.heads + tile.head + lane % tile.heads;
-        picks.steps(input, 0, [&](int64_t key, int64_t count) {
+        steps_ahead(picks.size, kListStep, picks.next, input, 0, [&](int64_t key, int64_t count) {
           score_list<T>(rows + key, 0, count, width, input.q + at * width, logits + key);
         });
         const T keep = softmax_list<T>(picks.size, input.scale, picks.log_pi, logits, m[at], l[at]);
         for (int64_t d = 0; d < width; ++d) acc[at * width + d] *= keep;
-        picks.steps(input, 1, [&](int64_t key, int64_t count) {
+        steps_ahead(picks.size, kListStep, picks.next, input, 1, [&](int64_t key, int64_t count) {
           mix_list<T>(logits + key, rows + key, width, count, width, acc + at * width);
         });
       }
@@ -75,20 +80,20 @@ struct Forward {
   }
 };
 
-// add(forward, tile) adds the part of a tile.
+// add(forward, tile, next tile) adds the part of a tile; the last tile is its own next.
 template <class T, class Add>
 void attention_part(const AttentionInput<T>& input, Add add, T* m, T* l, T* acc) {
   const std::vector<int64_t> cuts = tile_rows(input);
   const int64_t heads = tile_heads(input), sets = input.heads / heads, tiles = static_cast<int64_t>(cuts.size()) - 1;
+  const auto tile = [&](int64_t i) {
+    const size_t run = static_cast<size_t>(i / sets);
+    return Tile{i / sets, cuts[run], cuts[run + 1], i % sets * heads, heads};
+  };
 #pragma omp parallel
   {
     Forward<T> forward(input, m, l, acc);
 #pragma omp for schedule(dynamic, 8)
-    for (int64_t i = 0; i < tiles * sets; ++i) {
-      const size_t run = static_cast<size_t>(i / sets);
-      const Tile tile{i / sets, cuts[run], cuts[run + 1], i % sets * heads, heads};
-      add(forward, tile);
-    }
+    for (int64_t i = 0; i < tiles * sets; ++i) add(forward, tile(i), tile(std::min(i + 1, tiles * sets - 1)));
   }
 }
 
@@ -103,9 +108,9 @@ void attention_begin(int64_t rows, int heads, int width, T* m, T* l, T* acc) {
 
 template <class T>
 void attention_band(const AttentionInput<T>& input, T* m, T* l, T* acc) {
-  const auto add = [&](Forward<T>& forward, const Tile& tile) {
+  const auto add = [&](Forward<T>& forward, const Tile& tile, const Tile&) {
     band_keys(input, tile, forward.keys);
-    forward.add(tile);
+    forward.add(tile, {});
   };
   attention_part(input, add, m, l, acc);
 }
@@ -113,10 +118,10 @@ void attention_band(const AttentionInput<T>& input, T* m, T* l, T* acc) {
 template <class T>
 void attention_picks(const AttentionInput<T>& input, T* m, T* l, T* acc) {
   if (input.pick_heads == 0) return;
-  const auto add = [&](Forward<T>& forward, const Tile& tile) {
+  const auto add = [&](Forward<T>& forward, const Tile& tile, const Tile& next) {
     if (walk_of(input, tile) != Walk::Union) return forward.add_lists(tile);
     pick_keys(input, tile, forward.keys);
-    forward.add(tile);
+    forward.add(tile, united_picks(input, next));
   };
   attention_part(input, add, m, l, acc);
 }

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "kernels/key_rows.h"
+#include "kernels/list_math.h"
 #include "kernels/pick_list.h"
 #include "kernels/tile_math.h"
 
@@ -81,14 +82,14 @@ struct Backward {
       const T* const* rows = key_rows.find(input, picks.unit, picks.size);
       find_gradients(picks.unit, picks.size);
       for (int64_t lane = first; lane < last; ++lane) {
-        picks.steps(input, 0,
+        steps_ahead(picks.size, kListStep, picks.next, input, 0,
                     [&](int64_t key, int64_t count) { score_list<T>(rows + key, 0, count, width, q[lane], p + key); });
-        picks.steps(input, 1, [&](int64_t key, int64_t count) {
+        steps_ahead(picks.size, kListStep, picks.next, input, 1, [&](int64_t key, int64_t count) {
           score_list<T>(rows + key, width, count, width, grad[lane], dz + key);
         });
         softmax_list_gradient<T>(picks.size, input.scale, picks.log_pi, lane_gradient.lse[lane],
                                  lane_gradient.delta[lane], p, dz);
-        picks.steps(grad_kv, 2 * width, 2 * width, [&](int64_t key, int64_t count) {
+        steps_ahead(picks.size, kListStep, picks.next, grad_kv, 2 * width, 2 * width, [&](int64_t key, int64_t count) {
           mix_list<T>(dz + key, rows + key, 0, count, width, to[lane]);
           spread_list<T>(dz + key, q[lane], 0, count, width, grad_rows.data() + key);
           spread_list<T>(p + key, grad[lane], width, count, width, grad_rows.data() + key);

@@ -8,6 +8,8 @@
 
 namespace smartbird::kernels {
 
+inline constexpr int64_t kTileStep = 24;  // keys of a product between two looks ahead (rows_ahead.h)
+
 // lanes [width, 16]: the columns of 16 rows of `width` elements; lanes beyond `count` are zero.
 template <class T>
 void transpose_lanes(const T* const* rows, int64_t count, int64_t width, T* lanes);
