@@ -113,6 +113,27 @@ TEST(Draw, FloatMatchesFormulaOnTheseSeeds) {  // a pair within 1e-6 of its thre
     compare_with_formula(reference::random_stream<float>(shapes()[2], random), options(mode, 9), 1e-5);
 }
 
+// Heads that fill no vector, several vectors, and more picks at once than wait anywhere.
+TEST(Draw, MatchesFormulaForAnyNumberOfHeads) {
+  std::mt19937 random(7);
+  for (int heads : {1, 4, 5, 8, 11, 70})
+    for (int64_t picks : {3, 90}) {
+      SCOPED_TRACE(testing::Message() << "heads " << heads << " picks " << picks);
+      auto o = options(DrawMode::Poisson, picks);
+      o.heads = heads;
+      compare_with_formula(reference::random_stream<double>(shapes()[3], random), o, 1e-11);
+    }
+}
+
+// Many rows of one share group, all heads alike: a leaf whose keys are nearly all candidates.
+TEST(Draw, MatchesFormulaWhereNearlyEveryKeyIsPicked) {
+  std::mt19937 random(8);
+  const reference::StreamShape shape{.lengths = {400}, .window = 1, .share = 0, .causal = false};
+  auto o = options(DrawMode::Poisson, 380, 1.0);
+  o.heads = 9;
+  compare_with_formula(reference::random_stream<double>(shape, random), o, 1e-11);
+}
+
 TEST(Draw, FloorOfZeroAndOne) {
   std::mt19937 random(4);
   for (double floor : {0.0, 1.0})
