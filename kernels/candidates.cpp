@@ -42,14 +42,15 @@ HWY_ATTR HWY_INLINE void find_candidates(const CandidateRows<T>& rows, const T* 
       uint64_t bits = candidate_bits(rows.s + first, rows.shift[row], rows.least[row], lowest + half * 64);
       if (rows.allowed != nullptr) bits &= rows.allowed[2 * row + half];
       const int64_t count = __builtin_popcountll(bits);
+      constexpr uint64_t kNone = uint64_t{1} << 63;  // what is stored for nothing names the last key
       const uint64_t base = static_cast<uint64_t>(first) * 0x100000001;
       int64_t i = 0;
       do {
         HWY_UNROLL(2)
         for (int64_t k = 0; k < Candidates<T>::kAtOnce; k += 2) {  // two keys in one word
-          const uint64_t low = hwy::Num0BitsBelowLS1Bit_Nonzero64(bits);
+          const uint64_t low = hwy::Num0BitsBelowLS1Bit_Nonzero64(bits | kNone);
           bits &= bits - 1;
-          const uint64_t two = base + low + (uint64_t{hwy::Num0BitsBelowLS1Bit_Nonzero64(bits)} << 32);
+          const uint64_t two = base + low + (uint64_t{hwy::Num0BitsBelowLS1Bit_Nonzero64(bits | kNone)} << 32);
           bits &= bits - 1;
           std::memcpy(to + i + k, &two, sizeof two);
         }

@@ -1,10 +1,8 @@
 // `smartbird bench attention|step|kernels`: one case a call, measured, printed, written as JSON.
 #include <ATen/Parallel.h>
 #include <omp.h>
-#include <unistd.h>
 
 #include <cstdio>
-#include <filesystem>
 #include <iostream>
 
 #include "core/build_info.h"
@@ -13,7 +11,7 @@
 #include "tools/bench_ceilings.h"
 #include "tools/bench_options.h"
 #include "tools/commands.h"
-#include "train/checkpoint_files.h"
+#include "tools/report_file.h"
 
 namespace smartbird {
 namespace {
@@ -46,14 +44,6 @@ boost::program_options::options_description described_options(BenchOptions& o) {
   return out;
 }
 
-// Before anything is measured.
-void check_report(const std::string& path) {
-  if (path.empty()) return;
-  const std::filesystem::path folder = std::filesystem::absolute(path).parent_path();
-  SB_CHECK(::access(folder.c_str(), W_OK) == 0 && !std::filesystem::is_directory(path), Io, "bench: --json=", path,
-           " cannot be written; name a file in a folder that exists and is writable");
-}
-
 }  // namespace
 
 int bench_command(const Communicator& everyone, const Arguments& arguments) {
@@ -72,7 +62,7 @@ int bench_command(const Communicator& everyone, const Arguments& arguments) {
   SB_CHECK(everyone.size() == 1, Config, "bench: runs in one process, started with ", everyone.size(),
            " ranks; start it without mpirun");
   resolve(options);
-  check_report(options.json);
+  check_report_file("bench", options.json);
   omp_set_num_threads(static_cast<int>(options.threads));
   at::set_num_threads(static_cast<int>(options.threads));
   nlohmann::json report{{"hardware", describe_hardware()}, {"commit", build_commit()}};
@@ -81,7 +71,7 @@ int bench_command(const Communicator& everyone, const Arguments& arguments) {
                     : options.what == "step"    ? bench_step(options)
                                                 : bench_kernels(options);
   std::fflush(stdout);
-  if (!options.json.empty()) replace_text(options.json, report.dump(2) + "\n");
+  if (!options.json.empty()) write_report_file(options.json, report.dump(2) + "\n");
   return 0;
 }
 

@@ -6,7 +6,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <thread>
 
 #include "config/parse.h"
@@ -15,6 +14,7 @@
 #include "tools/arguments.h"
 #include "tools/commands.h"
 #include "tools/plan_print.h"
+#include "tools/report_file.h"
 #include "train/setup.h"
 
 namespace smartbird {
@@ -91,6 +91,7 @@ int plan_command(const Communicator& everyone, const Arguments& arguments) {
   const ParsedOptions parsed = parse_options(options, nullptr);
   const Options& o = parsed.options;
   check_rules(o, static_cast<int>(a.ranks));
+  check_report_file("plan", a.json);
   const Corpora data = open_data(o);
   const Resident opened = resident_now();
   Prediction out;
@@ -105,9 +106,7 @@ int plan_command(const Communicator& everyone, const Arguments& arguments) {
   out.sent_bytes = predict_sent_bytes(out.plan);
   std::printf("%s", to_text(out).c_str());
   if (a.json.empty()) return 0;
-  std::ofstream file(a.json);
-  file << to_json(out).dump(1) << "\n";
-  SB_CHECK(file.good(), Io, "plan: --json = ", a.json, " cannot be written");
+  write_report_file(a.json, to_json(out).dump(1) + "\n");
   return 0;
 }
 

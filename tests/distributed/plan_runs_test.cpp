@@ -74,7 +74,8 @@ TEST(PlanRuns, ErrorsAreOneSentence) {
       {"--config configs/tiny.ini --ranks=3 --parallel.sequence_ranks=2",
        "parallel.sequence_ranks = 2 does not divide the 3 ranks of this run", 2},
       {"--config configs/tiny.ini --data.train=nowhere.txt", "nowhere.txt", 3},
-      {"--config configs/tiny.ini --json=/nowhere/plan.json", "plan: --json = /nowhere/plan.json cannot be written", 3},
+      {"--config configs/tiny.ini --json=/nowhere/plan.json",
+       "plan: --json=/nowhere/plan.json cannot be written; name a file in a folder", 3},
   };
   for (const auto& c : cases) {
     const CommandResult result = smartbird(1, "plan " + c.arguments);
