@@ -19,12 +19,13 @@ struct CandidateRows {
   const uint64_t* allowed = nullptr;           // [rows, 2] bits of the keys that may be picked; nullptr: all
 };
 
-// Where picks go: list row · heads + h begins at pick + list · room, ends at count[list] and has room for a leaf more.
 template <class T>
 struct DrawnPick {
   int32_t key;
   T log_pi;
 };
+
+// Where picks go: list row · heads + h begins at pick + list · room, ends at count[list] and has room for a leaf more.
 template <class T>
 struct OpenLists {
   int32_t* count = nullptr;

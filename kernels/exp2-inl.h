@@ -37,6 +37,12 @@ HWY_INLINE V exp2_nonpositive(D d, V x) {
   }
 }
 
+// exp(x), x <= 0.
+template <class D, class V>
+HWY_INLINE V exp_nonpositive(D d, V x) {
+  return exp2_nonpositive(d, hn::Mul(x, hn::Set(d, static_cast<hn::TFromD<D>>(1.4426950408889634))));
+}
+
 }  // namespace smartbird::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif

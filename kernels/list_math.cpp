@@ -105,12 +105,6 @@ HWY_ATTR void score_list_of(const T* const* rows, int64_t offset, int64_t keys, 
   }
 }
 
-template <class T>
-HWY_INLINE Vec<T> exp_nonpositive(Vec<T> x) {
-  const Tag<T> d;
-  return exp2_nonpositive(d, hn::Mul(x, hn::Set(d, static_cast<T>(1.4426950408889634))));
-}
-
 // -log π of the keys from `key` on; -inf behind the last.
 template <class T>
 HWY_INLINE Vec<T> bias_of(const T* log_pi, int64_t key, int64_t keys) {
@@ -134,9 +128,9 @@ HWY_ATTR T softmax_list_of(int64_t keys, T scale, const T* log_pi, T* HWY_RESTRI
   }
   top = hn::MaxOfLanes(d, top);
   const Vec<T> base = hn::IfThenZeroElse(hn::Eq(top, hn::Set(d, -std::numeric_limits<T>::infinity())), top);
-  const T kept = hn::GetLane(exp_nonpositive<T>(hn::Sub(hn::Set(d, max), base)));
+  const T kept = hn::GetLane(exp_nonpositive(d, hn::Sub(hn::Set(d, max), base)));
   for (int64_t key = 0; key < keys; key += kStep<T>)
-    hn::Store(exp_nonpositive<T>(hn::Sub(hn::Load(d, z + key), base)), d, z + key);
+    hn::Store(exp_nonpositive(d, hn::Sub(hn::Load(d, z + key), base)), d, z + key);
   sum *= kept;
   for (int64_t key = 0; key < keys; ++key) sum += z[key];
   max = hn::GetLane(top);
@@ -150,7 +144,7 @@ HWY_ATTR void softmax_list_gradient_of(int64_t keys, T scale, const T* log_pi, T
   const Vec<T> by = hn::Set(d, scale), less = hn::Set(d, lse), mean = hn::Set(d, delta);
   for (int64_t key = 0; key < keys; key += kStep<T>) {
     const Vec<T> x = hn::MulAdd(by, hn::Load(d, z + key), bias_of(log_pi, key, keys));
-    const Vec<T> p = exp_nonpositive<T>(hn::Sub(x, less));
+    const Vec<T> p = exp_nonpositive(d, hn::Sub(x, less));
     hn::Store(p, d, z + key);
     hn::Store(hn::Mul(hn::Mul(p, hn::Sub(hn::Load(d, dp + key), mean)), by), d, dp + key);
   }

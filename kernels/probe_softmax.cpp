@@ -20,7 +20,7 @@ namespace smartbird::kernels::HWY_NAMESPACE {
 template <class T, class D>
 HWY_INLINE auto exp_below(D d, const T* s, T max) {
   const auto below = hn::Sub(hn::LoadU(d, s), hn::Set(d, max));
-  return exp2_nonpositive(d, hn::Mul(hn::Min(below, hn::Zero(d)), hn::Set(d, static_cast<T>(1.4426950408889634))));
+  return exp_nonpositive(d, hn::Min(below, hn::Zero(d)));
 }
 
 template <class T>

@@ -20,7 +20,7 @@ namespace smartbird::kernels::HWY_NAMESPACE {
 template <class D, class V>
 HWY_INLINE V sigmoid(D d, V x) {
   using T = hn::TFromD<D>;
-  const V e = exp2_nonpositive(d, hn::Mul(hn::Abs(x), hn::Set(d, static_cast<T>(-1.4426950408889634))));
+  const V e = exp_nonpositive(d, hn::Neg(hn::Abs(x)));
   const V one = hn::Set(d, T{1});
   return hn::Div(hn::IfThenElse(hn::Ge(x, hn::Zero(d)), one, e), hn::Add(one, e));
 }

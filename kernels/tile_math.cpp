@@ -74,12 +74,6 @@ HWY_ATTR void score_keys_of(const T* const* rows, int64_t offset, int64_t keys, 
 }
 
 template <class T>
-HWY_INLINE Vec<T> exp_nonpositive(Vec<T> x) {
-  const Tag<T> d;
-  return exp2_nonpositive(d, hn::Mul(x, hn::Set(d, static_cast<T>(1.4426950408889634))));
-}
-
-template <class T>
 HWY_ATTR void softmax_keys_of(int64_t keys, T scale, const T* HWY_RESTRICT bias, T* HWY_RESTRICT z, LaneState<T>& state,
                               T* HWY_RESTRICT keep) {
   const Tag<T> d;
@@ -95,10 +89,10 @@ HWY_ATTR void softmax_keys_of(int64_t keys, T scale, const T* HWY_RESTRICT bias,
       max = hn::Max(max, x);
     }
     const Vec<T> base = hn::IfThenZeroElse(hn::Eq(max, none), max);  // -inf - 0 stays -inf, -inf - -inf would not
-    const Vec<T> kept = exp_nonpositive<T>(hn::Sub(old, base));
+    const Vec<T> kept = exp_nonpositive(d, hn::Sub(old, base));
     Vec<T> sum = hn::Mul(hn::Load(d, state.sum + at), kept);
     for (int64_t key = 0; key < keys; ++key) {
-      const Vec<T> p = exp_nonpositive<T>(hn::Sub(hn::Load(d, z + key * kTileLanes + at), base));
+      const Vec<T> p = exp_nonpositive(d, hn::Sub(hn::Load(d, z + key * kTileLanes + at), base));
       hn::Store(p, d, z + key * kTileLanes + at);
       sum = hn::Add(sum, p);
     }
@@ -120,7 +114,7 @@ HWY_ATTR void softmax_gradient_of(int64_t keys, T scale, const T* HWY_RESTRICT b
       const int64_t at = key * kTileLanes + first;
       const Vec<T> x = hn::MulAdd(by, hn::Load(d, z + at), hn::Load(d, bias + at));
       // rounding may leave x a little above lse
-      const Vec<T> p = exp_nonpositive<T>(hn::Sub(x, lse));
+      const Vec<T> p = exp_nonpositive(d, hn::Sub(x, lse));
       hn::Store(p, d, z + at);
       hn::Store(hn::Mul(hn::Mul(p, hn::Sub(hn::Load(d, dp + at), delta)), by), d, dp + at);
     }

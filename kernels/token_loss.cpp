@@ -39,7 +39,7 @@ HWY_ATTR void loss_row(const T* x, int64_t target, int64_t count, T* gradient, d
   correct = at_target == most && std::find(x, x + target, most) == x + target ? 1 : 0;
   const auto weight = [&](auto d, int64_t c) HWY_ATTR {
     const auto value = hn::LoadU(d, x + c), below = hn::Min(hn::Sub(value, hn::Set(d, most)), hn::Zero(d));
-    const auto e = exp2_nonpositive(d, hn::Mul(below, hn::Set(d, static_cast<T>(1.4426950408889634))));
+    const auto e = exp_nonpositive(d, below);
     return hn::Add(e, hn::Sub(value, value));  // 0, or NaN where the value is not finite
   };
   const T sum = lane_sum<T>(count, weight);
