@@ -129,7 +129,8 @@ std::vector<int32_t> number_singles(const StepContext& context, const AttentionS
   int64_t next = plan.token_slots * kv_heads;
   std::vector<int64_t> first(owned.size());
   for (size_t rank = 0; rank < owned.size(); ++rank) first[rank] = next, next += owned[rank];
-  SB_CHECK(next < INT32_MAX, Shape, "plan: ", next, " rows of keys and values on one rank; at most 2^31 - 1");
+  SB_CHECK(next < INT32_MAX, Config, "plan: ", next,
+           " rows of keys and values on one rank, at most 2^31 - 1 may be; use more ranks or lower train.micro_tokens");
   for_remote([&](const Run& run, int64_t i) {
     if (plan.token_slot[static_cast<size_t>(i / kv_heads)] >= 0) return;
     const size_t owner = static_cast<size_t>(run.rank);
@@ -149,8 +150,8 @@ bool in_domain(const kernels::ScanBlock& domain, int64_t position) {
 PickRows place_picks(const StepContext& context, const AttentionSettings& s, const std::vector<Layout::Block>& blocks,
                      const std::vector<int64_t>& start, std::span<const int32_t> key, Plan& plan) {
   const Layout& layout = context.layout;
-  SB_CHECK(plan.token_slots * s.kv_heads < INT32_MAX, Shape, "plan: ", plan.token_slots, " rows of ", s.kv_heads,
-           " kv heads on one rank; together at most 2^31 - 1");
+  SB_CHECK(plan.token_slots * s.kv_heads < INT32_MAX, Config, "plan: ", plan.token_slots, " rows of ", s.kv_heads,
+           " kv heads on one rank, together at most 2^31 - 1 may be; use more ranks or lower train.micro_tokens");
   PickRows out;
   out.wanted.resize(static_cast<size_t>(layout.num_ranks()));
   const std::vector<int32_t> single = number_singles(context, s, blocks, start, key, plan, out);
