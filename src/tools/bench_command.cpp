@@ -22,7 +22,10 @@ boost::program_options::options_description described_options(BenchOptions& o) {
       "  attention  scan, draw, forward and backward of the sparse attention, against --rival\n"
       "  step       a whole training step of a model on random bytes, against --rival=dense or window\n"
       "  kernels    each kernel on one and on all threads, with its share of the machine's ceilings\n"
-      "Candidates take turns in one process; each answer is checked before it is timed");
+      "Candidates take turns in one process. Answers of attention are checked before they are timed: rows of o and "
+      "grad_q, and\n"
+      "keys of grad_kv where no row attends more than 4,096 keys; of a step only that its loss is finite and "
+      "plausible");
   out.add_options()                                                                                          //
       ("tokens", value_of(o.tokens), "length of the one sequence")                                           //
       ("query-block", value_of(o.query_block), "rows that share their picks")                                //

@@ -18,7 +18,6 @@ struct KernelRun {
   const char* name;
   std::function<void()> run;
   double flops = 0, gathered_bytes = 0;  // what one run does
-  double bar = 0;                        // share of its ceiling it is expected to reach; 0 = none named
 };
 
 // The arrays the kernels work on, and the kernels.
@@ -46,21 +45,56 @@ class Bench {
   }
 
   std::vector<KernelRun> runs() {
-    const double d = static_cast<double>(options_.head_width), scores = static_cast<double>(plan_.stats.scan_pairs),
-                 score_flops = 2.0 * static_cast<double>(options_.sketch_width) * scores;
-    const double picked = static_cast<double>(plan_.pick_unit.size() / static_cast<size_t>(plan_.num_blocks)) *
-                          static_cast<double>(options_.tokens);
-    const double pairs = attended_pairs(plan_), band = pairs - picked;
-    return {{"scan", [this] { kernels::sketch_scan<float>(scan_input_, lse_.data()); }, score_flops, 0, 0.5},
-            {"draw", [this] { draw(); }, score_flops, 0, 0.6},
-            {"band", [this] { band_alone(); }, 4 * d * band, 0, 0},
-            {"picks", [this] { picks_alone(); }, 4 * d * picked, 2 * sizeof(float) * d * picked, 0.6},
-            {"forward", [this] { forward(); }, 4 * d * pairs, 0, 0},
-            {"backward", [this] { backward(); }, 10 * d * pairs, 0, 0},
-            {"adamw", [this] { update(); }, 0, 0, 0}};
+    const double d = static_cast<double>(options_.head_width), score = 2.0 * static_cast<double>(options_.sketch_width),
+                 pairs = attended_pairs(plan_), picked = picked_pairs();
+    return {{"scan", [this] { kernels::sketch_scan<float>(scan_input_, lse_.data()); },
+             score * static_cast<double>(plan_.stats.scan_pairs)},
+            {"draw", [this] { draw(); }, score * drawn_pairs()},
+            {"band", [this] { band_alone(); }, 4 * d * (pairs - picked)},
+            {"picks", [this] { picks_alone(); }, 4 * d * picked, 2 * sizeof(float) * d * gathered_rows()},
+            {"forward", [this] { forward(); }, 4 * d * pairs},
+            {"backward", [this] { backward(); }, 10 * d * pairs},
+            {"adamw", [this] { update(); }}};
   }
 
  private:
+  [[nodiscard]] double size_of(int64_t list) const {
+    return static_cast<double>(plan_.pick_start[static_cast<size_t>(list) + 1] -
+                               plan_.pick_start[static_cast<size_t>(list)]);
+  }
+  // Pairs of a row and a pick of one of its heads.
+  [[nodiscard]] double picked_pairs() const {
+    double pairs = 0;
+    for (int64_t block : plan_.row_block)
+      for (int64_t head = 0; head < plan_.pick_heads; ++head) pairs += size_of(block * plan_.pick_heads + head);
+    return pairs;
+  }
+  // Pairs of a block and a key that the draw scores: small domains are taken whole.
+  [[nodiscard]] double drawn_pairs() const {
+    double pairs = 0;
+    for (const kernels::ScanBlock& block : domains_) {
+      const int64_t size = kernels::domain_size(block, {});
+      if (settings_.picks > 0 && size > settings_.picks) pairs += static_cast<double>(size);
+    }
+    return pairs;
+  }
+  // Rows that the forward pass reads: a run of rows reads a key once, or every list of it its own.
+  [[nodiscard]] double gathered_rows() const {
+    const kernels::PickTiles& tiles = plan_.tiles;
+    double rows = 0;
+    for (size_t run = 0; run + 1 < tiles.row_begin.size(); ++run) {
+      const int64_t first = plan_.row_block[static_cast<size_t>(tiles.row_begin[run])],
+                    last = plan_.row_block[static_cast<size_t>(tiles.row_begin[run + 1]) - 1];
+      for (int64_t head = 0; head < plan_.pick_heads; ++head) {
+        const size_t group = run * static_cast<size_t>(plan_.pick_heads) + static_cast<size_t>(head);
+        if (first != last && tiles.walk[group] == kernels::Walk::Union)
+          rows += static_cast<double>(tiles.start[group + 1] - tiles.start[group]);
+        else
+          for (int64_t block = first; block <= last; ++block) rows += size_of(block * plan_.pick_heads + head);
+      }
+    }
+    return rows;
+  }
   void begin() {
     kernels::attention_begin<float>(attention_.rows, attention_.heads, attention_.width, m_.data(), l_.data(),
                                     acc_.data());
