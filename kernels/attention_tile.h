@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "kernels/aligned_buffer.h"
+#include "kernels/aligned_array.h"
 #include "kernels/pick_tiles.h"
 #include "kernels/rows_ahead.h"
 

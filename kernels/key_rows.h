@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/aligned_buffer.h"
+#include "kernels/aligned_array.h"
 #include "kernels/sparse_attention.h"
 #include "kernels/widen_rows.h"
 

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "kernels/aligned_array.h"
 #include "kernels/packed_keys.h"
 
 namespace smartbird::kernels {
@@ -61,7 +62,7 @@ void for_pieces(const ScanInput<T>& input, std::span<const Piece> pieces, Body b
     const PackedKeys<T> packed(input, pieces, first);
 #pragma omp parallel
     {
-      const auto scratch = hwy::AllocateAligned<T>(static_cast<size_t>(kScoreRows * kLeafKeys));
+      const auto scratch = aligned_array<T>(static_cast<size_t>(kScoreRows * kLeafKeys));
 #pragma omp for schedule(dynamic) ordered
       for (int64_t i = static_cast<int64_t>(first); i < static_cast<int64_t>(packed.next()); ++i)
         body(packed, static_cast<size_t>(i), scratch.get());

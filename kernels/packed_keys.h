@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "hwy/aligned_allocator.h"
+#include "kernels/aligned_array.h"
 #include "kernels/score_panel.h"
 #include "kernels/score_rows.h"
 
@@ -33,7 +33,7 @@ class PackedKeys {
       leaves += sequence.num_leaves();
     }
     width_ = input.width;
-    panels_ = hwy::AllocateAligned<T>(static_cast<size_t>(std::max<int64_t>(1, leaves) * width_ * kLeafKeys));
+    panels_ = aligned_array<T>(static_cast<size_t>(std::max<int64_t>(1, leaves) * width_ * kLeafKeys));
     std::vector<std::pair<size_t, int64_t>> work;
     for (size_t s = 0; s < sequences_.size(); ++s)
       for (int64_t leaf = 0; leaf < sequences_[s].num_leaves(); ++leaf) work.emplace_back(s, leaf);
@@ -86,7 +86,7 @@ class PackedKeys {
   int64_t width_ = 0;
   std::vector<Sequence> sequences_;
   std::vector<size_t> of_piece_;
-  hwy::AlignedFreeUniquePtr<T[]> panels_;
+  AlignedArray<T> panels_;
 };
 
 }  // namespace smartbird::kernels

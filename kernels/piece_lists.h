@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "core/raw_vector.h"
-#include "kernels/aligned_buffer.h"
+#include "kernels/aligned_array.h"
 #include "kernels/candidates.h"
 
 namespace smartbird::kernels {

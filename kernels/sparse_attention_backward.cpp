@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels/aligned_array.h"
 #include "kernels/key_rows.h"
 #include "kernels/list_math.h"
 #include "kernels/pick_list.h"
@@ -132,8 +133,7 @@ void attention_backward(const AttentionInput<T>& input, const T* o, const T* lse
   const int64_t runs = static_cast<int64_t>(cuts.size()) - 1, size = input.units * 2 * input.width,
                 parts =
                     std::clamp<int64_t>((kTasks + input.kv_heads - 1) / input.kv_heads, 1, std::max<int64_t>(runs, 1));
-  const auto others =
-      hwy::AllocateAligned<T>(static_cast<size_t>((parts - 1) * size + 1));  // sums of all parts but the first
+  const auto others = aligned_array<T>(static_cast<size_t>((parts - 1) * size + 1));  // sums of all parts but the first
   T* other = others.get();
 #pragma omp parallel
   {

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/philox.h"
-#include "hwy/aligned_allocator.h"
+#include "kernels/aligned_array.h"
 #include "kernels/score_rows.h"
 
 namespace smartbird::kernels {
@@ -28,15 +28,14 @@ inline constexpr int64_t kHeadsAside = 8;
 template <class T>
 struct Thresholds {
   explicit Thresholds(int heads)
-      : num_heads(heads),
-        below(hwy::AllocateAligned<T>(at((heads + kHeadsAside - 1) / kHeadsAside * kHeadsAside, 0))) {}
+      : num_heads(heads), below(aligned_array<T>(at((heads + kHeadsAside - 1) / kHeadsAside * kHeadsAside, 0))) {}
   [[nodiscard]] static size_t at(int64_t head, int64_t j) {
     return static_cast<size_t>((head / kHeadsAside * kLeafKeys + j) * kHeadsAside + head % kHeadsAside);
   }
   int num_heads;
   ThresholdOf of = {{}, 0, 0, 0, -1};  // nothing yet
-  hwy::AlignedFreeUniquePtr<T[]> below;
-  hwy::AlignedFreeUniquePtr<T[]> lowest = hwy::AllocateAligned<T>(kLeafKeys);  // [128]: the smallest over heads
+  AlignedArray<T> below;
+  AlignedArray<T> lowest = aligned_array<T>(kLeafKeys);  // [128]: the smallest over heads
 };
 
 // Makes the numbers of `of`; nothing to do if `out` holds them.

@@ -7,7 +7,6 @@
 #include <exception>
 #include <filesystem>
 #include <iostream>
-#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,6 +17,7 @@
 #include "tools/commands.h"
 #include "tools/data_commands.h"
 #include "tools/environment.h"
+#include "tools/out_of_memory.h"
 
 namespace {
 
@@ -39,9 +39,6 @@ constexpr const char* kUsage =
     "Exit codes: 0 done, 2 usage or configuration, 3 data or files, 4 environment, 5 out of memory, 6 non-finite "
     "values,\n"
     "7 peer lost, 75 stopped by a signal and resumable.\n";
-
-constexpr const char* kOutOfMemory =
-    "out of memory; in training lower train.micro_tokens or the model's sizes, or set memory.recompute=layer";
 
 void print_version(const Communicator& everyone) {
   if (everyone.rank() != 0) return;
@@ -73,12 +70,6 @@ int run(const Session& session, const std::vector<std::string>& arguments) {
   fail(ErrorKind::Config, "unknown subcommand '", command, "'; see smartbird --help");
 }
 
-// LibTorch has no type for it.
-bool is_out_of_memory(const std::string& text) {
-  return text.find("can't allocate memory") != std::string::npos ||
-         text.find("Storage size calculation overflowed") != std::string::npos;
-}
-
 // Rank 0 speaks first; another rank's error is printed only if rank 0 has not ended the job by then. The launcher ends a
 // job with SIGTERM, which a training run has caught.
 [[noreturn]] void end_with(const Session& session, const std::string& text, int code) {
@@ -103,19 +94,20 @@ void keep_freed_memory() {
 int main(int argc, char** argv) {
   keep_freed_memory();
   const Session session(&argc, &argv);
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  const std::string command = arguments.empty() ? "" : arguments[0];
   try {
+    end_where_memory_is_missing(session, command);
     choose_instruction_set();
-    return run(session, std::vector<std::string>(argv + 1, argv + argc));
+    return run(session, arguments);
   } catch (const Error& e) {
     end_with(session, e.what(), exit_code(e.kind()));
   } catch (const std::filesystem::filesystem_error& e) {
     const std::string path = e.path1().empty() ? "" : e.path1().string() + ": ";
     end_with(session, path + e.code().message(), exit_code(ErrorKind::Io));
-  } catch (const std::bad_alloc&) {
-    end_with(session, kOutOfMemory, exit_code(ErrorKind::Memory));
   } catch (const std::exception& e) {
+    if (is_out_of_memory(e)) end_with(session, out_of_memory_text(command), exit_code(ErrorKind::Memory));
     const std::string text = e.what();
-    if (is_out_of_memory(text)) end_with(session, kOutOfMemory, exit_code(ErrorKind::Memory));
     end_with(session, "internal error: " + text.substr(0, text.find('\n')), exit_code(ErrorKind::Shape));
   }
 }

@@ -1,4 +1,5 @@
 // `smartbird bench` as a user starts it: what it writes, and one sentence for each thing that can be asked wrongly.
+#include <algorithm>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
@@ -87,6 +88,25 @@ TEST(Bench, RefusesWhatItCannotDo) {
                  "bench: bench kernels takes no --rival, given dense; it compares with the machine's own ceilings");
   expect_refused("attention --json=/nowhere/x", 3,
                  "bench: --json=/nowhere/x cannot be written; name a file in a folder that exists and is writable");
+}
+
+// Under limits that stop it in LibTorch, in a kernel or on a kernel's threads, or not at all.
+TEST(Bench, EndsWithOneSentenceWhereMemoryIsMissing) {
+  const TempFolder folder;
+  int refused = 0;
+  for (int mib = 750; mib <= 1110; mib += 30) {
+    folder.write("limited.sh", "ulimit -v " + std::to_string(mib * 1024) + "\nexport OMP_NUM_THREADS=2\nexec " +
+                                   std::string(SMARTBIRD_BINARY) + " \"$@\"\n");
+    const CommandResult result =
+        run_command("bash " + folder.path("limited.sh") + " bench attention --tokens=8192 --repeats=1 --input=white");
+    if (result.code == 0) continue;
+    EXPECT_EQ(result.code, 5) << mib << " MiB: " << result.output;
+    EXPECT_EQ(result.output.substr(std::min(result.output.size(), result.output.find("smartbird: "))),
+              "smartbird: out of memory; lower --tokens, --heads, --head-width or --picks, of a step --layers or "
+              "--width\n");
+    ++refused;
+  }
+  EXPECT_GT(refused, 0);
 }
 
 }  // namespace
