@@ -45,6 +45,11 @@ void print_version(const Communicator& everyone) {
   std::cout << build_text() << "MPI: " << Session::description() << "\n";
 }
 
+// Runs no kernel.
+bool asks_only(const std::string& command) {
+  return command.empty() || command == "--help" || command == "-h" || command == "--version" || command == "options";
+}
+
 int run(const Session& session, const std::vector<std::string>& arguments) {
   auto everyone = session.everyone();
   const std::string command = arguments.empty() ? "" : arguments[0];
@@ -98,7 +103,7 @@ int main(int argc, char** argv) {
   const std::string command = arguments.empty() ? "" : arguments[0];
   try {
     end_where_memory_is_missing(session, command);
-    choose_instruction_set();
+    if (!asks_only(command)) choose_instruction_set();
     return run(session, arguments);
   } catch (const Error& e) {
     end_with(session, e.what(), exit_code(e.kind()));

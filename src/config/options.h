@@ -111,11 +111,11 @@ struct ModelOptions {
   template <class V>
   void visit(V& v) {
     v("model.layers", layers, 4, between(1, 10000), "Transformer blocks");
-    v("model.width", width, 128, at_least(1), "width of the residual stream");
-    v("model.heads", heads, 4, at_least(1), "query heads");
-    v("model.kv_heads", kv_heads, 0, at_least(0), "key/value heads; must divide model.heads; 0 = model.heads");
-    v("model.head_width", head_width, 0, at_least(0), "width of a head, even; 0 = model.width / model.heads");
-    v("model.mlp_width", mlp_width, 0, at_least(0),
+    v("model.width", width, 128, between(1, 1 << 20), "width of the residual stream");
+    v("model.heads", heads, 4, between(1, 1 << 16), "query heads");
+    v("model.kv_heads", kv_heads, 0, between(0, 1 << 16), "key/value heads; must divide model.heads; 0 = model.heads");
+    v("model.head_width", head_width, 0, between(0, 1 << 16), "width of a head, even; 0 = model.width / model.heads");
+    v("model.mlp_width", mlp_width, 0, between(0, 1 << 22),
       "inner width of the gated MLP; 0 = 8/3 of model.width, rounded up to 16");
     v("model.norm", norm, "rms", one_of({"rms", "layer"}), "RMSNorm or LayerNorm, before each sub-block");
     v("model.activation", activation, "swiglu", one_of({"swiglu", "geglu"}), "gated MLP: SwiGLU or GeGLU");
@@ -141,7 +141,7 @@ struct SketchOptions {
       "one sketch on the embeddings for all layers, or sketches on layers' inputs");
     v("sketch.every", every, 1, at_least(1), "with location = layer: layers served by one sketch");
     v("sketch.width", width, 16, between(1, 256), "width of sketch queries and keys");
-    v("sketch.inner_width", inner_width, 0, at_least(0),
+    v("sketch.inner_width", inner_width, 0, between(0, 1 << 16),
       "width before the query and key projections, even; 0 = twice sketch.width");
     v("sketch.convolution", convolution, 4, between(0, 16),
       "taps of the depth-wise convolution along the sequence; 0 = none");

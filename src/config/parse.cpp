@@ -72,8 +72,7 @@ class Parser {
 
 void Parser::set(const std::string& place, const std::string& name, std::string value) {
   OptionEntry* entry = find(name);
-  if (entry == nullptr)
-    return error(join(place, ": unknown key '", name, "'; did you mean '", nearest_name(name, entries_), "'?"));
+  if (entry == nullptr) return error(join(place, ": unknown key '", name, "'", advice(name, entries_)));
   const std::string variable = "${repository}";
   for (size_t at = value.find(variable); at != std::string::npos; at = value.find(variable)) {
     if (repository_folder().empty())
@@ -198,8 +197,7 @@ void Parser::read_arguments(const std::vector<std::string>& arguments, std::vect
       error(join("command line: unexpected '", option.original_tokens.empty() ? "" : option.original_tokens[0],
                  "'; options are written --section.key=value"));
     else if (option.unregistered)
-      error(join("command line: unknown option '", key[0] == '-' ? "" : "--", key, "'; did you mean '--",
-                 nearest_name(key, entries_), "'?"));
+      error(join("command line: unknown option '", key[0] == '-' ? "" : "--", key, "'", advice(key, entries_, "--")));
     else if (!seen.insert(key).second)
       error(join("command line: --", key, " is given twice"));
     else

@@ -48,7 +48,7 @@ void check_rules(const Options& o, int num_ranks) {
   rule(o.data.limit_tokens == 0 || o.data.task != "classify", "data.limit_tokens = ", o.data.limit_tokens,
        " would cut a labelled document; it needs data.task = clm or mlm");
   rule(o.data.limit_tokens != 1 || o.data.task != "clm",
-       "data.limit_tokens = 1 leaves data.task = clm nothing to predict");
+       "data.limit_tokens = 1 leaves data.task = clm nothing to predict; set it to 2 or more, or to 0 for all");
   rule(o.data.task != "clm" || is_causal(o), "data.task = clm needs a causal model; model.causal = ", o.model.causal);
   rule(o.train.stop_after <= o.train.steps, "train.stop_after = ", o.train.stop_after,
        " is beyond train.steps = ", o.train.steps);
@@ -58,14 +58,17 @@ void check_rules(const Options& o, int num_ranks) {
        "train.learning_rate = 0 trains nothing; it needs data.task = classify and train.head_learning_rate above 0");
   rule(o.train.patience == 0 || (o.eval.every > 0 && !o.data.valid.empty()), "train.patience = ", o.train.patience,
        " needs data.valid and eval.every > 0");
-  rule(o.data.task != "mlm" || o.data.mask_share > 0, "data.mask_share = 0 leaves data.task = mlm nothing to predict");
+  rule(o.data.task != "mlm" || o.data.mask_share > 0,
+       "data.mask_share = 0 leaves data.task = mlm nothing to predict; raise it");
+  rule(o.data.task != "clm" || o.data.sequence_tokens > 1,
+       "data.sequence_tokens = 1 leaves data.task = clm nothing to predict; set it to 2 or more");
   rule(o.data.generate.empty() || o.data.generate == "listops" || o.data.generate == "recall",
        "data.generate = ", o.data.generate, ": expected listops or recall");
   Options any = o;
   const std::vector<OptionEntry> entries = entries_of(any);
   for (const std::string& name : o.run.allow_change)
     rule(std::any_of(entries.begin(), entries.end(), [&](const OptionEntry& e) { return e.name == name; }),
-         "run.allow_change: unknown option '", name, "'; did you mean '", nearest_name(name, entries), "'?");
+         "run.allow_change: unknown option '", name, "'", advice(name, entries));
   SB_CHECK(errors.empty(), Config, errors);
 }
 

@@ -163,11 +163,20 @@ std::vector<OptionEntry> entries_of(Options& options) {
   return out;
 }
 
-std::string nearest_name(const std::string& name, const std::vector<OptionEntry>& entries) {
-  const auto best = std::min_element(entries.begin(), entries.end(), [&](const OptionEntry& a, const OptionEntry& b) {
-    return edit_distance(name, a.name) < edit_distance(name, b.name);
-  });
-  return best->name;
+std::string advice(const std::string& name, const std::vector<OptionEntry>& entries, const std::string& dashes) {
+  const auto key_of = [](const std::string& full) { return full.substr(full.rfind('.') + 1); };
+  const auto close = [](size_t distance, const std::string& text) {
+    return distance <= std::max<size_t>(1, text.size() / 3);
+  };
+  const std::string key = key_of(name);
+  size_t least = SIZE_MAX;
+  std::string nearest;
+  for (const OptionEntry& entry : entries) {
+    const size_t whole = edit_distance(name, entry.name), part = edit_distance(key, key_of(entry.name));
+    const size_t distance = std::min(whole, part + 2);  // the same key in another section is further away
+    if ((close(whole, name) || close(part, key)) && distance < least) least = distance, nearest = entry.name;
+  }
+  return nearest.empty() ? "; see smartbird options" : join("; did you mean '", dashes, nearest, "'?");
 }
 
 }  // namespace smartbird

@@ -22,6 +22,8 @@ struct OptionEntry {
 // Every option of `options` (which must outlive the entries), in order of declaration.
 [[nodiscard]] std::vector<OptionEntry> entries_of(Options& options);
 [[nodiscard]] std::string describe(const Rule& rule);  // "at least 0", "a | b", ""
-[[nodiscard]] std::string nearest_name(const std::string& name, const std::vector<OptionEntry>& entries);
+// What to say after an unknown name: "; did you mean 'DASHESname'?", or where to look if none is close.
+[[nodiscard]] std::string advice(const std::string& name, const std::vector<OptionEntry>& entries,
+                                 const std::string& dashes = "");
 
 }  // namespace smartbird

@@ -117,11 +117,15 @@ void add_picks(const StepContext& context, const AttentionSettings& s, const Ske
 
 }  // namespace
 
+void check_positions(int64_t tokens) {
+  SB_CHECK(tokens <= INT32_MAX, Config, "plan: ", tokens,
+           " tokens share one stream, at most 2^31 - 1 may; lower train.micro_tokens or data.sequence_tokens");
+}
+
 Plan make_plan(const StepContext& context, const AttentionSettings& s, const SketchScores& scores,
                at::ScalarType dtype) {
   const Layout& layout = context.layout;
-  SB_CHECK(layout.num_tokens() <= INT32_MAX, Config, "plan: ", layout.num_tokens(),
-           " tokens share one stream, at most 2^31 - 1 may; lower train.micro_tokens or data.sequence_tokens");
+  check_positions(layout.num_tokens());
   Plan plan;
   plan.num_rows = layout.rank_tokens(context.rank());
   plan.heads = s.heads, plan.kv_heads = s.kv_heads;

@@ -64,6 +64,9 @@ struct SketchScores {
   int layer = 0;  // sketch number, for the random numbers
 };
 
+// Positions in a stream are 32 bits wide: ErrorKind::Config for more tokens than they count.
+void check_positions(int64_t tokens);
+
 // Collective. scores is used by Pattern::Sparse only; log π comes in `dtype`.
 [[nodiscard]] Plan make_plan(const StepContext& context, const AttentionSettings& settings, const SketchScores& scores,
                              at::ScalarType dtype);

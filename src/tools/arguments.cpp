@@ -7,6 +7,15 @@ namespace smartbird {
 
 namespace po = boost::program_options;
 
+namespace {
+
+// Program_options takes no text for a yes.
+bool is_switch(const po::options_description& described, const std::string& name) {
+  return dynamic_cast<const po::typed_value<bool>*>(described.find(name, false).semantic().get()) != nullptr;
+}
+
+}  // namespace
+
 bool parse_arguments(const std::string& command, po::options_description& described,
                      const std::vector<std::string>& arguments, const char* positional) {
   described.add_options()("help", "this text");
@@ -20,7 +29,12 @@ bool parse_arguments(const std::string& command, po::options_description& descri
   try {
     auto parsed = po::command_line_parser(tokens).options(described).style(style).run();
     for (auto& option : parsed.options) {
-      if (!option.string_key.empty()) continue;
+      if (!option.string_key.empty()) {
+        const bool empty = option.value.size() == 1 && option.value[0].empty();
+        SB_CHECK(!empty || !is_switch(described, option.string_key), Config, command, ": --", option.string_key,
+                 "= is neither on nor off; see smartbird ", command, " --help");
+        continue;
+      }
       SB_CHECK(positional != nullptr, Config, command, ": unexpected '", option.value[0],
                "'; a value with spaces needs quotes; see smartbird ", command, " --help");
       option.string_key = positional;

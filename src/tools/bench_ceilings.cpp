@@ -85,7 +85,10 @@ nlohmann::json describe_hardware() {
       break;
     }
   const double bytes = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGESIZE));
+  double load = 0;  // what else keeps the cores busy
+  getloadavg(&load, 1);
   return {{"processor", model},
+          {"load_average", load},
           {"cores", std::thread::hardware_concurrency()},
           {"memory_gib", bytes / (1 << 30)},
           {"instruction_set", kernels::instruction_set()}};

@@ -26,23 +26,24 @@ boost::program_options::options_description described_options(BenchOptions& o) {
       "grad_q, and\n"
       "keys of grad_kv where no row attends more than 4,096 keys; of a step only that its loss is finite and "
       "plausible");
-  out.add_options()                                                                                          //
-      ("tokens", value_of(o.tokens), "length of the one sequence")                                           //
-      ("query-block", value_of(o.query_block), "rows that share their picks")                                //
-      ("share", value_of(o.share), "rows that share random numbers, or all")                                 //
-      ("heads", value_of(o.heads), "heads; 0 = 8, for step --width / --head-width")                          //
-      ("head-width", value_of(o.head_width), "width of a head")                                              //
-      ("picks", value_of(o.picks), "expected picks of a block and head")                                     //
-      ("window", value_of(o.window), "rows on each allowed side that are always attended")                   //
-      ("sketch-width", value_of(o.sketch_width), "width of sketch queries and keys")                         //
-      ("causal", value_of(o.causal), "no row sees a later one")                                              //
-      ("layers", value_of(o.layers), "step: Transformer blocks")                                             //
-      ("width", value_of(o.width), "step: width of the model")                                               //
-      ("threads", value_of(o.threads), "0 = all cores")                                                      //
-      ("rival", value_of(o.rival), "none | sdpa | dense | window | torch")                                   //
-      ("input", value_of(o.input), "sketch scores: correlated along the sequence (0.95 a token), or white")  //
-      ("repeats", value_of(o.repeats), "rounds; 0 = as many as --seconds allows, at least 3")                //
-      ("seconds", value_of(o.seconds), "time to measure for, with --repeats=0")                              //
+  out.add_options()                                                                                            //
+      ("what", boost::program_options::value(&o.what), "attention | step | kernels; --what= may be left out")  //
+      ("tokens", value_of(o.tokens), "length of the one sequence")                                             //
+      ("query-block", value_of(o.query_block), "rows that share their picks")                                  //
+      ("share", value_of(o.share), "rows that share random numbers, or all")                                   //
+      ("heads", value_of(o.heads), "heads; 0 = 8, for step --width / --head-width")                            //
+      ("head-width", value_of(o.head_width), "width of a head")                                                //
+      ("picks", value_of(o.picks), "expected picks of a block and head")                                       //
+      ("window", value_of(o.window), "rows on each allowed side that are always attended")                     //
+      ("sketch-width", value_of(o.sketch_width), "width of sketch queries and keys")                           //
+      ("causal", value_of(o.causal), "no row sees a later one")                                                //
+      ("layers", value_of(o.layers), "step: Transformer blocks")                                               //
+      ("width", value_of(o.width), "step: width of the model")                                                 //
+      ("threads", value_of(o.threads), "0 = all cores")                                                        //
+      ("rival", value_of(o.rival), "none | sdpa | dense | window | torch")                                     //
+      ("input", value_of(o.input), "sketch scores: correlated along the sequence (0.95 a token), or white")    //
+      ("repeats", value_of(o.repeats), "rounds; 0 = as many as --seconds allows, at least 3")                  //
+      ("seconds", value_of(o.seconds), "time to measure for, with --repeats=0")                                //
       ("json", value_of(o.json), "file for the results");
   return out;
 }
@@ -52,13 +53,10 @@ boost::program_options::options_description described_options(BenchOptions& o) {
 int bench_command(const Communicator& everyone, const Arguments& arguments) {
   BenchOptions options;
   auto described = described_options(options);
-  const bool named = !arguments.empty() && !arguments[0].starts_with("-");
-  const Arguments rest(arguments.begin() + (named ? 1 : 0), arguments.end());
-  if (parse_arguments("bench", described, rest)) {
+  if (parse_arguments("bench", described, arguments, "what")) {
     if (everyone.rank() == 0) std::cout << described;
     return 0;
   }
-  options.what = named ? arguments[0] : "";
   const bool known = options.what == "attention" || options.what == "step" || options.what == "kernels";
   SB_CHECK(known, Config, "bench: '", options.what,
            "' is none of attention, step, kernels; see smartbird bench --help");

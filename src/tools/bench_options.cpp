@@ -35,8 +35,8 @@ void resolve(BenchOptions& o) {
   rule(o.seconds > 0, "--seconds=", o.seconds, " must be positive");
   const bool number =
       !o.share.empty() && o.share.size() < 10 && o.share.find_first_not_of("0123456789") == std::string::npos;
-  rule(o.share == "all" ||
-           (number && std::stoll(o.share) > 0 && o.query_block > 0 && std::stoll(o.share) % o.query_block == 0),
+  rule(o.share == "all" || o.query_block < 1 ||
+           (number && std::stoll(o.share) > 0 && std::stoll(o.share) % o.query_block == 0),
        "--share=", o.share, " must be 'all' or a positive multiple of --query-block=", o.query_block);
   rule(one_of(o.input, {"correlated", "white"}), "--input=", o.input, " must be correlated or white");
   rule(one_of(o.rival, {"none", "sdpa", "dense", "window", "torch"}), "--rival=", o.rival,

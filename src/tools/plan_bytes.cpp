@@ -74,7 +74,7 @@ class Traffic {
   void add_rows(const Layout& layout, Pattern pattern) {
     const ModelShape& s = plan_.shape;
     const double layers = static_cast<double>(std::count(s.pattern.begin(), s.pattern.end(), pattern));
-    if (layers == 0) return;
+    if (layers == 0 || layout.num_ranks() == 1) return;
     AttentionSettings settings = s.attention;
     settings.pattern = pattern;
     double halo = 0, globals = 0;

@@ -10,6 +10,7 @@
 #include "data/sampler.h"
 #include "model/heads.h"
 #include "ops/domains.h"
+#include "ops/plan.h"
 
 namespace smartbird {
 namespace {
@@ -84,6 +85,7 @@ PlanCase make_plan_case(const Options& o, int64_t ranks, const Corpus* corpus) {
     for (const std::vector<Sample>& samples : replicas) {
       std::vector<int64_t> lengths;
       for (const Sample& sample : samples) lengths.push_back(sample.length);
+      check_positions(sum(lengths));
       plan.streams.push_back(std::move(lengths));
     }
   plan.probes = static_cast<double>(o.sketch.probes);

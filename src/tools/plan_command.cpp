@@ -24,7 +24,8 @@ namespace po = boost::program_options;
 
 struct PlanArguments {
   int64_t ranks = 1;
-  double phi = -1;
+  double phi = 0;
+  bool phi_given = false;
   std::string json;
   bool help = false;
 };
@@ -46,13 +47,14 @@ PlanArguments parse(const Arguments& own, std::string& usage) {
   PlanArguments a;
   po::options_description described("smartbird plan --config FILE [--section.key=value ...]");
   described.add_options()("ranks", value_of(a.ranks), "ranks of the run that is planned")(
-      "phi", po::value(&a.phi), "share of remote rows that are fetched; without it, what nearly uniform picks want")(
+      "phi", po::value<double>()->notifier([&](double phi) { a.phi = phi, a.phi_given = true; }),
+      "share of remote rows that are fetched; without it, what nearly uniform picks want")(
       "json", po::value(&a.json), "write all numbers to this file");
   a.help = parse_arguments("plan", described, own);
   usage = join(described);
   if (a.help) return a;
   SB_CHECK(a.ranks >= 1 && a.ranks <= 1'000'000, Config, "plan: --ranks = ", a.ranks, " must be from 1 to 1000000");
-  SB_CHECK(a.phi == -1 || (a.phi >= 0 && a.phi <= 1), Config, "plan: --phi = ", a.phi, " must be from 0 to 1");
+  SB_CHECK(a.phi >= 0 && a.phi <= 1, Config, "plan: --phi = ", a.phi, " must be from 0 to 1");
   return a;
 }
 
@@ -96,7 +98,7 @@ int plan_command(const Communicator& everyone, const Arguments& arguments) {
   const Resident opened = resident_now();
   Prediction out;
   out.plan = make_plan_case(o, a.ranks, data.train.get());
-  if (a.phi >= 0) out.plan.phi = a.phi;
+  if (a.phi_given) out.plan.phi = a.phi;
   set_threads_of_a_rank(o, a.ranks);
   out.rates = measure_rates(out.plan);
   const double touched = resident_now().file_bytes - opened.file_bytes;  // pages of LibTorch that training runs through

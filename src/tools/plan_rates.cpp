@@ -12,7 +12,8 @@
 namespace smartbird {
 namespace {
 
-constexpr int64_t kRows = 2048;
+// A rate does not grow beyond these widths; a model may be too wide for this machine.
+constexpr int64_t kRows = 2048, kWidest = 4096, kWidestHead = 256;
 constexpr int kRuns = 4;
 
 // Work a second in the fastest of a few runs.
@@ -34,9 +35,10 @@ at::Tensor waves(at::IntArrayRef shape) {
 }
 
 double gemm_rate(const ModelShape& s) {
-  const at::Tensor x = waves({kRows, s.width}), w = waves({s.mlp_width, s.width});
-  at::Tensor y = at::empty({kRows, s.mlp_width});
-  return rate_of(2.0 * kRows * static_cast<double>(s.width * s.mlp_width), [&] { at::mm_out(y, x, w.t()); });
+  const int64_t width = std::min(s.width, kWidest), inner = std::min(s.mlp_width, kWidest);
+  const at::Tensor x = waves({kRows, width}), w = waves({inner, width});
+  at::Tensor y = at::empty({kRows, inner});
+  return rate_of(2.0 * kRows * static_cast<double>(width * inner), [&] { at::mm_out(y, x, w.t()); });
 }
 
 double scan_rate(const ModelShape& s) {
@@ -56,8 +58,10 @@ double scan_rate(const ModelShape& s) {
 }
 
 double attention_rate(const ModelShape& s) {
-  const int64_t d = s.head_width, window = 64;
-  const at::Tensor q = waves({kRows, s.heads, d}), kv = waves({kRows * s.kv_heads, 2 * d});
+  const int64_t d = std::min(s.head_width, kWidestHead), window = 64, queries_of_kv = s.heads / s.kv_heads,
+                kv_heads = std::clamp<int64_t>(kWidest / (queries_of_kv * d), 1, s.kv_heads),
+                heads = kv_heads * std::min(queries_of_kv, kWidest / d);
+  const at::Tensor q = waves({kRows, heads, d}), kv = waves({kRows * kv_heads, 2 * d});
   std::vector<int64_t> begin, end, block;
   std::vector<int32_t> slot(kRows);
   std::iota(slot.begin(), slot.end(), 0);
@@ -67,16 +71,16 @@ double attention_rate(const ModelShape& s) {
     pairs += static_cast<double>(end.back() - begin.back());
   }
   kernels::AttentionInput<float> in;
-  in.rows = kRows, in.units = kRows * s.kv_heads, in.heads = static_cast<int>(s.heads);
-  in.kv_heads = static_cast<int>(s.kv_heads), in.width = static_cast<int>(d), in.scale = 0.1F;
+  in.rows = kRows, in.units = kRows * kv_heads, in.heads = static_cast<int>(heads);
+  in.kv_heads = static_cast<int>(kv_heads), in.width = static_cast<int>(d), in.scale = 0.1F;
   in.q = q.const_data_ptr<float>(), in.kv = kv.const_data_ptr<float>();
   in.band_begin = begin.data(), in.band_end = end.data(), in.row_block = block.data();
   in.token_slot = slot.data(), in.num_tokens = in.slots = in.blocks = kRows;
   at::Tensor acc = at::empty_like(q), o = at::empty_like(q), grad_q = at::empty_like(q), grad_kv = at::empty_like(kv),
-             m = at::empty({kRows, s.heads}), l = at::empty_like(m), lse = at::empty_like(m);
+             m = at::empty({kRows, heads}), l = at::empty_like(m), lse = at::empty_like(m);
   float *mp = m.mutable_data_ptr<float>(), *lp = l.mutable_data_ptr<float>(), *ap = acc.mutable_data_ptr<float>(),
         *op = o.mutable_data_ptr<float>(), *ep = lse.mutable_data_ptr<float>();
-  return rate_of(14.0 * static_cast<double>(s.heads * d) * pairs, [&] {
+  return rate_of(14.0 * static_cast<double>(heads * d) * pairs, [&] {
     kernels::attention_begin<float>(in.rows, in.heads, in.width, mp, lp, ap);
     kernels::attention_band<float>(in, mp, lp, ap);
     kernels::attention_finish<float>(in.rows, in.heads, in.width, mp, lp, ap, op, ep);

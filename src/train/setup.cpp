@@ -19,6 +19,16 @@
 namespace smartbird {
 namespace {
 
+// Documents of one token predict nothing; of a few masked tokens a step may hold none.
+void check_targets(const Options& o, const Corpus& corpus) {
+  const int64_t tokens = corpus.num_tokens();
+  SB_CHECK(o.data.task != "clm" || tokens > corpus.num_documents(), Data, "data.train has ", tokens, " tokens in ",
+           corpus.num_documents(), " documents, nothing for data.task = clm to predict; name more text");
+  SB_CHECK(o.data.task != "mlm" || static_cast<double>(tokens) * o.data.mask_share >= 1, Data, "data.train has ",
+           tokens, " tokens, of which data.mask_share = ", o.data.mask_share,
+           " masks less than one for data.task = mlm to predict; name more text or raise it");
+}
+
 bool may_change(const std::string& name, const std::vector<std::string>& allowed) {
   for (const char* section : {"parallel.", "exchange.", "memory.", "run.", "checkpoint.", "eval.", "init."})
     if (name.rfind(section, 0) == 0 && name != "run.seed" && name != "run.dtype") return true;
@@ -61,6 +71,7 @@ Corpora open_corpora(const Options& o, const std::vector<std::string>& classes) 
            "data.train is empty; give --data.train=PATH (shards or text files, folders, globs)");
   Corpora out;
   out.train = limit_corpus("data.train", open_corpus("data.train", o.data.train, o.data, classes), o.data.limit_tokens);
+  check_targets(o, *out.train);
   if (!o.data.valid.empty())
     out.valid = open_corpus("data.valid", o.data.valid, evaluation_data(o), out.train->classes());
   if (!o.data.test.empty()) out.test = open_corpus("data.test", o.data.test, evaluation_data(o), out.train->classes());
@@ -68,7 +79,7 @@ Corpora open_corpora(const Options& o, const std::vector<std::string>& classes) 
     if (!*corpus) continue;
     SB_CHECK((*corpus)->tokenizer().to_json() == out.train->tokenizer().to_json(), Data, key,
              " has another tokenizer than data.train; write its shards with the tokenizer of data.train");
-    check_evaluation(o, **corpus, key);
+    if (o.eval.every > 0 || o.eval.at_end == "on") check_evaluation(o, **corpus, key);
   }
   return out;
 }

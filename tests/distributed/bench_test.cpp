@@ -80,6 +80,8 @@ TEST(Bench, RefusesWhatItCannotDo) {
   expect_refused("attention --tokens=0 --rival=flash", 2,
                  "bench: --tokens=0 is not between 1 and 1073741824\n"
                  "bench: --rival=flash must be none, sdpa, dense, window or torch");
+  expect_refused("attention --query-block=0", 2, "bench: --query-block=0 is not between 1 and 4096");
+  expect_refused("attention --causal=", 2, "bench: --causal= is neither on nor off; see smartbird bench --help");
   expect_refused("attention --share=5 --query-block=4", 2,
                  "bench: --share=5 must be 'all' or a positive multiple of --query-block=4");
   expect_refused("step --rival=sdpa", 2,

@@ -61,6 +61,16 @@ TEST(PlanRuns, BytesThatNoPickChangesAreExact) {
     EXPECT_EQ(predicted.at(what).get<double>(), sent.at(what).get<double>()) << what;
 }
 
+// Nothing of the model's size is allocated: 10^13 parameters are planned on any machine.
+TEST(PlanRuns, OfAModelTooLargeForThisMachine) {
+  const CommandResult result =
+      smartbird(1,
+                "plan --model.width=1048576 --model.heads=8192 --model.kv_heads=1024 --data.sequence_tokens=100 "
+                "--train.batch_tokens=100");
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_NE(result.output.find("model: 4"), std::string::npos) << result.output;
+}
+
 TEST(PlanRuns, ErrorsAreOneSentence) {
   const struct {
     std::string arguments, message;
@@ -68,6 +78,10 @@ TEST(PlanRuns, ErrorsAreOneSentence) {
   } cases[] = {
       {"--ranks=0", "plan: --ranks = 0 must be from 1 to 1000000", 2},
       {"--phi=2", "plan: --phi = 2 must be from 0 to 1", 2},
+      {"--phi=-1", "plan: --phi = -1 must be from 0 to 1", 2},
+      {"--foo=1", "unknown option '--foo'; see smartbird options", 2},
+      {"--data.sequence_tokens=3000000000 --train.batch_tokens=3000000000",
+       "plan: 3000000000 tokens share one stream, at most 2^31 - 1 may", 2},
       {"--config configs/tiny.ini --model.layerz=3", "unknown option '--model.layerz'; did you mean '--model.layers'?",
        2},
       {"--config configs/nowhere.ini", "configs/nowhere.ini", 2},

@@ -24,7 +24,7 @@ class StartUpErrors : public ::testing::Test {
     folder_ = new TempFolder;
     std::string text;
     while (text.size() < 4000) text += "All this happened, more or less. ";
-    folder_->write("text.txt", text), folder_->write("short.txt", "short");
+    folder_->write("text.txt", text), folder_->write("short.txt", "short"), folder_->write("ab.txt", "ab");
     folder_->write("two.tsv", "text\tlabel\nhello\ta\nworld\tb\n"), folder_->write("third.tsv", "text\tlabel\nhi\tc\n");
     folder_->write("torn.jsonl", "{\"text\":\"whole\"}\n{\"text\":\"torn"), folder_->write("half.bin", "abcd");
     const CommandResult made = smartbird(1, tiny("run"));
@@ -92,6 +92,9 @@ TEST_F(StartUpErrors, DataThatIsNotThere) {
 
 // H4: an evaluation of fewer samples than asked is refused, before the first step.
 TEST_F(StartUpErrors, TooFewSequencesToEvaluate) {
+  expect_refused(1, "pretrain --data.task=mlm --data.train=" + path("ab.txt") + " --run.dir=" + path("new"), 3,
+                 "data.train has 3 tokens, of which data.mask_share = 0.15 masks less than one for data.task = mlm to "
+                 "predict; name more text or raise it");
   expect_refused(1, preset("--data.valid=" + path("short.txt")), 2,
                  "eval.sequences = 16, but data.valid has 1 of at most 256 tokens; lower it, or 0 = all");
 }

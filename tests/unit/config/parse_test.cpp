@@ -94,7 +94,10 @@ TEST_F(ParseTest, UnknownNames) {
                         "command line: unknown option '--model.layrs'; did you mean '--model.layers'?");
   expect_argument_error({"--model.layer=3"},
                         "command line: unknown option '--model.layer'; did you mean '--model.layers'?");
-  expect_argument_error({"-run.dir"}, "command line: unknown option '-r'; did you mean '--run.dir'?");
+  expect_argument_error({"-run.dir"}, "command line: unknown option '-r'; see smartbird options");
+  expect_argument_error({"--foo=1"}, "command line: unknown option '--foo'; see smartbird options");
+  expect_argument_error({"--sketch.layers=1"},
+                        "command line: unknown option '--sketch.layers'; did you mean '--model.layers'?");
   expect_argument_error({"model.layers=3"},
                         "command line: unexpected 'model.layers=3'; options are written --section.key=value");
 }

@@ -71,8 +71,8 @@ TEST(OptionTexts, NearestNameOfEveryMisspelling) {
     if (entry.name.size() < 12) continue;  // two letters of a short name are too much of it
     std::string swapped = entry.name;
     std::swap(swapped[swapped.size() - 2], swapped[swapped.size() - 3]);
-    EXPECT_EQ(nearest_name(swapped, entries), entry.name);
-    EXPECT_EQ(nearest_name(entry.name + "s", entries), entry.name);
+    EXPECT_EQ(advice(swapped, entries), "; did you mean '" + entry.name + "'?");
+    EXPECT_EQ(advice(entry.name + "s", entries, "--"), "; did you mean '--" + entry.name + "'?");
   }
 }
 
