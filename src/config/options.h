@@ -191,8 +191,10 @@ struct ExchangeOptions {
   std::string plan;
   template <class V>
   void visit(V& v) {
-    v("exchange.plan", plan, "rows", one_of({"rows", "all"}),
-      "fetch only the picked rows of other ranks, or all of them; the result is the same");
+    v("exchange.plan", plan, "rows", one_of({"rows", "all", "heads"}),
+      "fetch the picked rows of other ranks, or all of them, or compute kv_heads / sequence_ranks heads of all rows (a "
+      "head "
+      "all-to-all); the result is the same");
   }
 };
 

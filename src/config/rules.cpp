@@ -40,6 +40,11 @@ void check_rules(const Options& o, int num_ranks) {
   rule(o.parallel.sequence_ranks == 0 || num_ranks % o.parallel.sequence_ranks == 0,
        "parallel.sequence_ranks = ", o.parallel.sequence_ranks, " does not divide the ", num_ranks,
        " ranks of this run");
+  const int64_t sharing = o.parallel.sequence_ranks > 0 ? o.parallel.sequence_ranks : num_ranks;
+  rule(o.exchange.plan != "heads" || kv_heads(o.model) % sharing == 0,
+       "exchange.plan = heads deals whole kv heads, but ", kv_heads(o.model),
+       " (model.kv_heads) are not a multiple of ", sharing,
+       " ranks that share a stream (parallel.sequence_ranks); choose rows or all");
   rule(o.data.prefix_tokens == 0 || (o.data.task == "clm" && is_causal(o)),
        "data.prefix_tokens = ", o.data.prefix_tokens, " needs data.task = clm and a causal model");
   rule(o.data.prefix_tokens == 0 || o.data.prefix_tokens < o.data.sequence_tokens,

@@ -79,7 +79,7 @@ void Probes::find(const StepContext& context, double rate, int64_t sketch) {
 }
 
 void Probes::gather_picks(const StepContext& context, const Plan& plan) {
-  const int64_t heads = plan.pick_heads;
+  const int64_t heads = plan.drawn_heads;
   std::vector<int64_t> counts, keys, count_sizes, all_counts(probes_.size() * static_cast<size_t>(heads));
   const int64_t* mine = my_blocks_.const_data_ptr<int64_t>();
   for (int64_t i = 0; i < my_blocks_.size(0); ++i)

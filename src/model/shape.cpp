@@ -39,7 +39,9 @@ AttentionSettings attention_from(const Options& o, const ModelShape& shape) {
   std::sort(s.global_positions.begin(), s.global_positions.end());
   s.global_positions.erase(std::unique(s.global_positions.begin(), s.global_positions.end()), s.global_positions.end());
   s.scan_budget_bytes = o.attention.scan_budget_bytes;
-  s.fetch_all = o.exchange.plan == "all";
+  s.exchange = o.exchange.plan == "all"     ? ExchangePlan::All
+               : o.exchange.plan == "heads" ? ExchangePlan::Heads
+                                            : ExchangePlan::Rows;
   return s;
 }
 

@@ -1,8 +1,10 @@
 // From sketch scores to a plan: bands, draw, requests.
 #include "ops/plan.h"
 
+#include <algorithm>
 #include <cmath>
 
+#include "ops/head_exchange.h"
 #include "ops/plan_parts.h"
 #include "ops/tensors.h"
 
@@ -16,12 +18,12 @@ void add_known_rows(const StepContext& context, const AttentionSettings& s, Plan
   plan.token_slot.assign(static_cast<size_t>(layout.num_tokens()), -1);
   int32_t slot = 0;
   for (int64_t token : layout.tokens_of(rank)) plan.token_slot[static_cast<size_t>(token)] = slot++;
-  KnownRequests halo = known_requests(layout, rank, [&](int other) {
-    return s.fetch_all ? foreign_tokens(layout, other) : band_halo(layout, s, other);
-  });
+  const bool all = s.exchange == ExchangePlan::All;
+  KnownRequests halo = known_requests(
+      layout, rank, [&](int other) { return all ? foreign_tokens(layout, other) : band_halo(layout, s, other); });
   for (int64_t token : halo.tokens) plan.token_slot[static_cast<size_t>(token)] = slot++;
   KnownRequests globals = known_requests(
-      layout, rank, [&](int other) { return s.fetch_all ? std::vector<int64_t>{} : global_halo(layout, s, other); });
+      layout, rank, [&](int other) { return all ? std::vector<int64_t>{} : global_halo(layout, s, other); });
   for (int64_t token : globals.tokens) {
     int32_t& place = plan.token_slot[static_cast<size_t>(token)];
     if (place < 0) place = slot;
@@ -30,6 +32,25 @@ void add_known_rows(const StepContext& context, const AttentionSettings& s, Plan
   plan.token_slots = slot;
   plan.halo = std::move(halo.requests);
   plan.globals = std::move(globals.requests);
+}
+
+// By heads every row is here; slots go rank by rank, as keys and values arrive.
+void add_rows_of_all(const Layout& layout, const AttentionSettings& s, Plan& plan) {
+  plan.rows_by_rank.assign(layout.tokens_by_rank().begin(), layout.tokens_by_rank().end());
+  plan.num_rows = plan.token_slots = layout.num_tokens();
+  plan.heads = s.heads / layout.num_ranks(), plan.kv_heads = s.kv_heads / layout.num_ranks();
+  plan.token_slot.assign(static_cast<size_t>(layout.num_tokens()), -1);
+  add_bands(layout, s, all_blocks(layout), plan);
+  int32_t slot = 0;
+  std::vector<int64_t> in_stream;
+  for (int rank = 0; rank < layout.num_ranks(); ++rank)
+    for (int64_t token : layout.tokens_of(rank)) {
+      plan.token_slot[static_cast<size_t>(token)] = slot++;
+      in_stream.push_back(token);
+    }
+  if (std::is_sorted(in_stream.begin(), in_stream.end())) return;
+  plan.place_in_stream = index_tensor(in_stream);
+  plan.place_by_rank = index_tensor(std::vector<int64_t>(plan.token_slot.begin(), plan.token_slot.end()));
 }
 
 PhiloxKey draw_key(const StepContext& context, const AttentionSettings& s) {
@@ -98,19 +119,54 @@ kernels::PickTiles tiles_of(const Plan& plan) {
 }
 
 template <class T>
+struct DealtPicks {
+  AttentionSettings settings;  // of my share of the heads
+  std::vector<Layout::Block> blocks;
+  kernels::Picks<T> picks;
+};
+
+template <class T>
+DealtPicks<T> deal_picks(const StepContext& context, const AttentionSettings& s, const kernels::Picks<T>& mine) {
+  const Layout& layout = context.layout;
+  DealtPicks<T> out{.settings = s, .blocks = {}, .picks = {}};
+  for (int* heads : {&out.settings.heads, &out.settings.kv_heads, &out.settings.pick_heads})
+    *heads /= layout.num_ranks();
+  std::vector<int64_t> num_blocks, number;  // number: of each arriving block, in the stream
+  for (int rank = 0; rank < layout.num_ranks(); ++rank) {
+    const std::vector<Layout::Block> blocks = layout.blocks_of(rank);
+    num_blocks.push_back(static_cast<int64_t>(blocks.size()));
+    for (const Layout::Block& block : blocks) number.push_back(layout.blocks_before(block.sequence) + block.index);
+  }
+  out.blocks = all_blocks(layout);
+  out.picks = deal_lists(context.group(), num_blocks, number, s.pick_heads, mine);
+  return out;
+}
+
+template <class T>
 void add_picks(const StepContext& context, const AttentionSettings& s, const SketchScores& scores, Plan& plan) {
   const std::vector<Layout::Block> blocks = context.layout.blocks_of(context.rank());
   const std::vector<kernels::ScanBlock> domains = scan_blocks(context.layout, s, blocks);
   for (const auto& domain : domains) plan.stats.scan_pairs += kernels::domain_size(domain, s.global_positions);
   kernels::Picks<T> picks = draw_picks<T>(context, s, scores, domains);
   plan.stats.picks_hash = hash_picks(domains, s.pick_heads, scores.layer, picks.start, picks.key);
-  PickRows rows = place_picks(context, s, blocks, picks.start, picks.key, plan);
-  plan.rows = ask_for_rows(context.group(), "row_ids", rows.wanted);
+  const Singles singles = number_singles(context, s, blocks, picks.start, picks.key, plan);
+  PickRows rows;
+  if (plan.by_heads()) {
+    const DealtPicks<T> dealt = deal_picks(context, s, picks);
+    plan.pick_heads = dealt.settings.pick_heads;
+    rows = place_picks(context.layout, dealt.settings, dealt.blocks, dealt.picks.start, dealt.picks.key, {}, plan);
+    plan.pick_log_pi = corrections(s, rows.source, dealt.picks.log_pi);
+  } else {
+    plan.pick_heads = s.pick_heads;
+    rows = place_picks(context.layout, s, blocks, picks.start, picks.key, singles, plan);
+    plan.pick_log_pi = corrections(s, rows.source, picks.log_pi);
+    plan.rows = ask_for_rows(context.group(), "row_ids", singles.wanted);
+  }
   plan.pick_start = std::move(rows.start);
   plan.pick_unit = std::move(rows.unit);
   plan.pick_token = std::move(rows.token);
-  plan.pick_log_pi = corrections(s, rows.source, picks.log_pi);
   plan.tiles = tiles_of(plan);
+  plan.drawn_heads = s.pick_heads;
   plan.drawn_start = std::move(picks.start);
   plan.drawn_key = std::move(picks.key);
 }
@@ -127,25 +183,31 @@ Plan make_plan(const StepContext& context, const AttentionSettings& s, const Ske
   const Layout& layout = context.layout;
   check_positions(layout.num_tokens());
   Plan plan;
-  plan.num_rows = layout.rank_tokens(context.rank());
-  plan.heads = s.heads, plan.kv_heads = s.kv_heads;
-  plan.fetch_all = s.fetch_all;
-  add_bands(layout, s, context.rank(), plan);
-  add_known_rows(context, s, plan);
+  plan.num_rows = plan.own_rows = layout.rank_tokens(context.rank());
+  plan.heads = s.heads, plan.kv_heads = plan.own_kv_heads = s.kv_heads;
+  plan.exchange = s.exchange;
+  if (s.exchange == ExchangePlan::Heads && s.pattern != Pattern::Window && layout.num_ranks() > 1) {
+    SB_CHECK(s.kv_heads % layout.num_ranks() == 0, Shape, "plan: ", s.kv_heads, " kv heads cannot be dealt to ",
+             layout.num_ranks(), " ranks");
+    add_rows_of_all(layout, s, plan);
+  } else {
+    add_bands(layout, s, layout.blocks_of(context.rank()), plan);
+    add_known_rows(context, s, plan);
+  }
   plan.pick_log_pi = at::empty({0}, dtype);
   plan.rows.recv_rows.assign(static_cast<size_t>(layout.num_ranks()), 0);
   plan.rows.send_rows = plan.rows.recv_rows;
   plan.rows.send_index = at::empty({0}, at::kLong);
+  if (plan.by_heads()) plan.halo = plan.globals = plan.rows;
   if (s.pattern == Pattern::Sparse) {
-    plan.pick_heads = s.pick_heads;
     if (dtype == at::kDouble)
       add_picks<double>(context, s, scores, plan);
     else
       add_picks<float>(context, s, scores, plan);
   }
-  plan.num_units = plan.token_slots * s.kv_heads + plan.rows.num_received();
-  plan.stats.remote = (layout.num_tokens() - plan.num_rows) * s.kv_heads;
-  plan.stats.fetched_rows = (plan.token_slots - plan.num_rows) * s.kv_heads + plan.rows.num_received();
+  plan.num_units = plan.token_slots * plan.kv_heads + plan.rows.num_received();
+  plan.stats.remote = (layout.num_tokens() - plan.own_rows) * s.kv_heads;
+  plan.stats.fetched_rows = (plan.token_slots - plan.own_rows) * plan.kv_heads + plan.rows.num_received();
   return plan;
 }
 

@@ -1,5 +1,5 @@
 // The plan: which keys each row attends and how rows of other ranks get here. Integers and the constants log π; all that
-// follows is a pure function of tensors and the plan. "Fetch everything" is another plan, not another code path.
+// follows is a pure function of tensors and the plan. How rows travel (ExchangePlan) changes no result beyond rounding.
 // Token slots: this rank's T rows, then band halo, then global keys; unit = kv head · slots + slot; picked rows of other
 // ranks that have no slot follow as single units.
 #pragma once
@@ -16,6 +16,11 @@
 
 namespace smartbird {
 
+// Rows: the picked ones; band and global keys, which every rank can work out, travel apart. All: every row of other ranks.
+// Heads: queries, keys and values change from all heads of my rows to my share of the kv heads for all rows, and outputs
+// change back (the head all-to-all of DeepSpeed-Ulysses, arXiv 2309.14509); P must divide G. Window layers fetch their band.
+enum class ExchangePlan { Rows, All, Heads };
+
 struct AttentionSettings {
   Pattern pattern = Pattern::Sparse;
   Visibility visibility;
@@ -30,7 +35,7 @@ struct AttentionSettings {
   double min_inclusion = 0;               // π_min
   std::vector<int64_t> global_positions;  // ascending, unique
   int64_t scan_budget_bytes = 64 << 20;
-  bool fetch_all = false;  // exchange.plan = all
+  ExchangePlan exchange = ExchangePlan::Rows;
 };
 
 struct PlanStats {
@@ -41,9 +46,15 @@ struct PlanStats {
   int64_t scan_pairs = 0;    // Σ |E| over my blocks
 };
 
+// What the attention of this rank computes: its rows with all heads, or, by heads, all rows in stream order with its heads.
 struct Plan {
   int64_t num_rows = 0, num_blocks = 0, token_slots = 0, num_units = 0;
   int heads = 1, kv_heads = 1, pick_heads = 0;
+  int64_t own_rows = 0;               // T
+  int own_kv_heads = 1;               // G
+  std::vector<int64_t> rows_by_rank;  // [P] rows of every rank; empty where heads do not travel
+  // [N] By heads, the place of a row in the order rank by rank, and back; undefined where that is the stream's order.
+  at::Tensor place_by_rank, place_in_stream;
   std::vector<int64_t> band_begin, band_end, row_block;  // [T]; bands are stream positions
   std::vector<int32_t> token_slot;                       // [N]
   std::vector<int64_t> pick_start;                       // CSR over (block, pick head)
@@ -51,10 +62,13 @@ struct Plan {
   kernels::PickTiles tiles;
   at::Tensor pick_log_pi;  // as subtracted from scores
   Requests halo, globals, rows;
-  bool fetch_all = false;
+  ExchangePlan exchange = ExchangePlan::Rows;
+  int drawn_heads = 0;
   std::vector<int64_t> drawn_start;
   RawVector<int32_t> drawn_key;  // the draw alone: positions in the sequence
   PlanStats stats;
+
+  [[nodiscard]] bool by_heads() const { return !rows_by_rank.empty(); }
 };
 
 // The sketch's side of a draw: block queries [Q, M], keys of all tokens [N, M] in stream order, τ / sqrt(M).

@@ -1,14 +1,16 @@
 // Bands, halos, domains, units and hash of a plan.
 #include "ops/plan_parts.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace smartbird {
 namespace {
 
 template <class Body>
-void for_rows(const Layout& layout, int rank, Body body) {  // body(block, stream position, position in the sequence)
-  for (const Layout::Block& block : layout.blocks_of(rank)) {
+void for_rows(const Layout& layout, const std::vector<Layout::Block>& blocks, Body body) {
+  for (const Layout::Block& block : blocks) {  // body(block, sequence, position in the sequence)
     const Sequence& sequence = layout.sequences()[static_cast<size_t>(block.sequence)];
     for (int64_t i = block.begin; i < block.end; ++i) body(block, sequence, i);
   }
@@ -16,11 +18,23 @@ void for_rows(const Layout& layout, int rank, Body body) {  // body(block, strea
 
 }  // namespace
 
-void add_bands(const Layout& layout, const AttentionSettings& s, int rank, Plan& plan) {
+std::vector<Layout::Block> all_blocks(const Layout& layout) {
+  std::vector<Layout::Block> out;
+  for (int rank = 0; rank < layout.num_ranks(); ++rank) {
+    const std::vector<Layout::Block> blocks = layout.blocks_of(rank);
+    out.insert(out.end(), blocks.begin(), blocks.end());
+  }
+  std::sort(out.begin(), out.end(), [](const Layout::Block& a, const Layout::Block& b) {
+    return std::pair(a.sequence, a.index) < std::pair(b.sequence, b.index);
+  });
+  return out;
+}
+
+void add_bands(const Layout& layout, const AttentionSettings& s, const std::vector<Layout::Block>& blocks, Plan& plan) {
   for (auto* column : {&plan.band_begin, &plan.band_end, &plan.row_block})
-    column->reserve(static_cast<size_t>(layout.rank_tokens(rank)));
+    column->reserve(static_cast<size_t>(plan.num_rows));
   int64_t block_number = -1, last_sequence = -1, last_index = -1;
-  for_rows(layout, rank, [&](const Layout::Block& block, const Sequence& sequence, int64_t i) {
+  for_rows(layout, blocks, [&](const Layout::Block& block, const Sequence& sequence, int64_t i) {
     if (block.sequence != last_sequence || block.index != last_index) ++block_number;
     last_sequence = block.sequence, last_index = block.index;
     const Span band = band_of(s.pattern, s.visibility, s.window, i, block, layout.query_block(), sequence.length);
@@ -44,7 +58,7 @@ std::vector<int64_t> band_halo(const Layout& layout, const AttentionSettings& s,
     }
     next = std::max(next, end);
   };
-  for_rows(layout, rank, [&](const Layout::Block& block, const Sequence& sequence, int64_t i) {
+  for_rows(layout, layout.blocks_of(rank), [&](const Layout::Block& block, const Sequence& sequence, int64_t i) {
     const Span band = band_of(s.pattern, s.visibility, s.window, i, block, layout.query_block(), sequence.length);
     add(sequence.begin + band.begin, sequence.begin + band.end);
   });
@@ -96,30 +110,45 @@ int64_t kv_head_of(const AttentionSettings& s, size_t list) {
   return static_cast<int64_t>(list) % s.pick_heads * s.kv_heads / s.pick_heads;
 }
 
-// Numbers the rows of other ranks that are picked and have no slot as units behind the slots, by owner, and asks for them.
-// unit_of [N · G]: those numbers.
-std::vector<int32_t> number_singles(const StepContext& context, const AttentionSettings& s,
-                                    const std::vector<Layout::Block>& blocks, const std::vector<int64_t>& start,
-                                    std::span<const int32_t> key, Plan& plan, PickRows& out) {
-  const Layout& layout = context.layout;
-  const int64_t kv_heads = s.kv_heads;
-  if (plan.num_rows == layout.num_tokens()) return {};                                // every row is at hand
-  std::vector<int32_t> mark(static_cast<size_t>(layout.num_tokens() * kv_heads), 0);  // 1 = picked, of another rank
+// [N · G]: 1 = picked, of another rank; 0 = not picked, -1 = of this rank.
+std::vector<int32_t> mark_picked(const Layout& layout, int rank, const AttentionSettings& s,
+                                 const std::vector<Layout::Block>& blocks, const std::vector<int64_t>& start,
+                                 std::span<const int32_t> key) {
+  std::vector<int32_t> mark(static_cast<size_t>(layout.num_tokens() * s.kv_heads), 0);
+  for (const Run& run : layout.runs())
+    if (run.rank == rank) std::fill_n(mark.begin() + run.begin * s.kv_heads, (run.end - run.begin) * s.kv_heads, -1);
   for (size_t list = 0; list + 1 < start.size(); ++list) {
     const Layout::Block& block = blocks[list / static_cast<size_t>(s.pick_heads)];
     const int64_t begin = layout.sequences()[static_cast<size_t>(block.sequence)].begin, head = kv_head_of(s, list);
     for (int64_t i = start[list]; i < start[list + 1]; ++i) {
-      const int64_t token = begin + key[static_cast<size_t>(i)];
-      const int32_t slot = plan.token_slot[static_cast<size_t>(token)];
-      if (slot < 0 || slot >= plan.num_rows) mark[static_cast<size_t>(token * kv_heads + head)] = 1;
+      int32_t& place = mark[static_cast<size_t>((begin + key[static_cast<size_t>(i)]) * s.kv_heads + head)];
+      if (place == 0) place = 1;
     }
   }
+  return mark;
+}
+
+// Whether a global key is sampled by nobody else in the block: it lies in the block's domain.
+bool in_domain(const kernels::ScanBlock& domain, int64_t position) {
+  return position < domain.left_end || (position >= domain.right_begin && position < domain.right_end);
+}
+
+}  // namespace
+
+Singles number_singles(const StepContext& context, const AttentionSettings& s, const std::vector<Layout::Block>& blocks,
+                       const std::vector<int64_t>& start, std::span<const int32_t> key, Plan& plan) {
+  const Layout& layout = context.layout;
+  const int64_t kv_heads = s.kv_heads;
+  Singles out;
+  out.wanted.resize(static_cast<size_t>(layout.num_ranks()));
+  if (plan.own_rows == layout.num_tokens()) return out;  // every row is at hand
+  out.unit = mark_picked(layout, context.rank(), s, blocks, start, key);
   std::vector<int64_t> owned(static_cast<size_t>(layout.num_ranks()), 0);
   const auto for_remote = [&](auto body) {
     for (const Run& run : layout.runs())
       if (run.rank != context.rank())
         for (int64_t i = run.begin * kv_heads; i < run.end * kv_heads; ++i)
-          if (mark[static_cast<size_t>(i)] != 0) body(run, i);
+          if (out.unit[static_cast<size_t>(i)] != 0) body(run, i);
   };
   for_remote([&](const Run& run, int64_t i) {
     ++plan.stats.picked_remote;
@@ -134,27 +163,18 @@ std::vector<int32_t> number_singles(const StepContext& context, const AttentionS
   for_remote([&](const Run& run, int64_t i) {
     if (plan.token_slot[static_cast<size_t>(i / kv_heads)] >= 0) return;
     const size_t owner = static_cast<size_t>(run.rank);
-    mark[static_cast<size_t>(i)] = static_cast<int32_t>(first[owner]++);
+    out.unit[static_cast<size_t>(i)] = static_cast<int32_t>(first[owner]++);
     out.wanted[owner].push_back(i % kv_heads * layout.rank_tokens(run.rank) + run.local + i / kv_heads - run.begin);
   });
-  return mark;
+  return out;
 }
 
-// Whether a global key is sampled by nobody else in the block: it lies in the block's domain.
-bool in_domain(const kernels::ScanBlock& domain, int64_t position) {
-  return position < domain.left_end || (position >= domain.right_begin && position < domain.right_end);
-}
-
-}  // namespace
-
-PickRows place_picks(const StepContext& context, const AttentionSettings& s, const std::vector<Layout::Block>& blocks,
-                     const std::vector<int64_t>& start, std::span<const int32_t> key, Plan& plan) {
-  const Layout& layout = context.layout;
+PickRows place_picks(const Layout& layout, const AttentionSettings& s, const std::vector<Layout::Block>& blocks,
+                     const std::vector<int64_t>& start, std::span<const int32_t> key, const Singles& singles,
+                     const Plan& plan) {
   SB_CHECK(plan.token_slots * s.kv_heads < INT32_MAX, Config, "plan: ", plan.token_slots, " rows of ", s.kv_heads,
            " kv heads on one rank, together at most 2^31 - 1 may be; use more ranks or lower train.micro_tokens");
   PickRows out;
-  out.wanted.resize(static_cast<size_t>(layout.num_ranks()));
-  const std::vector<int32_t> single = number_singles(context, s, blocks, start, key, plan, out);
   const int64_t lists = static_cast<int64_t>(start.size()) - 1;
   const auto domain_of = [&](int64_t list) {
     const Layout::Block& block = blocks[static_cast<size_t>(list / s.pick_heads)];
@@ -187,7 +207,7 @@ PickRows place_picks(const StepContext& context, const AttentionSettings& s, con
       const int64_t token = first + position;
       const int32_t slot = plan.token_slot[static_cast<size_t>(token)];
       out.unit[to] = slot >= 0 ? static_cast<int32_t>(head * plan.token_slots + slot)
-                               : single[static_cast<size_t>(token * s.kv_heads + head)];
+                               : singles.unit[static_cast<size_t>(token * s.kv_heads + head)];
       out.token[to] = static_cast<int32_t>(token);
       out.source[to++] = source;
     };

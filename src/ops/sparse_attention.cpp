@@ -3,6 +3,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/head_exchange.h"
 #include "ops/kernel_input.h"
 #include "ops/tensors.h"
 
@@ -102,8 +103,9 @@ at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& units, const 
   return SparseAttention::apply(q, units, &plan);
 }
 
-at::Tensor attend(const StepContext& context, const at::Tensor& q, const at::Tensor& kv, const Plan& plan,
-                  KvStorage storage) {
+// Of the rows and heads that the plan gives to this rank.
+static at::Tensor attend_here(const StepContext& context, const at::Tensor& q, const at::Tensor& kv, const Plan& plan,
+                              KvStorage storage) {
   if (storage.rows == FetchedRows::Keep && !storage.bfloat16) {
     at::Tensor units;
     {
@@ -114,11 +116,22 @@ at::Tensor attend(const StepContext& context, const at::Tensor& q, const at::Ten
     return sparse_attention(q, units, plan);
   }
   SB_CHECK(q.dim() == 3 && q.size(0) == plan.num_rows && q.size(1) == plan.heads && kv.dim() == 3 &&
-               kv.size(0) == plan.num_rows && kv.size(1) == plan.kv_heads && kv.size(2) == 2 * q.size(2),
+               kv.size(0) == plan.own_rows && kv.size(1) == plan.own_kv_heads && kv.size(2) == 2 * q.size(2),
            Shape, "attend: q ", q.sizes(), ", kv ", kv.sizes(), ", expected [", plan.num_rows, ", ", plan.heads,
-           ", D], [", plan.num_rows, ", ", plan.kv_heads, ", 2D] (T, H, D), (T, G, 2D)");
+           ", D], [", plan.own_rows, ", ", plan.own_kv_heads, ", 2D] (T, H, D), (T, G, 2D)");
   const auto timing = context.timer.measure("attention");
   return FetchingAttention::apply(q, kv, &context.group(), &plan, storage);
+}
+
+at::Tensor attend(const StepContext& context, const at::Tensor& q, const at::Tensor& kv, const Plan& plan,
+                  KvStorage storage) {
+  if (!plan.by_heads()) return attend_here(context, q, kv, plan, storage);
+  const auto moved = [&](auto move, const char* what, const at::Tensor& x) {
+    const auto timing = context.timer.measure("exchange");
+    return move(context.group(), what, x, plan);
+  };
+  const at::Tensor o = attend_here(context, moved(rows_to_heads, "head_queries", q), kv, plan, storage);
+  return moved(heads_to_rows, "head_outputs", o);
 }
 
 }  // namespace smartbird

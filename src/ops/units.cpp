@@ -7,6 +7,7 @@
 
 #include "kernels/row_sums.h"
 #include "ops/collectives.h"
+#include "ops/head_exchange.h"
 #include "ops/tensors.h"
 
 namespace smartbird {
@@ -23,7 +24,7 @@ struct Part {
   const Requests& requests;
 };
 std::array<Part, 2> token_parts(const Plan& plan) {
-  return {{{plan.fetch_all ? "rows" : "band_halo", plan.halo}, {"global_keys", plan.globals}}};
+  return {{{plan.exchange == ExchangePlan::All ? "rows" : "band_halo", plan.halo}, {"global_keys", plan.globals}}};
 }
 
 // The slots of units or of their gradient: [S, G, 2D].
@@ -56,6 +57,8 @@ at::Tensor bring_units(Communicator& group, const at::Tensor& kv_in, const Plan&
   const at::NoGradGuard no_grad;
   const int64_t rows = kv_in.size(0), width = kv_in.size(2);
   const at::Tensor by_head = kv_in.transpose(0, 1).contiguous();  // [G, T, 2D]
+  if (plan.by_heads())
+    return units_to_heads(group, std::string("head_rows") + turn, by_head, plan).view({plan.num_units, width});
   const at::Tensor kv = by_head.transpose(0, 1), flat = same_memory(by_head, {rows * plan.kv_heads, width});
   const auto fetch = [&](const char* what, const at::Tensor& from, const Requests& requests) {
     return fetch_rows(group, (std::string(what) + turn).c_str(), from, requests);
@@ -80,6 +83,8 @@ at::Tensor send_units_home(Communicator& group, const at::Tensor& grad_units, co
   const at::NoGradGuard no_grad;
   const at::Tensor grad = grad_units.contiguous();
   const int64_t rows = plan.num_rows, heads = plan.kv_heads, width = grad.size(1);
+  if (plan.by_heads())
+    return units_to_rows(group, "head_rows_backward", grad.view({heads, rows, width}), plan).transpose(0, 1);
   const at::Tensor slots = slots_of(grad, plan);
   const bool sends = plan.rows.send_index.size(0) + plan.halo.send_index.size(0) + plan.globals.send_index.size(0) > 0;
   // The gradient that came in is not ours to write on.
@@ -111,8 +116,8 @@ at::Tensor send_units_home(Communicator& group, const at::Tensor& grad_units, co
 }
 
 at::Tensor gather_units(const StepContext& context, const at::Tensor& kv, const Plan& plan) {
-  SB_CHECK(kv.dim() == 3 && kv.size(0) == plan.num_rows && kv.size(1) == plan.kv_heads, Shape,
-           "gather_units: kv has shape ", kv.sizes(), ", expected [", plan.num_rows, ", ", plan.kv_heads,
+  SB_CHECK(kv.dim() == 3 && kv.size(0) == plan.own_rows && kv.size(1) == plan.own_kv_heads, Shape,
+           "gather_units: kv has shape ", kv.sizes(), ", expected [", plan.own_rows, ", ", plan.own_kv_heads,
            ", 2D] (T, G, 2D)");
   return GatherUnits::apply(kv, &context.group(), &plan);
 }

@@ -29,8 +29,14 @@ class Traffic {
                  others = static_cast<double>(plan_.sequence_ranks - 1), n = static_cast<double>(layout.num_tokens());
     add("sketch_keys", sketches * e_ * static_cast<double>(s.sketch_width) * n * others);
     add_sketch_halos(layout, sketches);
-    for (Pattern pattern : {Pattern::Sparse, Pattern::Window, Pattern::Dense}) add_rows(layout, pattern);
-    if (!s.attention.fetch_all) add("row_ids", sketches * 4 * static_cast<double>(s.kv_heads) * plan_.phi * n * others);
+    for (Pattern pattern : {Pattern::Sparse, Pattern::Window, Pattern::Dense})
+      if (s.attention.exchange == ExchangePlan::Heads && pattern != Pattern::Window)
+        add_heads(layout, pattern);
+      else
+        add_rows(layout, pattern);
+    if (s.attention.exchange == ExchangePlan::Heads) add_lists(stream);
+    if (s.attention.exchange == ExchangePlan::Rows)
+      add("row_ids", sketches * 4 * static_cast<double>(s.kv_heads) * plan_.phi * n * others);
   }
 
   void add_step(double streams) {
@@ -70,6 +76,33 @@ class Traffic {
     if (learns) add("convolution_halo_backward", near), add("query_halo_backward", query_bytes);
   }
 
+  // Queries, keys and values, outputs of one kind of layer change hands: every rank keeps a P-th of what it has.
+  void add_heads(const Layout& layout, Pattern pattern) {
+    const ModelShape& s = plan_.shape;
+    const double layers = static_cast<double>(std::count(s.pattern.begin(), s.pattern.end(), pattern));
+    if (layers == 0 || layout.num_ranks() == 1) return;
+    const double p = static_cast<double>(plan_.sequence_ranks),
+                 moved = layers * e_ * static_cast<double>(layout.num_tokens() * s.head_width) * (p - 1) / p,
+                 queries = moved * static_cast<double>(s.heads), rows = moved * 2 * static_cast<double>(s.kv_heads),
+                 there = s.bfloat16_kv ? 2 / e_ : 1, runs = s.recompute_layers ? 2 : 1;
+    add("head_queries", runs * queries), add("head_queries_backward", queries);
+    add("head_outputs", runs * queries), add("head_outputs_backward", queries);
+    add("head_rows", runs * there * rows), add("head_rows_backward", rows);
+    if (s.fetch_again) add("head_rows_again", there * rows);
+  }
+
+  // Picks of other ranks' heads: a size a list, a key and its log π a pick; at most, for certain picks use up a budget.
+  void add_lists(const std::vector<int64_t>& stream) {
+    PlanCase one = plan_;
+    one.streams = {stream};
+    const PairCounts pairs = count_pairs(one);
+    const double p = static_cast<double>(plan_.sequence_ranks),
+                 heads = static_cast<double>(plan_.shape.attention.pick_heads),
+                 picks = pairs.picks / static_cast<double>(plan_.query_block);
+    add("pick_lists", static_cast<double>(plan_.shape.num_sketches()) * heads * (p - 1) / p *
+                          (4 * static_cast<double>(pairs.blocks) + (4 + e_) * picks));
+  }
+
   // Keys and values of one kind of layer.
   void add_rows(const Layout& layout, Pattern pattern) {
     const ModelShape& s = plan_.shape;
@@ -77,11 +110,11 @@ class Traffic {
     if (layers == 0 || layout.num_ranks() == 1) return;
     AttentionSettings settings = s.attention;
     settings.pattern = pattern;
+    const bool all = settings.exchange == ExchangePlan::All;
     double halo = 0, globals = 0;
     for (int rank = 0; rank < layout.num_ranks(); ++rank) {
-      halo += static_cast<double>(
-          (settings.fetch_all ? foreign_tokens(layout, rank) : band_halo(layout, settings, rank)).size());
-      if (!settings.fetch_all) globals += static_cast<double>(global_halo(layout, settings, rank).size());
+      halo += static_cast<double>((all ? foreign_tokens(layout, rank) : band_halo(layout, settings, rank)).size());
+      if (!all) globals += static_cast<double>(global_halo(layout, settings, rank).size());
     }
     const double row = e_ * 2 * static_cast<double>(s.head_width * s.kv_heads), there = s.bfloat16_kv ? 2 / e_ : 1;
     const double fetches = s.recompute_layers ? 2 : 1;
@@ -89,9 +122,9 @@ class Traffic {
       add(name, layers * fetches * there * bytes), add(name + "_backward", layers * bytes);
       if (s.fetch_again) add(name + "_again", layers * there * bytes);
     };
-    fetch(settings.fetch_all ? "rows" : "band_halo", row * halo);
+    fetch(all ? "rows" : "band_halo", row * halo);
     fetch("global_keys", row * globals);
-    if (pattern == Pattern::Sparse && !settings.fetch_all)
+    if (pattern == Pattern::Sparse && !all)
       fetch("rows", row * plan_.phi * static_cast<double>(layout.num_tokens() * (plan_.sequence_ranks - 1)));
   }
 

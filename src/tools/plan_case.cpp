@@ -96,7 +96,7 @@ PlanCase make_plan_case(const Options& o, int64_t ranks, const Corpus* corpus) {
 double expected_phi(const PlanCase& plan) {
   const AttentionSettings& s = plan.shape.attention;
   if (plan.sequence_ranks == 1 || plan.shape.num_sketches() == 0) return 0;
-  if (s.fetch_all) return 1;
+  if (s.exchange == ExchangePlan::All) return 1;
   const double block = plan.query_block, lists = static_cast<double>(s.pick_heads) / s.kv_heads,
                longest =
                    static_cast<double>(*std::max_element(plan.largest_stream().begin(), plan.largest_stream().end())),

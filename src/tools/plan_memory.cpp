@@ -44,7 +44,12 @@ Sizes sizes_of(const PlanCase& plan) {
   z.picks = pairs.picks * share / static_cast<double>(plan.query_block) * z.pick_heads;
   const double dense = static_cast<double>(std::count(s.pattern.begin(), s.pattern.end(), Pattern::Dense));
   const double phi = std::min(1.0, plan.phi * (s.attention.visibility.causal ? 2 : 1));  // of the rank that sees most
-  z.fetched = (z.n - z.t) * z.g * (s.attention.fetch_all ? 1 : (phi * z.sparse + dense) / z.layers);
+  const double of_others = (z.n - z.t) * z.g;
+  switch (s.attention.exchange) {
+    case ExchangePlan::Rows: z.fetched = of_others * (phi * z.sparse + dense) / z.layers; break;
+    case ExchangePlan::All: z.fetched = of_others; break;
+    case ExchangePlan::Heads: break;  // as much goes as comes
+  }
   z.parameters = static_cast<double>(count_parameters(s).all());
   z.shard = z.parameters / static_cast<double>(plan.ranks);
   return z;

@@ -24,6 +24,8 @@ TEST(TrainingRuns, RanksReplicasMicroStepsAndPlansChangeNothing) {
                {3, "--train.micro_tokens=400"},
                {4, "--parallel.sequence_ranks=2 --exchange.plan=all"},
                {4, "--parallel.sequence_ranks=1"},
+               {2, "--exchange.plan=heads --memory.recompute=layer"},
+               {4, "--parallel.sequence_ranks=2 --exchange.plan=heads --memory.rows=fetch_again"},
                {5, "--parallel.layout=zigzag"},
                {8, "--train.micro_tokens=400 --parallel.sequence_ranks=4"}};
   for (const auto& c : cases) {

@@ -2,8 +2,10 @@
 // meets every choice of ranks, blocks, exchange plan and pick heads.
 #pragma once
 
+#include <numeric>
+
 #include "comm/thread_comm.h"
-#include "ops/plan.h"
+#include "ops/plan_parts.h"
 #include "ops/tensors.h"
 #include "tests/support/cover_pairs.h"
 #include "tests/support/gradients.h"
@@ -42,8 +44,47 @@ inline std::vector<NamedCase<PlanCase>> plan_cases() {
                 c.ranks = 5, c.lengths = {2, 1};
               }}},
             {{"b 1", [](C&) {}}, {"b 4", [](C& c) { c.block = 4; }}},
-            {{"rows", [](C&) {}}, {"all", [](C& c) { c.settings.fetch_all = true; }}},
+            {{"rows", [](C&) {}},
+             {"all", [](C& c) { c.settings.exchange = ExchangePlan::All; }},
+             {"heads", [](C& c) { c.settings.exchange = ExchangePlan::Heads; }}},
             {{"picks of kv heads", [](C&) {}}, {"picks of query heads", [](C& c) { c.settings.pick_heads = 4; }}}});
+}
+
+// By heads every rank needs kv heads of its own: two each.
+inline AttentionSettings settings_of(const PlanCase& c) {
+  AttentionSettings s = c.settings;
+  if (s.exchange != ExchangePlan::Heads) return s;
+  const bool query = s.pick_heads == s.heads;
+  s.heads = 4 * c.ranks, s.kv_heads = 2 * c.ranks, s.pick_heads = query ? s.heads : s.kv_heads;
+  return s;
+}
+
+// Of the attention that a plan gives to this rank: the stream positions and query blocks of its rows, its first kv head.
+inline std::vector<int64_t> attending_rows(const StepContext& context, const Plan& plan) {
+  std::vector<int64_t> out = context.layout.tokens_of(context.rank());
+  if (!plan.by_heads()) return out;
+  out.resize(static_cast<size_t>(context.layout.num_tokens()));
+  std::iota(out.begin(), out.end(), 0);
+  return out;
+}
+inline std::vector<Layout::Block> attending_blocks(const StepContext& context, const Plan& plan) {
+  return plan.by_heads() ? all_blocks(context.layout) : context.layout.blocks_of(context.rank());
+}
+inline int64_t first_kv_head(const StepContext& context, const Plan& plan) {
+  return plan.by_heads() ? context.rank() * plan.kv_heads : 0;
+}
+
+// [T, H, width], as attend() takes them.
+inline at::Tensor random_queries(std::mt19937& random, const Plan& plan, int64_t width) {
+  return random_tensor(random, {plan.own_rows, plan.heads / plan.kv_heads * plan.own_kv_heads, width});
+}
+
+// kv [T, G, width]: the value of a row of this rank is stream position · G + kv head.
+inline at::Tensor named_rows(const StepContext& context, const Plan& plan, int64_t width) {
+  return (index_tensor(context.layout.tokens_of(context.rank())).view({-1, 1, 1}) * plan.own_kv_heads +
+          at::arange(plan.own_kv_heads).view({1, -1, 1}))
+      .to(at::kDouble)
+      .expand({-1, -1, width});
 }
 
 // Body(context, plan) on every rank of a case, the picks drawn from random sketch scores.
@@ -63,7 +104,7 @@ void with_plan(const PlanCase& c, Body body) {
                               .keys = random_tensor(all, {tokens, kSketchWidth}),
                               .scale = 0.7,
                               .layer = 0};
-    body(context, make_plan(context, c.settings, scores, at::kDouble));
+    body(context, make_plan(context, settings_of(c), scores, at::kDouble));
   });
 }
 

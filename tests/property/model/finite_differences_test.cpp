@@ -55,7 +55,7 @@ std::vector<NamedCase<Case>> cases() {
         {"inside of the MLP recomputed", [](Case& c) { c.run.shape.keep_mlp = false; }},
         {"recomputed", [](Case& c) { c.run.shape.recompute_layers = true, c.run.shape.keep_mlp = false; }}},
        {{"fetched rows kept", [](Case&) {}}, {"fetched again", [](Case& c) { c.run.shape.fetch_again = true; }}},
-       {{"rows", [](Case&) {}}, {"all", [](Case& c) { c.run.shape.attention.fetch_all = true; }}},
+       {{"rows", [](Case&) {}}, {"all", [](Case& c) { c.run.shape.attention.exchange = ExchangePlan::All; }}},
        {{"kv picks", [](Case&) {}}, {"query picks", [](Case& c) { c.run.shape.attention.pick_heads = 4; }}},
        {{"one sketch", [](Case&) {}}, {"a sketch a layer", [](Case& c) { c.run.shape.sketch_per_layer = true; }}},
        {{"four taps", [](Case&) {}},

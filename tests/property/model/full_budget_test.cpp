@@ -48,7 +48,7 @@ std::vector<NamedCase<Case>> cases() {
               {{"window 2", [](Case&) {}}, {"picks alone", [](Case& c) { c.run.shape.attention.window = 0; }}},
               {{"kv picks", [](Case&) {}}, {"query picks", [](Case& c) { c.run.shape.attention.pick_heads = 4; }}},
               one_each,
-              {{"rows", [](Case&) {}}, {"all", [](Case& c) { c.run.shape.attention.fetch_all = true; }}}});
+              {{"rows", [](Case&) {}}, {"all", [](Case& c) { c.run.shape.attention.exchange = ExchangePlan::All; }}}});
 }
 
 class FullBudget : public ::testing::TestWithParam<at::ScalarType> {};

@@ -29,7 +29,13 @@ const Axis<Case> kBlocks{{"b 1", [](Case&) {}},
 const Axis<Case> kRanks{{"P 1", [](Case&) {}},
                         {"P 3", [](Case& c) { c.ranks = 3; }},
                         {"P 3 zigzag", [](Case& c) { c.ranks = 3, c.run.layout = LayoutKind::Zigzag; }}};
-const Axis<Case> kPlans{{"rows", [](Case&) {}}, {"all", [](Case& c) { c.run.shape.attention.fetch_all = true; }}};
+const Axis<Case> kPlans{{"rows", [](Case&) {}},
+                        {"all", [](Case& c) { c.run.shape.attention.exchange = ExchangePlan::All; }},
+                        {"heads", [](Case& c) {
+                           AttentionSettings& s = c.run.shape.attention;
+                           s.exchange = ExchangePlan::Heads;
+                           s.heads = 6, s.kv_heads = s.pick_heads = 3, c.run.shape.heads = 6, c.run.shape.kv_heads = 3;
+                         }}};
 const Axis<Case> kGlobals{{"no globals", [](Case&) {}}, {"globals", [](Case& c) {
                                                            c.run.shape.attention.global_positions = {2, 23};
                                                          }}};

@@ -71,10 +71,35 @@ TEST(WorldSize, PlanAllFetchesMoreAndChangesNothing) {
   run.shape = tiny_shape();
   run.lengths = {150};
   const TinyResult rows = run_tiny(run, 4);
-  run.shape.attention.fetch_all = true;
+  run.shape.attention.exchange = ExchangePlan::All;
   const TinyResult all = run_tiny(run, 4);
   expect_same(rows, all, "plan all");
   EXPECT_LT(rows.fetched_rows, all.fetched_rows);
+}
+
+// Queries, keys, values and picks change hands.
+TEST(WorldSize, PlanHeadsChangesNothing) {
+  int number = 0;
+  for (TinyRun run : variants()) {
+    const bool query_picks = run.shape.attention.pick_heads == run.shape.heads;
+    run.shape.heads = run.shape.attention.heads = 8, run.shape.kv_heads = run.shape.attention.kv_heads = 4;
+    run.shape.head_width = 2, run.shape.attention.pick_heads = query_picks ? 8 : 4;
+    const TinyResult alone = run_tiny(run, 1);
+    run.shape.attention.exchange = ExchangePlan::Heads;
+    const std::string name = "variant " + std::to_string(number++) + ", P = ";
+    for (const bool again : {false, true}) {
+      run.shape.fetch_again = again;
+      for (int ranks : {1, 2, 4}) expect_same(alone, run_tiny(run, ranks), name + std::to_string(ranks));
+    }
+    run.layout = LayoutKind::Zigzag, run.shape.recompute_layers = true;
+    expect_same(alone, run_tiny(run, 4), name + "4, zigzag, recomputed");
+  }
+  TinyRun run;
+  run.shape = tiny_shape();
+  run.lengths = {1};  // one token on four ranks
+  run.shape.heads = run.shape.attention.heads = run.shape.kv_heads = run.shape.attention.kv_heads = 4;
+  run.shape.attention.pick_heads = 4, run.shape.attention.exchange = ExchangePlan::Heads;
+  expect_same(run_tiny(run, 1), run_tiny(run, 4), "one token");
 }
 
 // Chunks of one block, one key and one row.

@@ -15,15 +15,13 @@ constexpr int64_t kWidth = 2;
 TEST(GatherUnits, BringsTheRowsThatThePlanNames) {
   for (const auto& [name, c] : plan_cases())
     with_plan(c, [&, name = name, c = c](const StepContext& context, const Plan& plan) {
-      const int64_t g = plan.kv_heads;
-      const std::vector<int64_t> tokens = context.layout.tokens_of(context.rank());
-      const at::Tensor kv = (index_tensor(tokens).view({-1, 1, 1}) * g + at::arange(g).view({1, -1, 1}))
-                                .to(at::kDouble)
-                                .expand({-1, -1, 2 * kWidth});  // a row's value is token · G + head
-      const at::Tensor units = gather_units(context, kv, plan).select(1, 0);
+      const int64_t g = plan.kv_heads, first_head = first_kv_head(context, plan);
+      const std::vector<int64_t> tokens = attending_rows(context, plan);
+      const at::Tensor units = gather_units(context, named_rows(context, plan, 2 * kWidth), plan).select(1, 0);
       ASSERT_EQ(units.size(0), plan.num_units) << name;
       const auto unit_is = [&](int64_t unit, int64_t token, int64_t head) {
-        ASSERT_EQ(units[unit].item<double>(), static_cast<double>(token * g + head)) << name << ", unit " << unit;
+        ASSERT_EQ(units[unit].item<double>(), static_cast<double>(token * plan.own_kv_heads + first_head + head))
+            << name << ", unit " << unit;
       };
       for (size_t token = 0; token < plan.token_slot.size(); ++token)
         if (plan.token_slot[token] >= 0)
@@ -32,7 +30,7 @@ TEST(GatherUnits, BringsTheRowsThatThePlanNames) {
       for (size_t row = 0; row < tokens.size(); ++row)  // no row of a band is missing
         for (int64_t token = plan.band_begin[row]; token < plan.band_end[row]; ++token)
           ASSERT_GE(plan.token_slot[static_cast<size_t>(token)], 0) << name;
-      const std::vector<Layout::Block> blocks = context.layout.blocks_of(context.rank());
+      const std::vector<Layout::Block> blocks = attending_blocks(context, plan);
       for (size_t list = 0; plan.pick_heads > 0 && list + 1 < plan.pick_start.size(); ++list) {
         const auto heads = static_cast<size_t>(plan.pick_heads);
         const int64_t begin = context.layout.sequences()[static_cast<size_t>(blocks[list / heads].sequence)].begin;
@@ -45,6 +43,7 @@ TEST(GatherUnits, BringsTheRowsThatThePlanNames) {
           if (i == plan.pick_start[list]) continue;
           ASSERT_LT(plan.pick_token[at - 1], plan.pick_token[at]) << name;
         }
+        if (plan.by_heads()) continue;  // what was drawn here is attended elsewhere
         for (int64_t i = plan.drawn_start[list]; i < plan.drawn_start[list + 1]; ++i)
           ASSERT_TRUE(named.contains(static_cast<int32_t>(begin + plan.drawn_key[static_cast<size_t>(i)]))) << name;
       }
@@ -55,7 +54,7 @@ TEST(GatherUnits, GradientIsTheAdjointExactly) {
   for (const auto& [name, c] : plan_cases())
     with_plan(c, [&, name = name](const StepContext& context, const Plan& plan) {
       std::mt19937 random(7 + static_cast<uint32_t>(context.rank()));
-      const at::Tensor kv = integer_tensor(random, {plan.num_rows, plan.kv_heads, 2 * kWidth}).requires_grad_(true);
+      const at::Tensor kv = integer_tensor(random, {plan.own_rows, plan.own_kv_heads, 2 * kWidth}).requires_grad_(true);
       const at::Tensor units = gather_units(context, kv, plan), y = integer_tensor(random, units.sizes());
       torch::autograd::backward({units}, {y});
       const auto total = [&](const at::Tensor& a, const at::Tensor& b) {
@@ -138,8 +137,8 @@ TEST(Attend, FetchingAgainChangesNothing) {
   for (const auto& [name, c] : plan_cases())
     with_plan(c, [&, name = name](const StepContext& context, const Plan& plan) {
       std::mt19937 random(11 + static_cast<uint32_t>(context.rank()));
-      const at::Tensor q = random_tensor(random, {plan.num_rows, plan.heads, kWidth}).requires_grad_(true),
-                       kv = random_tensor(random, {plan.num_rows, plan.kv_heads, 2 * kWidth}).requires_grad_(true),
+      const at::Tensor q = random_queries(random, plan, kWidth).requires_grad_(true),
+                       kv = random_tensor(random, {plan.own_rows, plan.own_kv_heads, 2 * kWidth}).requires_grad_(true),
                        y = random_tensor(random, q.sizes());
       const at::Tensor kept = attend(context, q, kv, plan, {FetchedRows::Keep});
       const Tensors of_kept = torch::autograd::grad({kept}, {q, kv}, {y});
@@ -156,15 +155,16 @@ TEST(Attend, Bfloat16IsAttentionOverRoundedKeysAndValues) {
   for (const auto& [name, c] : plan_cases())
     with_plan(c, [&, name = name](const StepContext& context, const Plan& plan) {
       std::mt19937 random(12 + static_cast<uint32_t>(context.rank()));
-      const at::Tensor q = random_tensor(random, {plan.num_rows, plan.heads, kWidth}).requires_grad_(true),
-                       kv = random_tensor(random, {plan.num_rows, plan.kv_heads, 2 * kWidth}).requires_grad_(true),
+      const at::Tensor q = random_queries(random, plan, kWidth).requires_grad_(true),
+                       kv = random_tensor(random, {plan.own_rows, plan.own_kv_heads, 2 * kWidth}).requires_grad_(true),
                        rounded = kv.detach().to(at::kBFloat16).to(at::kDouble).requires_grad_(true),
                        y = random_tensor(random, q.sizes());
       const auto run = [&](const at::Tensor& from, KvStorage storage) {
         context.group().clear_sent_bytes();
         const at::Tensor o = attend(context, q, from, plan, storage);
         int64_t bytes = 0;
-        for (const auto& [what, count] : context.group().sent_bytes()) bytes += count;
+        for (const auto& [what, count] : context.group().sent_bytes())
+          if (what != "head_queries" && what != "head_outputs") bytes += count;
         Tensors out = torch::autograd::grad({o}, {q, from}, {y});
         out.push_back(o);
         return std::pair{out, bytes};

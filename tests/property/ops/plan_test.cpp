@@ -16,18 +16,14 @@ std::vector<int64_t> attended(const Plan& plan, const at::Tensor& names, size_t 
   if (plan.pick_heads == 0) return tokens;
   const auto list = static_cast<size_t>(plan.row_block[row] * plan.pick_heads + head * plan.pick_heads / plan.heads);
   for (int64_t i = plan.pick_start[list]; i < plan.pick_start[list + 1]; ++i)
-    tokens.push_back(names[plan.pick_unit[static_cast<size_t>(i)]].item<int64_t>() / plan.kv_heads);
+    tokens.push_back(names[plan.pick_unit[static_cast<size_t>(i)]].item<int64_t>() / plan.own_kv_heads);
   return tokens;
 }
 
 void expect_visible_keys(const PlanCase& c, const StepContext& context, const Plan& plan, bool all,
                          const std::string& name) {
-  const std::vector<int64_t> rows = context.layout.tokens_of(context.rank());
-  const at::Tensor kv =
-      (index_tensor(rows).view({-1, 1, 1}) * plan.kv_heads + at::arange(plan.kv_heads).view({1, -1, 1}))
-          .to(at::kDouble)
-          .expand({-1, -1, 2});
-  const at::Tensor names = gather_units(context, kv, plan).select(1, 0).to(at::kLong);
+  const std::vector<int64_t> rows = attending_rows(context, plan);
+  const at::Tensor names = gather_units(context, named_rows(context, plan, 2), plan).select(1, 0).to(at::kLong);
   for (size_t row = 0; row < rows.size(); ++row) {
     const Sequence& sequence = context.layout.sequences()[static_cast<size_t>(context.layout.sequence_of(rows[row]))];
     const int64_t end = c.settings.visibility.end(rows[row] - sequence.begin, sequence.length);

@@ -36,6 +36,10 @@ const std::vector<Violation> kViolations{
     {{"--attention.query_block=5"},
      "attention.share = 64 must be 'all' or a positive multiple of attention.query_block = 5"},
     {{"--parallel.sequence_ranks=4"}, "parallel.sequence_ranks = 4 does not divide the 6 ranks of this run", 6},
+    {{"--exchange.plan=heads"},
+     "exchange.plan = heads deals whole kv heads, but 4 (model.kv_heads) are not a multiple of 6 ranks that share a "
+     "stream (parallel.sequence_ranks); choose rows or all",
+     6},
     {{"--data.prefix_tokens=8", "--data.task=mlm"}, "data.prefix_tokens = 8 needs data.task = clm and a causal model"},
     {{"--data.prefix_tokens=1024"},
      "data.prefix_tokens = 1024 leaves nothing to predict of data.sequence_tokens = 1024"},
