@@ -108,17 +108,17 @@ void Communicator::count_sent(const char* what, std::span<const Piece> pieces) {
   }
 }
 
-Pending Communicator::start_counted(const char* what, const void* send, std::span<const Piece> send_pieces, void* recv,
-                                    std::span<const Piece> recv_pieces) {
+Pending Communicator::start_counted(const char* what, DType type, const void* send, std::span<const Piece> send_pieces,
+                                    void* recv, std::span<const Piece> recv_pieces) {
   count_sent(what, send_pieces);
-  return start_exchange(what, static_cast<const std::byte*>(send), send_pieces, static_cast<std::byte*>(recv),
+  return start_exchange(what, type, static_cast<const std::byte*>(send), send_pieces, static_cast<std::byte*>(recv),
                         recv_pieces);
 }
 
 Pending Communicator::start_all_gather(const char* what, const void* send, void* recv, Counts counts, DType type) {
   const std::vector<Piece> recv_pieces = consecutive(what, "all_gather counts", counts, type);
   const std::vector<Piece> send_pieces(recv_pieces.size(), {0, recv_pieces[static_cast<size_t>(rank_)].bytes});
-  return start_counted(what, send, send_pieces, recv, recv_pieces);
+  return start_counted(what, type, send, send_pieces, recv, recv_pieces);
 }
 
 void Communicator::all_gather(const char* what, const void* send, void* recv, Counts counts, DType type) {
@@ -129,7 +129,7 @@ Pending Communicator::start_all_to_all_v(const char* what, const void* send, Cou
                                          Counts recv_counts, DType type) {
   const std::vector<Piece> send_pieces = consecutive(what, "all_to_all_v send_counts", send_counts, type);
   const std::vector<Piece> recv_pieces = consecutive(what, "all_to_all_v recv_counts", recv_counts, type);
-  return start_counted(what, send, send_pieces, recv, recv_pieces);
+  return start_counted(what, type, send, send_pieces, recv, recv_pieces);
 }
 
 void Communicator::all_to_all_v(const char* what, const void* send, Counts send_counts, void* recv, Counts recv_counts,
@@ -144,7 +144,7 @@ void Communicator::fold_scatter(const char* what, const void* send, void* recv, 
   const std::unique_ptr<std::byte[]> parts = scratch(size_ * mine_bytes);
   std::vector<Piece> recv_pieces;
   for (int64_t r = 0; r < size_; ++r) recv_pieces.push_back({r * mine_bytes, mine_bytes});
-  start_counted(what, send, send_pieces, parts.get(), recv_pieces).wait();
+  start_counted(what, type, send, send_pieces, parts.get(), recv_pieces).wait();
   fold(parts.get(), recv, size_, mine, type, op);
 }
 
@@ -176,7 +176,7 @@ void Communicator::broadcast(const char* what, void* data, int64_t count, DType 
   const std::vector<Piece> send_pieces(static_cast<size_t>(size_), rank_ == root ? whole : Piece{});
   std::vector<Piece> recv_pieces(static_cast<size_t>(size_));
   recv_pieces[static_cast<size_t>(root)] = whole;
-  start_counted(what, data, send_pieces, data, recv_pieces).wait();
+  start_counted(what, type, data, send_pieces, data, recv_pieces).wait();
 }
 
 void Communicator::copy_own_piece(const char* what, const std::byte* send, std::span<const Piece> send_pieces,

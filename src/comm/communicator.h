@@ -83,15 +83,21 @@ class Communicator {
     int64_t offset_bytes = 0, bytes = 0;
   };
   // The one primitive of a back end: piece r of send goes to rank r, piece r of recv comes from rank r.
-  virtual Pending start_exchange(const char* what, const std::byte* send, std::span<const Piece> send_pieces,
-                                 std::byte* recv, std::span<const Piece> recv_pieces) = 0;
+  virtual Pending start_exchange(const char* what, DType type, const std::byte* send,
+                                 std::span<const Piece> send_pieces, std::byte* recv,
+                                 std::span<const Piece> recv_pieces) = 0;
+  // The primitive of another group, for groups that stand in front of one.
+  static Pending exchange_on(Communicator& group, const char* what, DType type, const std::byte* send,
+                             std::span<const Piece> send_pieces, std::byte* recv, std::span<const Piece> recv_pieces) {
+    return group.start_exchange(what, type, send, send_pieces, recv, recv_pieces);
+  }
   // The part of an exchange that stays on this rank; send and recv may be the same place.
   void copy_own_piece(const char* what, const std::byte* send, std::span<const Piece> send_pieces, std::byte* recv,
                       std::span<const Piece> recv_pieces) const;
 
  private:
   std::vector<Piece> consecutive(const char* what, const char* name, Counts counts, DType type) const;
-  Pending start_counted(const char* what, const void* send, std::span<const Piece> send_pieces, void* recv,
+  Pending start_counted(const char* what, DType type, const void* send, std::span<const Piece> send_pieces, void* recv,
                         std::span<const Piece> recv_pieces);
   void fold_scatter(const char* what, const void* send, void* recv, Counts counts, DType type, ReduceOp op);
   void count_sent(const char* what, std::span<const Piece> pieces);

@@ -106,8 +106,9 @@ std::unique_ptr<Communicator> MpiComm::split(int color, int key) {
   return group;
 }
 
-Pending MpiComm::start_exchange(const char* what, const std::byte* send, std::span<const Piece> send_pieces,
-                                std::byte* recv, std::span<const Piece> recv_pieces) {
+Pending MpiComm::start_exchange(const char* what, DType /*type*/, const std::byte* send,
+                                std::span<const Piece> send_pieces, std::byte* recv,
+                                std::span<const Piece> recv_pieces) {
   const int tag = static_cast<int>(sequence_++ % kNumTags);
   const auto flight = std::make_shared<Flight>(Flight{what, rank(), {}, {}});
   const auto request = [&]() { return &flight->requests.emplace_back(MPI_REQUEST_NULL); };

@@ -12,8 +12,8 @@ class SelfComm final : public Communicator {
   [[nodiscard]] std::unique_ptr<Communicator> split(int color, int key) override;
 
  protected:
-  Pending start_exchange(const char* what, const std::byte* send, std::span<const Piece> send_pieces, std::byte* recv,
-                         std::span<const Piece> recv_pieces) override;
+  Pending start_exchange(const char* what, DType type, const std::byte* send, std::span<const Piece> send_pieces,
+                         std::byte* recv, std::span<const Piece> recv_pieces) override;
 };
 
 }  // namespace smartbird

@@ -91,7 +91,7 @@ class ThreadComm final : public Communicator {
 
   void barrier() override {
     const std::vector<Piece> nothing(members_.size());
-    start_exchange("barrier", nullptr, nothing, nullptr, nothing).wait();
+    start_exchange("barrier", DType::u8, nullptr, nothing, nullptr, nothing).wait();
   }
 
   std::unique_ptr<Communicator> split(int color, int key) override {
@@ -110,8 +110,8 @@ class ThreadComm final : public Communicator {
   }
 
  protected:
-  Pending start_exchange(const char* what, const std::byte* send, std::span<const Piece> send_pieces, std::byte* recv,
-                         std::span<const Piece> recv_pieces) override {
+  Pending start_exchange(const char* what, DType /*type*/, const std::byte* send, std::span<const Piece> send_pieces,
+                         std::byte* recv, std::span<const Piece> recv_pieces) override {
     const int64_t sequence = sequence_++;
     std::map<Address, Message> messages;
     for (int to = 0; to < size(); ++to) {
@@ -138,7 +138,7 @@ class ThreadComm final : public Communicator {
     const std::vector<Piece> send(members_.size(), {0, kBytes});
     std::vector<Piece> recv;
     for (int64_t r = 0; r < size(); ++r) recv.push_back({r * kBytes, kBytes});
-    start_exchange("split", reinterpret_cast<const std::byte*>(&mine), send,
+    start_exchange("split", DType::i64, reinterpret_cast<const std::byte*>(&mine), send,
                    reinterpret_cast<std::byte*>(wishes.data()), recv)
         .wait();
     return wishes;

@@ -15,6 +15,7 @@ struct RunOptions {
   std::string dir, dtype, resume, progress;
   std::vector<std::string> allow_change;
   int64_t seed = 0, threads = 0, log_every = 0;
+  bool check_comm = false;
   template <class V>
   void visit(V& v) {
     v("run.dir", dir, "runs/smartbird", any(), "folder of this run: metrics, checkpoints, resolved configuration");
@@ -25,6 +26,9 @@ struct RunOptions {
     v("run.allow_change", allow_change, "", any(), "options that may differ from the resumed run, by name");
     v("run.threads", threads, 0, between(0, 4096),
       "compute threads of a rank; 0 = OMP_NUM_THREADS or the cores of this host shared by its ranks");
+    v("run.check_comm", check_comm, false, any(),
+      "before every exchange ranks compare operation, count and type, after every update their parameters; the first "
+      "difference ends the run");
     v("run.log_every", log_every, 1, at_least(1), "steps between two step lines on the console");
     v("run.progress", progress, "auto", one_of({"auto", "bar", "log", "none"}),
       "how progress is shown; auto = a bar on a terminal, else plain lines");

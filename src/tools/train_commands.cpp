@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "comm/checked_comm.h"
 #include "config/inherit.h"
 #include "config/rules.h"
 #include "core/error.h"
@@ -14,6 +15,11 @@
 
 namespace smartbird {
 namespace {
+
+World world_of(std::unique_ptr<Communicator> everyone, const Options& o) {
+  if (o.run.check_comm) everyone = std::make_unique<CheckedComm>(std::move(everyone));
+  return World(std::move(everyone), static_cast<int>(o.parallel.sequence_ranks));
+}
 
 bool wants_help(const Arguments& arguments) {
   return std::find(arguments.begin(), arguments.end(), "--help") != arguments.end();
@@ -75,7 +81,7 @@ int train_command(std::unique_ptr<Communicator> everyone, const Arguments& argum
   }
   check_rules(parsed.options, everyone->size());
   check_agreement(*everyone, "configuration", dump_ini(parsed));
-  const World world(std::move(everyone), static_cast<int>(parsed.options.parallel.sequence_ranks));
+  const World world = world_of(std::move(everyone), parsed.options);
   const RunStart start{.kind = finetune ? RunKind::Finetune : RunKind::Pretrain,
                        .command_line = joined(finetune ? "finetune" : "pretrain", arguments),
                        .resume_from = checkpoint_to_resume(world, parsed)};
@@ -116,7 +122,7 @@ int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& ar
   if (parsed.source["parallel.sequence_ranks"] != "command line") parsed.options.parallel.sequence_ranks = 0;
   check_rules(parsed.options, everyone->size());
   check_agreement(*everyone, "configuration", dump_ini(parsed));
-  const World world(std::move(everyone), static_cast<int>(parsed.options.parallel.sequence_ranks));
+  const World world = world_of(std::move(everyone), parsed.options);
   return evaluate_checkpoint(world, folder, parsed);
 }
 

@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "train/agree.h"
 #include "train/micro_steps.h"
 #include "train/schedule.h"
 #include "train/totals.h"
@@ -69,6 +70,8 @@ StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus
   totals.reduce(setup.world);
   const GradNorms norms =
       optimizer.step(step, totals.mass.all > 0 && totals.mass.domain > 0 ? 1 / totals.mass.domain : 0.0, timer);
+
+  if (o.run.check_comm) check_same_parameters(setup.world.everyone(), step, setup.model.parameters().flat());
 
   StepRecord record = totals.record(setup.world, targets);
   record.step = step;

@@ -21,7 +21,7 @@ TEST(TrainingRuns, RanksReplicasMicroStepsAndPlansChangeNothing) {
     int ranks;
     std::string arguments;
   } cases[] = {{2, ""},
-               {3, "--train.micro_tokens=400"},
+               {3, "--train.micro_tokens=400 --run.check_comm=on"},
                {4, "--parallel.sequence_ranks=2 --exchange.plan=all"},
                {4, "--parallel.sequence_ranks=1"},
                {2, "--exchange.plan=heads --memory.recompute=layer"},

@@ -1,0 +1,84 @@
+// Comparing before exchanging.
+#include "comm/checked_comm.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace smartbird {
+namespace {
+
+constexpr const char* kCheck = "check_comm";
+
+const char* name_of(DType type) {
+  switch (type) {
+    case DType::u8: return "u8";
+    case DType::i32: return "i32";
+    case DType::i64: return "i64";
+    case DType::f32: return "f32";
+    case DType::f64: return "f64";
+  }
+  return "?";
+}
+
+// What a rank is about to do with another one.
+struct Intent {
+  int64_t number = 0, sends = 0, expects = 0;  // exchanges before this one; bytes to the other rank and from it
+  std::array<char, 48> what{};
+  DType type = DType::u8;
+};
+static_assert(sizeof(Intent) == 80);
+
+std::string text_of(const Intent& of) {
+  return join("exchange ", of.number, ", ", of.what.data(), " of ", name_of(of.type));
+}
+
+}  // namespace
+
+CheckedComm::CheckedComm(std::unique_ptr<Communicator> inner)
+    : Communicator(inner->rank(), inner->size()), inner_(std::move(inner)) {}
+
+void CheckedComm::barrier() {
+  const std::vector<Piece> none(static_cast<size_t>(size()));
+  compare("barrier", DType::u8, none, none);
+  inner_->barrier();
+}
+
+std::unique_ptr<Communicator> CheckedComm::split(int color, int key) {
+  const std::vector<Piece> none(static_cast<size_t>(size()));
+  compare("split", DType::u8, none, none);
+  return std::make_unique<CheckedComm>(inner_->split(color, key));
+}
+
+void CheckedComm::compare(const char* what, DType type, std::span<const Piece> send_pieces,
+                          std::span<const Piece> recv_pieces) {
+  const size_t ranks = static_cast<size_t>(size());
+  std::vector<Intent> mine(ranks), theirs(ranks);
+  for (size_t r = 0; r < ranks; ++r) {
+    mine[r].number = exchanges_, mine[r].type = type;
+    mine[r].sends = send_pieces[r].bytes, mine[r].expects = recv_pieces[r].bytes;
+    std::strncpy(mine[r].what.data(), what, mine[r].what.size() - 1);
+  }
+  ++exchanges_;
+  const std::vector<int64_t> bytes(ranks, sizeof(Intent));
+  inner_->all_to_all_v(kCheck, mine.data(), bytes, theirs.data(), bytes, DType::u8);
+  for (size_t r = 0; r < ranks; ++r) {
+    const Intent &a = mine[r], &b = theirs[r];
+    SB_CHECK(a.number == b.number && a.what == b.what && a.type == b.type, Comm, "run.check_comm: rank ", rank(),
+             " is at ", text_of(a), ", but rank ", r, " is at ", text_of(b));
+    SB_CHECK(a.sends == b.expects && a.expects == b.sends, Comm, "run.check_comm: in ", text_of(a), ", rank ", rank(),
+             " sends ", a.sends, " bytes to rank ", r, ", which expects ", b.expects, ", and expects ", a.expects,
+             " bytes of the ", b.sends, " that it sends");
+  }
+}
+
+Pending CheckedComm::start_exchange(const char* what, DType type, const std::byte* send,
+                                    std::span<const Piece> send_pieces, std::byte* recv,
+                                    std::span<const Piece> recv_pieces) {
+  compare(what, type, send_pieces, recv_pieces);
+  return exchange_on(*inner_, what, type, send, send_pieces, recv, recv_pieces);
+}
+
+}  // namespace smartbird
