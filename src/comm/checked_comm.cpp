@@ -1,7 +1,6 @@
 // Comparing before exchanging.
 #include "comm/checked_comm.h"
 
-#include <algorithm>
 #include <array>
 #include <cstring>
 

@@ -1,7 +1,7 @@
 // run.check_comm: a group that, before each exchange, has every pair of ranks compare what they are about to do: the number
 // of exchanges so far, the operation, the element type, the bytes between the two. The first difference is an
-// ErrorKind::Comm that names it with both ranks, on both, instead of a hang or of mixed-up data. The comparison is an
-// exchange of 80 bytes with every rank; its bytes are not counted.
+// ErrorKind::Comm that names it with both ranks, on both, before data is mixed up. A rank that never comes is waited for as
+// the group behind waits. The comparison is an exchange of 80 bytes with every rank; its bytes are not counted.
 #pragma once
 
 #include "comm/communicator.h"

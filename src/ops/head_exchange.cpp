@@ -34,7 +34,7 @@ void for_pieces(const at::Tensor& pieces, const at::Tensor& units, const Plan& p
 
 // Lists of blocks, each of `heads` in a row, put in the order of the blocks' numbers.
 template <class T>
-kernels::Picks<T> in_order(const kernels::Picks<T>& picks, const std::vector<int64_t>& number, int64_t heads) {
+kernels::Picks<T> in_order(kernels::Picks<T> picks, const std::vector<int64_t>& number, int64_t heads) {
   if (std::is_sorted(number.begin(), number.end())) return picks;
   std::vector<size_t> from(number.size());
   for (size_t i = 0; i < number.size(); ++i) from[static_cast<size_t>(number[i])] = i;
@@ -116,7 +116,7 @@ kernels::Picks<T> deal_lists(Communicator& group, const std::vector<int64_t>& nu
   out.key.resize(static_cast<size_t>(out.start.back())), out.log_pi.resize(out.key.size());
   group.all_to_all_v("pick_lists", key.data(), sent_picks, out.key.data(), got_picks, DType::i32);
   group.all_to_all_v("pick_lists", log_pi.data(), sent_picks, out.log_pi.data(), got_picks, kDTypeOf<T>);
-  return in_order(out, number, heads);
+  return in_order(std::move(out), number, heads);
 }
 
 template kernels::Picks<float> deal_lists(Communicator&, const std::vector<int64_t>&, const std::vector<int64_t>&, int,

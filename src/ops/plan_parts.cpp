@@ -155,7 +155,7 @@ Singles number_singles(const StepContext& context, const AttentionSettings& s, c
     if (plan.token_slot[static_cast<size_t>(i / kv_heads)] >= 0) return;
     ++owned[static_cast<size_t>(run.rank)];
   });
-  int64_t next = plan.token_slots * kv_heads;
+  int64_t next = plan.token_slots * plan.kv_heads;
   std::vector<int64_t> first(owned.size());
   for (size_t rank = 0; rank < owned.size(); ++rank) first[rank] = next, next += owned[rank];
   SB_CHECK(next < INT32_MAX, Config, "plan: ", next,
