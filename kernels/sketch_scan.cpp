@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "kernels/leaf_walk.h"
-#include "kernels/reduce_leaf.h"
+#include "kernels/reduce_leaves.h"
 
 namespace smartbird::kernels {
 namespace {
@@ -64,11 +64,14 @@ void sketch_scan(const ScanInput<T>& input, double* lse) {
   for_pieces(input, pieces, [&](const PackedKeys<T>& packed, size_t at, T* scratch) {
     const Piece& piece = pieces[at];
     Running state[kPieceBlocks];
-    for_leaves(
-        input, packed, pieces, at, scratch, [](int64_t) { return true; },
-        [&](int64_t i, int64_t first, T* s) {
-          mask_leaf(input.blocks[static_cast<size_t>(i)], input.excluded, first, s);
-          state[i - piece.begin].add(reduce_leaf(s));
+    for_leaf_rows(
+        input, packed, pieces, at, scratch, 1, [](int64_t) { return true; },
+        [&](int64_t begin, int64_t end, int64_t first, T* s) {
+          for (int64_t i = begin; i < end; ++i)
+            mask_leaf(input.blocks[static_cast<size_t>(i)], input.excluded, first, s + (i - begin) * kLeafKeys);
+          LeafSum sums[kScoreRows];
+          reduce_leaves(s, end - begin, sums);
+          for (int64_t i = begin; i < end; ++i) state[i - piece.begin].add(sums[i - begin]);
         });
     for (int64_t i = piece.begin; i < piece.end; ++i) lse[i] = state[i - piece.begin].lse();
   });

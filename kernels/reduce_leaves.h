@@ -11,8 +11,8 @@ struct LeafSum {
   double exponent = 0, sum = 0;  // sum = 0: nothing in the leaf
 };
 
-// s [128] in base 2, 64-byte aligned.
+// s [rows, 128] in base 2, 64-byte aligned; out [rows].
 template <class T>
-[[nodiscard]] LeafSum reduce_leaf(const T* s);
+void reduce_leaves(const T* s, int64_t rows, LeafSum* out);
 
 }  // namespace smartbird::kernels
