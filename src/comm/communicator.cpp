@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "core/error.h"
+#include "core/timer.h"
 
 namespace smartbird {
 namespace {
@@ -56,6 +57,27 @@ void fold(const std::byte* parts, void* out, int ranks, int64_t count, DType typ
   });
 }
 
+// An exchange and when it started, was first seen to have arrived, and was awaited.
+struct TimedExchange {
+  Pending pending;
+  ExchangeTime& total;
+  Stopwatch watch;
+  double start_ms = 0, arrival_ms = -1;
+
+  explicit TimedExchange(ExchangeTime& time) : total(time) {}
+  void started() { start_ms = watch.elapsed_ms(); }
+  bool arrived() {
+    if (arrival_ms < 0 && pending.arrived()) arrival_ms = watch.elapsed_ms();
+    return arrival_ms >= 0;
+  }
+  void wait() {
+    const double begin_ms = watch.elapsed_ms();
+    pending.wait();
+    total.exposed_ms += start_ms + watch.elapsed_ms() - begin_ms;
+    total.hidden_ms += (arrival_ms >= 0 ? arrival_ms : begin_ms) - start_ms;
+  }
+};
+
 std::unique_ptr<std::byte[]> scratch(int64_t bytes) {
   return std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(bytes));
 }
@@ -66,8 +88,8 @@ Pending& Pending::operator=(Pending&& other) noexcept {
   if (this == &other) return *this;
   Pending finished;  // what this held so far; its destructor waits
   finished.wait_ = std::move(wait_);
-  wait_ = std::move(other.wait_);
-  other.wait_ = nullptr;
+  wait_ = std::move(other.wait_), arrived_ = std::move(other.arrived_);
+  other.wait_ = nullptr, other.arrived_ = nullptr;
   return *this;
 }
 
@@ -111,8 +133,11 @@ void Communicator::count_sent(const char* what, std::span<const Piece> pieces) {
 Pending Communicator::start_counted(const char* what, DType type, const void* send, std::span<const Piece> send_pieces,
                                     void* recv, std::span<const Piece> recv_pieces) {
   count_sent(what, send_pieces);
-  return start_exchange(what, type, static_cast<const std::byte*>(send), send_pieces, static_cast<std::byte*>(recv),
-                        recv_pieces);
+  const auto timed = std::make_shared<TimedExchange>(time_);
+  timed->pending = start_exchange(what, type, static_cast<const std::byte*>(send), send_pieces,
+                                  static_cast<std::byte*>(recv), recv_pieces);
+  timed->started();
+  return Pending([timed] { timed->wait(); }, [timed] { return timed->arrived(); });
 }
 
 Pending Communicator::start_all_gather(const char* what, const void* send, void* recv, Counts counts, DType type) {

@@ -24,17 +24,27 @@ using Counts = std::span<const int64_t>;
 
 // A started collective. wait() must be called, in the order of the starts, before the receive buffer is read or the
 // send buffer is changed; the destructor waits if nobody did, except while an error unwinds the stack (the run ends).
+// arrived() never waits: it lets messages make progress and tells whether wait() would return at once.
 class Pending {
  public:
   Pending() = default;
-  explicit Pending(std::function<void()> wait) : wait_(std::move(wait)) {}
+  explicit Pending(std::function<void()> wait, std::function<bool()> arrived = {})
+      : wait_(std::move(wait)), arrived_(std::move(arrived)) {}
   Pending(Pending&& other) noexcept { *this = std::move(other); }
   Pending& operator=(Pending&& other) noexcept;
   ~Pending();
   void wait();
+  [[nodiscard]] bool arrived() { return !wait_ || (arrived_ && arrived_()); }
 
  private:
   std::function<void()> wait_;
+  std::function<bool()> arrived_;
+};
+
+// Time of a rank's exchanges. Exposed: inside the calls that start and await them; hidden: between these calls, until an
+// exchange was first seen to have arrived.
+struct ExchangeTime {
+  double exposed_ms = 0, hidden_ms = 0;
 };
 
 class Communicator {
@@ -72,9 +82,11 @@ class Communicator {
     return value;
   }
 
-  // Bytes this rank has sent to other ranks since clear_sent_bytes(), by operation.
+  // Bytes this rank has sent to other ranks since clear_counters(), by operation.
   [[nodiscard]] const std::map<std::string, int64_t>& sent_bytes() const { return sent_bytes_; }
-  void clear_sent_bytes() { sent_bytes_.clear(); }
+  // Time of the exchanges that were awaited since then.
+  [[nodiscard]] ExchangeTime exchange_time() const { return time_; }
+  void clear_counters() { sent_bytes_.clear(), time_ = {}; }
 
  protected:
   Communicator(int rank, int size) : rank_(rank), size_(size) {}
@@ -104,6 +116,7 @@ class Communicator {
 
   int rank_, size_;
   std::map<std::string, int64_t> sent_bytes_;
+  ExchangeTime time_;
 };
 
 }  // namespace smartbird

@@ -44,17 +44,33 @@ struct Flight {
   int rank = 0;
   std::vector<Receive> receives;
   std::vector<MPI_Request> requests;
+  size_t done = 0;  // the first requests, whose messages have come or gone
+  std::string error;
 
   // One by one, because Open MPI 4.1's MPI_Waitall does not return after a message that was too long. Every message is
   // waited for before the first error is thrown.
   void wait() {
-    std::string error;
-    for (size_t i = 0; i < requests.size(); ++i) {
+    while (done < requests.size()) {
       MPI_Status status{};
-      const int code = MPI_Wait(&requests[i], &status);
-      if (error.empty()) error = i < receives.size() ? receive_error(receives[i], code, status) : send_error(code);
+      note(MPI_Wait(&requests[done], &status), status);
     }
     SB_CHECK(error.empty(), Comm, error);
+  }
+
+  bool arrived() {
+    while (done < requests.size()) {
+      MPI_Status status{};
+      int there = 0;
+      const int code = MPI_Test(&requests[done], &there, &status);
+      if (code == MPI_SUCCESS && there == 0) return false;
+      note(code, status);
+    }
+    return true;
+  }
+
+  void note(int code, const MPI_Status& status) {
+    if (error.empty()) error = done < receives.size() ? receive_error(receives[done], code, status) : send_error(code);
+    ++done;
   }
 
   [[nodiscard]] std::string send_error(int code) const {
@@ -110,7 +126,8 @@ Pending MpiComm::start_exchange(const char* what, DType /*type*/, const std::byt
                                 std::span<const Piece> send_pieces, std::byte* recv,
                                 std::span<const Piece> recv_pieces) {
   const int tag = static_cast<int>(sequence_++ % kNumTags);
-  const auto flight = std::make_shared<Flight>(Flight{what, rank(), {}, {}});
+  const auto flight = std::make_shared<Flight>();
+  flight->what = what, flight->rank = rank();
   const auto request = [&]() { return &flight->requests.emplace_back(MPI_REQUEST_NULL); };
   copy_own_piece(what, send, send_pieces, recv, recv_pieces);
   // Start with the neighbour, so that not all ranks send to rank 0 first.
@@ -129,7 +146,7 @@ Pending MpiComm::start_exchange(const char* what, DType /*type*/, const std::byt
       check(MPI_Isend(send + offset_bytes, bytes, MPI_BYTE, to, tag, comm_, request()), what, "MPI_Isend", rank());
     });
   }
-  return Pending([flight] { flight->wait(); });
+  return Pending([flight] { flight->wait(); }, [flight] { return flight->arrived(); });
 }
 
 }  // namespace smartbird

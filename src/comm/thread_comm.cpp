@@ -49,6 +49,11 @@ class Hub {
     fail(ErrorKind::Comm, what, ": nothing from rank ", from, " for ", deadline_.count(), " s");
   }
 
+  [[nodiscard]] bool holds(const Address& address) {
+    const std::lock_guard lock(mutex_);
+    return mail_.contains(address);
+  }
+
   void end(int rank) {
     {
       const std::lock_guard lock(mutex_);
@@ -121,10 +126,17 @@ class ThreadComm final : public Communicator {
       messages.emplace(Address{group_, sequence, rank(), to}, std::move(message));
     }
     hub_->post(std::move(messages));
-    return Pending([this, what = std::string(what), sequence, recv,
-                    pieces = std::vector<Piece>(recv_pieces.begin(), recv_pieces.end())] {
-      for (int from = 0; from < size(); ++from) receive(what, sequence, from, recv, pieces[static_cast<size_t>(from)]);
-    });
+    const auto flight = std::make_shared<Flight>(
+        Flight{what, sequence, recv, std::vector<Piece>(recv_pieces.begin(), recv_pieces.end())});
+    return Pending(
+        [this, flight] {
+          while (flight->next < size()) receive_next(*flight);
+        },
+        [this, flight] {
+          for (; flight->next < size(); receive_next(*flight))
+            if (!hub_->holds({group_, flight->sequence, flight->next, rank()})) return false;
+          return true;
+        });
   }
 
  private:
@@ -144,13 +156,25 @@ class ThreadComm final : public Communicator {
     return wishes;
   }
 
-  void receive(const std::string& what, int64_t sequence, int from, std::byte* recv, Piece piece) {
-    const Message message = hub_->collect({group_, sequence, from, rank()}, what, members_[static_cast<size_t>(from)]);
-    SB_CHECK(message.what == what, Comm, "rank ", rank(), " calls '", what, "' while rank ", from, " calls '",
-             message.what, "'");
-    SB_CHECK(static_cast<int64_t>(message.bytes.size()) == piece.bytes, Comm, what, ": rank ", from, " sends ",
+  // The messages of one exchange: those of the first ranks have been received.
+  struct Flight {
+    std::string what;
+    int64_t sequence = 0;
+    std::byte* recv = nullptr;
+    std::vector<Piece> pieces;
+    int next = 0;
+  };
+
+  void receive_next(Flight& flight) {
+    const int from = flight.next++;
+    const Piece piece = flight.pieces[static_cast<size_t>(from)];
+    const Message message =
+        hub_->collect({group_, flight.sequence, from, rank()}, flight.what, members_[static_cast<size_t>(from)]);
+    SB_CHECK(message.what == flight.what, Comm, "rank ", rank(), " calls '", flight.what, "' while rank ", from,
+             " calls '", message.what, "'");
+    SB_CHECK(static_cast<int64_t>(message.bytes.size()) == piece.bytes, Comm, flight.what, ": rank ", from, " sends ",
              message.bytes.size(), " bytes, rank ", rank(), " expects ", piece.bytes);
-    if (piece.bytes > 0) std::memcpy(recv + piece.offset_bytes, message.bytes.data(), message.bytes.size());
+    if (piece.bytes > 0) std::memcpy(flight.recv + piece.offset_bytes, message.bytes.data(), message.bytes.size());
   }
 
   std::shared_ptr<Hub> hub_;

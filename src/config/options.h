@@ -192,13 +192,17 @@ struct AttentionOptions {
 };
 
 struct ExchangeOptions {
-  std::string plan;
+  std::string plan, link;
+  bool overlap = true;
   template <class V>
   void visit(V& v) {
-    v("exchange.plan", plan, "rows", one_of({"rows", "all", "heads"}),
+    v("exchange.plan", plan, "rows", one_of({"rows", "all", "heads", "auto"}),
       "fetch the picked rows of other ranks, or all of them, or compute kv_heads / sequence_ranks heads of all rows (a "
-      "head "
-      "all-to-all); the result is the same");
+      "head all-to-all), or whichever is predicted to be fastest for the picks of the step; the result is the same");
+    v("exchange.link", link, "measure", any(),
+      "connection that exchange.plan = auto counts with: LATENCY,RATE as in 50us,10Gbit/s, or measured at the start");
+    v("exchange.overlap", overlap, true, any(),
+      "rows of other ranks travel while attention to the band is computed; the result is the same");
   }
 };
 

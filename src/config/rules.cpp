@@ -5,6 +5,7 @@
 
 #include "config/values.h"
 #include "core/error.h"
+#include "core/link.h"
 
 namespace smartbird {
 
@@ -45,6 +46,9 @@ void check_rules(const Options& o, int num_ranks) {
        "exchange.plan = heads deals whole kv heads, but ", kv_heads(o.model),
        " (model.kv_heads) are not a multiple of ", sharing,
        " ranks that share a stream (parallel.sequence_ranks); choose rows or all");
+  rule(o.exchange.link == "measure" || parse_link(o.exchange.link), "exchange.link = ", o.exchange.link,
+       " must be 'measure' or a latency and a rate as in 50us,10Gbit/s (us, ms, s; kbit/s, Mbit/s, Gbit/s, kB/s, MB/s, "
+       "GB/s)");
   rule(o.data.prefix_tokens == 0 || (o.data.task == "clm" && is_causal(o)),
        "data.prefix_tokens = ", o.data.prefix_tokens, " needs data.task = clm and a causal model");
   rule(o.data.prefix_tokens == 0 || o.data.prefix_tokens < o.data.sequence_tokens,

@@ -22,6 +22,12 @@ kernels::DrawMode draw_from(const std::string& name) {
   return name == "none" ? DrawMode::None : DrawMode::Poisson;
 }
 
+ExchangePlan exchange_from(const std::string& name) {
+  if (name == "all") return ExchangePlan::All;
+  if (name == "heads") return ExchangePlan::Heads;
+  return name == "auto" ? ExchangePlan::Auto : ExchangePlan::Rows;
+}
+
 AttentionSettings attention_from(const Options& o, const ModelShape& shape) {
   AttentionSettings s;
   s.visibility = {.causal = is_causal(o), .prefix = o.data.prefix_tokens};
@@ -39,9 +45,7 @@ AttentionSettings attention_from(const Options& o, const ModelShape& shape) {
   std::sort(s.global_positions.begin(), s.global_positions.end());
   s.global_positions.erase(std::unique(s.global_positions.begin(), s.global_positions.end()), s.global_positions.end());
   s.scan_budget_bytes = o.attention.scan_budget_bytes;
-  s.exchange = o.exchange.plan == "all"     ? ExchangePlan::All
-               : o.exchange.plan == "heads" ? ExchangePlan::Heads
-                                            : ExchangePlan::Rows;
+  s.exchange = exchange_from(o.exchange.plan), s.overlap = o.exchange.overlap;
   return s;
 }
 
@@ -59,6 +63,18 @@ int64_t ModelShape::num_sketches() const {
 }
 
 int64_t ModelShape::sketch_of(int64_t layer) const { return sketch_per_layer ? layer / sketch_every : 0; }
+
+ExchangeUse exchange_use(const ModelShape& s, Pattern pattern, int64_t sketch, int64_t element_bytes) {
+  ExchangeUse use{.layers = 0, .head_width = s.head_width};
+  for (int64_t layer = 0; layer < s.layers; ++layer)
+    use.layers += s.pattern[static_cast<size_t>(layer)] == pattern &&
+                  (pattern != Pattern::Sparse || s.sketch_of(layer) == sketch);
+  use.other_fetches = s.recompute_layers ? 2 : 1;
+  use.row_fetches = use.other_fetches + (s.fetch_again ? 1 : 0);
+  use.element_bytes = static_cast<double>(element_bytes);
+  use.kv_element_bytes = s.bfloat16_kv ? 2 : use.element_bytes;
+  return use;
+}
 
 ModelShape make_shape(const Options& o, int64_t vocabulary, int64_t classes) {
   ModelShape s;

@@ -34,6 +34,10 @@ struct ModelShape {
   [[nodiscard]] int64_t sketch_of(int64_t layer) const;  // which sketch serves a layer
 };
 
+// What a plan of `pattern` carries in a step of elements of that size (bytes): of sketch number `sketch` where it is sparse,
+// of all layers of the pattern otherwise; without the way back of gradients.
+[[nodiscard]] ExchangeUse exchange_use(const ModelShape& shape, Pattern pattern, int64_t sketch, int64_t element_bytes);
+
 [[nodiscard]] ModelShape make_shape(const Options& options, int64_t vocabulary, int64_t classes);
 
 }  // namespace smartbird

@@ -22,7 +22,12 @@ class Planner {
  public:
   Planner(const StepContext& context, const Parameters& parameters, const ModelShape& shape,
           const ForwardOptions& options, Forward& out)
-      : context_(context), parameters_(parameters), shape_(shape), options_(options), out_(out) {}
+      : context_(context),
+        parameters_(parameters),
+        shape_(shape),
+        options_(options),
+        out_(out),
+        learns_(at::GradMode::is_enabled()) {}
 
   struct Served {
     const Plan* plan = nullptr;
@@ -59,6 +64,7 @@ class Planner {
     if (!fixed_.contains(pattern)) {
       AttentionSettings settings = shape_.attention;
       settings.pattern = pattern;
+      settings.use = use_of(pattern, 0, dtype);
       fixed_[pattern] = keep(make_plan(context_, settings, {}, dtype));
     }
     return fixed_[pattern];
@@ -79,13 +85,22 @@ class Planner {
         .layer = static_cast<int>(sketch)};
     AttentionSettings settings = shape_.attention;
     if (options_.independent) settings.share_rows = context_.layout.query_block();
+    settings.use = use_of(Pattern::Sparse, sketch, input.scalar_type());
     const Plan* plan = keep(make_plan(context_, settings, scores, input.scalar_type()));
-    out_.stats.picks_hash += plan->stats.picks_hash;
-    out_.stats.picked_remote += plan->stats.picked_remote, out_.stats.remote += plan->stats.remote;
-    out_.stats.fetched_rows += plan->stats.fetched_rows, out_.stats.scan_pairs += plan->stats.scan_pairs;
+    PlanStats stats = plan->stats;  // its heads have their places among those of all sketches
+    stats.picked_by_head.insert(stats.picked_by_head.begin(), static_cast<size_t>(sketch * shape_.kv_heads), 0);
+    out_.stats.add(stats);
     if (options_.probe_rate >= 0)
       out.probes = std::make_unique<Probes>(context_, shape_, options_.probe_rate, *plan, sketch);
     return out;
+  }
+
+  ExchangeUse use_of(Pattern pattern, int64_t sketch, at::ScalarType dtype) const {
+    ExchangeUse use = exchange_use(shape_, pattern, sketch, static_cast<int64_t>(c10::elementSize(dtype)));
+    // Without gradients a layer runs once.
+    if (!learns_) use.row_fetches = use.other_fetches = 1;
+    use.returns = learns_;
+    return use;
   }
 
   const Plan* keep(Plan plan) {
@@ -98,6 +113,7 @@ class Planner {
   const ModelShape& shape_;
   const ForwardOptions& options_;
   Forward& out_;
+  const bool learns_;  // a backward pass follows
   std::map<int64_t, Sketching> sparse_;
   std::map<int64_t, const Plan*> sparse_plan_;
   std::map<Pattern, const Plan*> fixed_;

@@ -30,10 +30,7 @@ at::Tensor exchange(Communicator& group, const std::string& what, const at::Tens
                     const std::vector<int64_t>& send_rows, const std::vector<int64_t>& recv_rows) {
   const at::Tensor send = input.contiguous();
   at::Tensor recv = empty_rows(send, recv_rows);
-  const bool bytes = send.scalar_type() == at::kBFloat16;  // moved, never added
-  const int64_t n = row_elements(send) * (bytes ? send.element_size() : 1);
-  group.all_to_all_v(what.c_str(), send.const_data_ptr(), elements(send_rows, n), recv.mutable_data_ptr(),
-                     elements(recv_rows, n), bytes ? DType::u8 : dtype_of(send));
+  start_exchange(group, what, send, send_rows, recv, recv_rows).wait();
   return recv;
 }
 
@@ -116,6 +113,18 @@ struct ReduceScatter : Function<ReduceScatter> {
 };
 
 }  // namespace
+
+Pending start_exchange(Communicator& group, const std::string& what, const at::Tensor& send,
+                       const std::vector<int64_t>& send_rows, at::Tensor& receive,
+                       const std::vector<int64_t>& recv_rows) {
+  SB_CHECK(send.is_contiguous() && receive.is_contiguous() && send.scalar_type() == receive.scalar_type(), Shape, what,
+           ": an exchange needs contiguous tensors of one type");
+  const bool bytes = send.scalar_type() == at::kBFloat16;  // moved, never added
+  const int64_t n = row_elements(send) * (bytes ? send.element_size() : 1);
+  return group.start_all_to_all_v(what.c_str(), send.const_data_ptr(), elements(send_rows, n),
+                                  receive.mutable_data_ptr(), elements(recv_rows, n),
+                                  bytes ? DType::u8 : dtype_of(send));
+}
 
 at::Tensor all_to_all_rows(Communicator& group, const char* what, const at::Tensor& send,
                            const std::vector<int64_t>& send_rows, const std::vector<int64_t>& recv_rows) {

@@ -7,6 +7,7 @@
 
 #include <ATen/ATen.h>
 
+#include <string>
 #include <vector>
 
 #include "comm/communicator.h"
@@ -19,6 +20,11 @@ namespace smartbird {
                                          const std::vector<int64_t>& rows);
 [[nodiscard]] at::Tensor reduce_scatter_rows(Communicator& group, const char* what, const at::Tensor& all,
                                              const std::vector<int64_t>& rows);
+// Without gradient: starts the exchange of all_to_all_rows between contiguous tensors of one type, which must live until it
+// was awaited.
+[[nodiscard]] Pending start_exchange(Communicator& group, const std::string& what, const at::Tensor& send,
+                                     const std::vector<int64_t>& send_rows, at::Tensor& receive,
+                                     const std::vector<int64_t>& recv_rows);
 // In place, without gradient.
 void all_reduce_(Communicator& group, const char* what, at::Tensor& x, ReduceOp op);
 

@@ -16,6 +16,7 @@ struct Requests {
   at::Tensor send_index;                      // [rows sent] int64: local rows, by destination rank
   std::vector<int64_t> send_rows, recv_rows;  // [P]
   [[nodiscard]] int64_t num_received() const;
+  [[nodiscard]] int64_t num_sent() const { return send_index.size(0); }
 };
 
 // Every rank asks owner r for the local rows wanted[r]; collective (counts, then ids as int32 under `what`).

@@ -62,7 +62,7 @@ at::Tensor heads_to_rows(Communicator& group, const char* what, const at::Tensor
   const int64_t rows = plan.own_rows, ranks = ranks_of(plan), heads = x.size(1), width = x.size(2);
   const at::Tensor send = plan.place_in_stream.defined() ? x.index_select(0, plan.place_in_stream) : x;
   const at::Tensor back = all_to_all_rows(group, what, send, plan.rows_by_rank, same_for_all(plan, rows));
-  return back.view({ranks, rows, heads, width}).transpose(0, 1).reshape({rows, ranks * heads, width});
+  return back.view({ranks, rows, heads, width}).transpose(0, 1).reshape({rows, ranks * heads, width}).contiguous();
 }
 
 at::Tensor units_to_heads(Communicator& group, const std::string& what, const at::Tensor& kv, const Plan& plan) {

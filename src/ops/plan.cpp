@@ -4,35 +4,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ops/choose_exchange.h"
 #include "ops/head_exchange.h"
 #include "ops/plan_parts.h"
 #include "ops/tensors.h"
 
 namespace smartbird {
 namespace {
-
-// Slots for the rows that every rank can work out without asking: the band's halo (or everything) and the global keys.
-void add_known_rows(const StepContext& context, const AttentionSettings& s, Plan& plan) {
-  const Layout& layout = context.layout;
-  const int rank = context.rank();
-  plan.token_slot.assign(static_cast<size_t>(layout.num_tokens()), -1);
-  int32_t slot = 0;
-  for (int64_t token : layout.tokens_of(rank)) plan.token_slot[static_cast<size_t>(token)] = slot++;
-  const bool all = s.exchange == ExchangePlan::All;
-  KnownRequests halo = known_requests(
-      layout, rank, [&](int other) { return all ? foreign_tokens(layout, other) : band_halo(layout, s, other); });
-  for (int64_t token : halo.tokens) plan.token_slot[static_cast<size_t>(token)] = slot++;
-  KnownRequests globals = known_requests(
-      layout, rank, [&](int other) { return all ? std::vector<int64_t>{} : global_halo(layout, s, other); });
-  for (int64_t token : globals.tokens) {
-    int32_t& place = plan.token_slot[static_cast<size_t>(token)];
-    if (place < 0) place = slot;
-    ++slot;
-  }
-  plan.token_slots = slot;
-  plan.halo = std::move(halo.requests);
-  plan.globals = std::move(globals.requests);
-}
 
 // By heads every row is here; slots go rank by rank, as keys and values arrive.
 void add_rows_of_all(const Layout& layout, const AttentionSettings& s, Plan& plan) {
@@ -142,13 +120,33 @@ DealtPicks<T> deal_picks(const StepContext& context, const AttentionSettings& s,
   return out;
 }
 
+// What this rank drew, for its own blocks.
 template <class T>
-void add_picks(const StepContext& context, const AttentionSettings& s, const SketchScores& scores, Plan& plan) {
-  const std::vector<Layout::Block> blocks = context.layout.blocks_of(context.rank());
-  const std::vector<kernels::ScanBlock> domains = scan_blocks(context.layout, s, blocks);
-  for (const auto& domain : domains) plan.stats.scan_pairs += kernels::domain_size(domain, s.global_positions);
-  kernels::Picks<T> picks = draw_picks<T>(context, s, scores, domains);
-  plan.stats.picks_hash = hash_picks(domains, s.pick_heads, scores.layer, picks.start, picks.key);
+struct Drawn {
+  std::vector<Layout::Block> blocks;
+  kernels::Picks<T> picks;
+  uint64_t hash = 0;
+  int64_t scan_pairs = 0;
+};
+
+template <class T>
+Drawn<T> draw_mine(const StepContext& context, const AttentionSettings& s, const SketchScores& scores) {
+  Drawn<T> out;
+  if (s.pattern != Pattern::Sparse) return out;
+  out.blocks = context.layout.blocks_of(context.rank());
+  const std::vector<kernels::ScanBlock> domains = scan_blocks(context.layout, s, out.blocks);
+  for (const auto& domain : domains) out.scan_pairs += kernels::domain_size(domain, s.global_positions);
+  out.picks = draw_picks<T>(context, s, scores, domains);
+  out.hash = hash_picks(domains, s.pick_heads, scores.layer, out.picks.start, out.picks.key);
+  return out;
+}
+
+template <class T>
+void add_picks(const StepContext& context, const AttentionSettings& s, Drawn<T> drawn, Plan& plan) {
+  const std::vector<Layout::Block>& blocks = drawn.blocks;
+  kernels::Picks<T>& picks = drawn.picks;
+  plan.stats.scan_pairs = drawn.scan_pairs, plan.stats.picks_hash = drawn.hash;
+  ++plan.stats.by_exchange[static_cast<size_t>(s.exchange)];
   const Singles singles = number_singles(context, s, blocks, picks.start, picks.key, plan);
   PickRows rows;
   if (plan.by_heads()) {
@@ -171,44 +169,59 @@ void add_picks(const StepContext& context, const AttentionSettings& s, const Ske
   plan.drawn_key = std::move(picks.key);
 }
 
-}  // namespace
-
-void check_positions(int64_t tokens) {
-  SB_CHECK(tokens <= INT32_MAX, Config, "plan: ", tokens,
-           " tokens share one stream, at most 2^31 - 1 may; lower train.micro_tokens or data.sequence_tokens");
-}
-
-Plan make_plan(const StepContext& context, const AttentionSettings& s, const SketchScores& scores,
-               at::ScalarType dtype) {
+template <class T>
+Plan plan_of(const StepContext& context, AttentionSettings s, const SketchScores& scores) {
   const Layout& layout = context.layout;
-  check_positions(layout.num_tokens());
+  Drawn<T> drawn = draw_mine<T>(context, s, scores);
+  if (s.exchange == ExchangePlan::Auto)
+    s.exchange = cheapest_exchange(context, s, drawn.blocks, drawn.picks.start, drawn.picks.key);
   Plan plan;
   plan.num_rows = plan.own_rows = layout.rank_tokens(context.rank());
   plan.heads = s.heads, plan.kv_heads = plan.own_kv_heads = s.kv_heads;
-  plan.exchange = s.exchange;
+  plan.exchange = s.exchange, plan.overlap = s.overlap;
   if (s.exchange == ExchangePlan::Heads && s.pattern != Pattern::Window && layout.num_ranks() > 1) {
     SB_CHECK(s.kv_heads % layout.num_ranks() == 0, Shape, "plan: ", s.kv_heads, " kv heads cannot be dealt to ",
              layout.num_ranks(), " ranks");
     add_rows_of_all(layout, s, plan);
   } else {
     add_bands(layout, s, layout.blocks_of(context.rank()), plan);
-    add_known_rows(context, s, plan);
+    add_known_rows(layout, context.rank(), s, plan);
   }
-  plan.pick_log_pi = at::empty({0}, dtype);
+  plan.pick_log_pi = at::empty({0}, at::CppTypeToScalarType<T>::value);
   plan.rows.recv_rows.assign(static_cast<size_t>(layout.num_ranks()), 0);
   plan.rows.send_rows = plan.rows.recv_rows;
   plan.rows.send_index = at::empty({0}, at::kLong);
   if (plan.by_heads()) plan.halo = plan.globals = plan.rows;
-  if (s.pattern == Pattern::Sparse) {
-    if (dtype == at::kDouble)
-      add_picks<double>(context, s, scores, plan);
-    else
-      add_picks<float>(context, s, scores, plan);
-  }
+  if (s.pattern == Pattern::Sparse) add_picks<T>(context, s, std::move(drawn), plan);
   plan.num_units = plan.token_slots * plan.kv_heads + plan.rows.num_received();
   plan.stats.remote = (layout.num_tokens() - plan.own_rows) * s.kv_heads;
   plan.stats.fetched_rows = (plan.token_slots - plan.own_rows) * plan.kv_heads + plan.rows.num_received();
+  plan.stats.sent_rows = plan.by_heads()
+                             ? plan.own_rows * (s.kv_heads - plan.kv_heads)
+                             : (plan.halo.num_sent() + plan.globals.num_sent()) * plan.kv_heads + plan.rows.num_sent();
   return plan;
+}
+
+}  // namespace
+
+void PlanStats::add(const PlanStats& other) {
+  picks_hash += other.picks_hash;
+  picked_remote += other.picked_remote, remote += other.remote;
+  fetched_rows += other.fetched_rows, sent_rows += other.sent_rows, scan_pairs += other.scan_pairs;
+  for (size_t i = 0; i < by_exchange.size(); ++i) by_exchange[i] += other.by_exchange[i];
+  picked_by_head.resize(std::max(picked_by_head.size(), other.picked_by_head.size()), 0);
+  for (size_t i = 0; i < other.picked_by_head.size(); ++i) picked_by_head[i] += other.picked_by_head[i];
+}
+
+void check_positions(int64_t tokens) {
+  SB_CHECK(tokens <= INT32_MAX, Config, "plan: ", tokens,
+           " tokens share one stream, at most 2^31 - 1 may; lower train.micro_tokens or data.sequence_tokens");
+}
+
+Plan make_plan(const StepContext& context, const AttentionSettings& settings, const SketchScores& scores,
+               at::ScalarType dtype) {
+  check_positions(context.layout.num_tokens());
+  return dtype == at::kDouble ? plan_of<double>(context, settings, scores) : plan_of<float>(context, settings, scores);
 }
 
 at::Tensor gather_keys(const StepContext& context, const at::Tensor& mine) {

@@ -6,12 +6,14 @@
 
 #include <ATen/ATen.h>
 
+#include <array>
 #include <vector>
 
 #include "kernels/draw.h"
 #include "kernels/pick_tiles.h"
 #include "ops/domains.h"
 #include "ops/exchange.h"
+#include "ops/exchange_cost.h"
 #include "ops/step_context.h"
 
 namespace smartbird {
@@ -19,7 +21,9 @@ namespace smartbird {
 // Rows: the picked ones; band and global keys, which every rank can work out, travel apart. All: every row of other ranks.
 // Heads: queries, keys and values change from all heads of my rows to my share of the kv heads for all rows, and outputs
 // change back (the head all-to-all of DeepSpeed-Ulysses, arXiv 2309.14509); P must divide G. Window layers fetch their band.
-enum class ExchangePlan { Rows, All, Heads };
+// Auto: the cheapest of them for these picks (ops/choose_exchange.h); a plan that was made never says Auto.
+enum class ExchangePlan { Rows, All, Heads, Auto };
+inline constexpr std::array<const char*, 3> kExchangePlanNames{"rows", "all", "heads"};
 
 struct AttentionSettings {
   Pattern pattern = Pattern::Sparse;
@@ -36,14 +40,20 @@ struct AttentionSettings {
   std::vector<int64_t> global_positions;  // ascending, unique
   int64_t scan_budget_bytes = 64 << 20;
   ExchangePlan exchange = ExchangePlan::Rows;
+  ExchangeUse use;      // what Auto counts with
+  bool overlap = true;  // rows travel while the band is computed
 };
 
 struct PlanStats {
   uint64_t picks_hash = 0;  // order-free hash of (sample, block, head, key) of my picks
   int64_t picked_remote = 0,
-          remote = 0;        // (row, kv head) pairs of other ranks: picked by any of my blocks; all of them
-  int64_t fetched_rows = 0;  // (row, kv head) pairs that travel to me
-  int64_t scan_pairs = 0;    // Σ |E| over my blocks
+          remote = 0;  // (row, kv head) pairs of other ranks: picked by any of my blocks; all of them
+  int64_t fetched_rows = 0, sent_rows = 0;                       // (row, kv head) pairs that travel to me, and from me
+  int64_t scan_pairs = 0;                                        // Σ |E| over my blocks
+  std::array<int64_t, kExchangePlanNames.size()> by_exchange{};  // plans of each kind that were drawn
+  std::vector<int64_t> picked_by_head;                           // [sketches · G]: picked_remote
+
+  void add(const PlanStats& other);
 };
 
 // What the attention of this rank computes: its rows with all heads, or, by heads, all rows in stream order with its heads.
@@ -63,6 +73,7 @@ struct Plan {
   at::Tensor pick_log_pi;  // as subtracted from scores
   Requests halo, globals, rows;
   ExchangePlan exchange = ExchangePlan::Rows;
+  bool overlap = true;
   int drawn_heads = 0;
   std::vector<int64_t> drawn_start;
   RawVector<int32_t> drawn_key;  // the draw alone: positions in the sequence

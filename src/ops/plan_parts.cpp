@@ -87,6 +87,26 @@ std::vector<int64_t> foreign_tokens(const Layout& layout, int rank) {
   return tokens;
 }
 
+void add_known_rows(const Layout& layout, int rank, const AttentionSettings& s, Plan& plan) {
+  plan.token_slot.assign(static_cast<size_t>(layout.num_tokens()), -1);
+  int32_t slot = 0;
+  for (int64_t token : layout.tokens_of(rank)) plan.token_slot[static_cast<size_t>(token)] = slot++;
+  const bool all = s.exchange == ExchangePlan::All;
+  KnownRequests halo = known_requests(
+      layout, rank, [&](int other) { return all ? foreign_tokens(layout, other) : band_halo(layout, s, other); });
+  for (int64_t token : halo.tokens) plan.token_slot[static_cast<size_t>(token)] = slot++;
+  KnownRequests globals = known_requests(
+      layout, rank, [&](int other) { return all ? std::vector<int64_t>{} : global_halo(layout, s, other); });
+  for (int64_t token : globals.tokens) {
+    int32_t& place = plan.token_slot[static_cast<size_t>(token)];
+    if (place < 0) place = slot;
+    ++slot;
+  }
+  plan.token_slots = slot;
+  plan.halo = std::move(halo.requests);
+  plan.globals = std::move(globals.requests);
+}
+
 std::vector<kernels::ScanBlock> scan_blocks(const Layout& layout, const AttentionSettings& s,
                                             const std::vector<Layout::Block>& blocks) {
   std::vector<kernels::ScanBlock> out;
@@ -141,7 +161,9 @@ Singles number_singles(const StepContext& context, const AttentionSettings& s, c
   const int64_t kv_heads = s.kv_heads;
   Singles out;
   out.wanted.resize(static_cast<size_t>(layout.num_ranks()));
+  plan.stats.picked_by_head.assign(static_cast<size_t>(kv_heads), 0);
   if (plan.own_rows == layout.num_tokens()) return out;  // every row is at hand
+  int64_t* picked = plan.stats.picked_by_head.data();
   out.unit = mark_picked(layout, context.rank(), s, blocks, start, key);
   std::vector<int64_t> owned(static_cast<size_t>(layout.num_ranks()), 0);
   const auto for_remote = [&](auto body) {
@@ -151,7 +173,7 @@ Singles number_singles(const StepContext& context, const AttentionSettings& s, c
           if (out.unit[static_cast<size_t>(i)] != 0) body(run, i);
   };
   for_remote([&](const Run& run, int64_t i) {
-    ++plan.stats.picked_remote;
+    ++plan.stats.picked_remote, ++picked[i % kv_heads];
     if (plan.token_slot[static_cast<size_t>(i / kv_heads)] >= 0) return;
     ++owned[static_cast<size_t>(run.rank)];
   });

@@ -9,6 +9,8 @@ namespace smartbird {
 
 // Query blocks of all ranks in stream order.
 [[nodiscard]] std::vector<Layout::Block> all_blocks(const Layout& layout);
+// Slots for the rows that every rank can work out without asking: the band's halo (or everything) and the global keys.
+void add_known_rows(const Layout& layout, int rank, const AttentionSettings& settings, Plan& plan);
 // Bands and blocks of the rows of `blocks`.
 void add_bands(const Layout& layout, const AttentionSettings& settings, const std::vector<Layout::Block>& blocks,
                Plan& plan);

@@ -3,6 +3,9 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "ops/head_exchange.h"
 #include "ops/kernel_input.h"
 #include "ops/tensors.h"
@@ -19,19 +22,77 @@ struct Attended {
   at::Tensor o, lse;
 };
 
-Attended forward_of(const at::Tensor& q, const at::Tensor& units, const Plan& plan) {
+// The kernel's input and output of one forward pass.
+template <class T>
+struct ForwardPass {
+  kernels::AttentionInput<T> in;
+  T *m, *l, *acc, *lse;
+
+  // Adds the band of rows [first, last).
+  void add_band(int64_t first, int64_t last) {
+    kernels::AttentionInput<T> part = in;
+    part.rows = last - first, part.q += first * in.heads * in.width;
+    part.band_begin += first, part.band_end += first, part.row_block += first;
+    kernels::attention_band<T>(part, m + first * in.heads, l + first * in.heads, acc + first * in.heads * in.width);
+  }
+  void begin() { kernels::attention_begin<T>(in.rows, in.heads, in.width, m, l, acc); }
+  void finish() {
+    if (in.pick_heads > 0) kernels::attention_picks<T>(in, m, l, acc);
+    kernels::attention_finish<T>(in.rows, in.heads, in.width, m, l, acc, acc, lse);
+  }
+};
+
+// Body(pass) with tensors for the answer; the pass writes them.
+template <class Body>
+Attended forward_with(const at::Tensor& q, const at::Tensor& units, const Plan& plan, Body body) {
   at::Tensor o = at::empty_like(q), lse = at::empty({q.size(0), q.size(1)}, q.options());
   at::Tensor m = at::empty_like(lse), l = at::empty_like(lse);
   with_float_type(q, [&](auto t) {
     using T = decltype(t);
-    const auto in = kernel_input<T>(q, units, plan);
-    T *mp = m.mutable_data_ptr<T>(), *lp = l.mutable_data_ptr<T>(), *op = o.mutable_data_ptr<T>();
-    kernels::attention_begin<T>(in.rows, in.heads, in.width, mp, lp, op);
-    kernels::attention_band<T>(in, mp, lp, op);
-    if (in.pick_heads > 0) kernels::attention_picks<T>(in, mp, lp, op);
-    kernels::attention_finish<T>(in.rows, in.heads, in.width, mp, lp, op, op, lse.mutable_data_ptr<T>());
+    ForwardPass<T> pass{kernel_input<T>(q, units, plan), m.mutable_data_ptr<T>(), l.mutable_data_ptr<T>(),
+                        o.mutable_data_ptr<T>(), lse.mutable_data_ptr<T>()};
+    pass.begin();
+    body(pass);
+    pass.finish();
   });
   return {o, lse};
+}
+
+Attended forward_of(const at::Tensor& q, const at::Tensor& units, const Plan& plan) {
+  return forward_with(q, units, plan, [&](auto& pass) { pass.add_band(0, pass.in.rows); });
+}
+
+// Whether the bands of rows [first, last) may read rows of other ranks.
+bool reads_others(const Plan& plan, int64_t first, int64_t last) {
+  const auto slot = plan.token_slot.begin();
+  return std::any_of(slot + plan.band_begin[static_cast<size_t>(first)],
+                     slot + plan.band_end[static_cast<size_t>(last - 1)],
+                     [&](int32_t s) { return s >= plan.own_rows; });
+}
+
+// The same while units arrive: bands of my own rows first, then those that reach into other ranks' rows, then picks.
+Attended forward_of(const at::Tensor& q, ArrivingUnits& arriving, const Plan& plan) {
+  if (arriving.all_there()) return forward_of(q, arriving.units(), plan);
+  constexpr int64_t kPieces = 8, kLeastRows = 256;  // between two of them messages make progress
+  const int64_t size = std::max(kLeastRows, (plan.num_rows + kPieces - 1) / kPieces);
+  return forward_with(q, arriving.units(), plan, [&](auto& pass) {
+    std::vector<int64_t> later;
+    for (int64_t first = 0; first < plan.num_rows; first += size) {
+      const int64_t last = std::min(first + size, plan.num_rows);
+      if (reads_others(plan, first, last)) {
+        later.push_back(first);
+        continue;
+      }
+      pass.add_band(first, last);
+      arriving.make_progress();
+    }
+    arriving.wait_for_tokens();
+    for (int64_t first : later) {
+      pass.add_band(first, std::min(first + size, plan.num_rows));
+      arriving.make_progress();
+    }
+    arriving.wait_for_all();
+  });
 }
 
 struct AttentionGrads {
@@ -72,10 +133,10 @@ struct FetchingAttention : Function<FetchingAttention> {
   static Variable forward(AutogradContext* ctx, const Variable& q_in, const Variable& kv_in, Communicator* group,
                           const Plan* plan, KvStorage storage) {
     const at::Tensor q = q_in.contiguous(), kv = storage.bfloat16 ? kv_in.to(at::kBFloat16) : kv_in;
-    const at::Tensor units = bring_units(*group, kv, *plan, "");
-    const Attended out = forward_of(q, units, *plan);
+    ArrivingUnits arriving(*group, kv, *plan, "");
+    const Attended out = forward_of(q, arriving, *plan);
     const bool keep = storage.rows == FetchedRows::Keep;
-    ctx->save_for_backward({q, keep ? units : kv, out.o, out.lse});
+    ctx->save_for_backward({q, keep ? arriving.units() : kv, out.o, out.lse});
     ctx->saved_data["keep"] = keep;
     ctx->saved_data["group"] = reinterpret_cast<int64_t>(group);
     ctx->saved_data["plan"] = reinterpret_cast<int64_t>(plan);
@@ -85,7 +146,8 @@ struct FetchingAttention : Function<FetchingAttention> {
     const auto saved = ctx->get_saved_variables();
     Communicator& group = *reinterpret_cast<Communicator*>(ctx->saved_data["group"].toInt());
     const Plan& plan = *reinterpret_cast<const Plan*>(ctx->saved_data["plan"].toInt());
-    const at::Tensor units = ctx->saved_data["keep"].toBool() ? saved[1] : bring_units(group, saved[1], plan, "_again");
+    const at::Tensor units =
+        ctx->saved_data["keep"].toBool() ? saved[1] : ArrivingUnits(group, saved[1], plan, "_again").wait_for_all();
     const AttentionGrads out = backward_of(saved[0], units, {saved[2], saved[3]}, grads[0], plan);
     return {out.q, send_units_home(group, out.units, plan), {}, {}, {}};
   }
@@ -106,15 +168,6 @@ at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& units, const 
 // Of the rows and heads that the plan gives to this rank.
 static at::Tensor attend_here(const StepContext& context, const at::Tensor& q, const at::Tensor& kv, const Plan& plan,
                               KvStorage storage) {
-  if (storage.rows == FetchedRows::Keep && !storage.bfloat16) {
-    at::Tensor units;
-    {
-      const auto timing = context.timer.measure("exchange");
-      units = gather_units(context, kv, plan);
-    }
-    const auto timing = context.timer.measure("attention");
-    return sparse_attention(q, units, plan);
-  }
   SB_CHECK(q.dim() == 3 && q.size(0) == plan.num_rows && q.size(1) == plan.heads && kv.dim() == 3 &&
                kv.size(0) == plan.own_rows && kv.size(1) == plan.own_kv_heads && kv.size(2) == 2 * q.size(2),
            Shape, "attend: q ", q.sizes(), ", kv ", kv.sizes(), ", expected [", plan.num_rows, ", ", plan.heads,

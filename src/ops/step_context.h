@@ -3,6 +3,7 @@
 #pragma once
 
 #include "comm/world.h"
+#include "core/link.h"
 #include "core/philox.h"
 #include "core/timer.h"
 #include "data/layout.h"
@@ -18,6 +19,7 @@ struct StepContext {
   uint64_t seed = 0;
   int64_t step = 0;  // counts from 1
   Phase phase = Phase::Train;
+  Link link = {};  // of the sequence group, for exchange.plan = auto
 
   [[nodiscard]] Communicator& group() const { return world.sequence(); }
   [[nodiscard]] int rank() const { return world.sequence().rank(); }

@@ -20,7 +20,7 @@ using torch::autograd::variable_list;
 
 // Rows of whole tokens that follow mine in every head: a name, and who sends what.
 struct Part {
-  const char* what;
+  std::string what;
   const Requests& requests;
 };
 std::array<Part, 2> token_parts(const Plan& plan) {
@@ -41,7 +41,7 @@ struct GatherUnits : Function<GatherUnits> {
   static Variable forward(AutogradContext* ctx, const Variable& kv, Communicator* group, const Plan* plan) {
     ctx->saved_data["group"] = reinterpret_cast<int64_t>(group);
     ctx->saved_data["plan"] = reinterpret_cast<int64_t>(plan);
-    return bring_units(*group, kv, *plan, "");
+    return ArrivingUnits(*group, kv, *plan, "").wait_for_all();
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     return {send_units_home(*reinterpret_cast<Communicator*>(ctx->saved_data["group"].toInt()), grads[0],
@@ -53,30 +53,61 @@ struct GatherUnits : Function<GatherUnits> {
 
 }  // namespace
 
-at::Tensor bring_units(Communicator& group, const at::Tensor& kv_in, const Plan& plan, const char* turn) {
+ArrivingUnits::ArrivingUnits(Communicator& group, const at::Tensor& kv_in, const Plan& plan, const std::string& turn)
+    : plan_(plan) {
   const at::NoGradGuard no_grad;
   const int64_t rows = kv_in.size(0), width = kv_in.size(2);
   const at::Tensor by_head = kv_in.transpose(0, 1).contiguous();  // [G, T, 2D]
-  if (plan.by_heads())
-    return units_to_heads(group, std::string("head_rows") + turn, by_head, plan).view({plan.num_units, width});
-  const at::Tensor kv = by_head.transpose(0, 1), flat = same_memory(by_head, {rows * plan.kv_heads, width});
-  const auto fetch = [&](const char* what, const at::Tensor& from, const Requests& requests) {
-    return fetch_rows(group, (std::string(what) + turn).c_str(), from, requests);
-  };
-  std::vector<at::Tensor> tokens;
-  for (const Part& part : token_parts(plan)) tokens.push_back(fetch(part.what, kv, part.requests));
-  const at::Tensor singles = fetch("rows", flat, plan.rows);
-  if (plan.num_units == rows * plan.kv_heads) return flat;
-  at::Tensor units = at::empty({plan.num_units, width}, flat.options());
-  const at::Tensor slots = slots_of(units, plan);
-  slots.narrow(0, 0, rows).copy_(kv);
-  int64_t first = rows;
-  for (const at::Tensor& part : tokens) {
-    slots.narrow(0, first, part.size(0)).copy_(part);
-    first += part.size(0);
+  if (plan.by_heads()) {
+    units_ = units_to_heads(group, std::string("head_rows") + turn, by_head, plan).view({plan.num_units, width});
+    tokens_there_ = singles_there_ = true;
+    return;
   }
-  units.narrow(0, plan.token_slots * plan.kv_heads, singles.size(0)).copy_(singles);
-  return units;
+  const at::Tensor kv = by_head.transpose(0, 1), flat = same_memory(by_head, {rows * plan.kv_heads, width});
+  const int64_t slots = plan.token_slots * plan.kv_heads, singles = plan.rows.num_received();
+  const bool mine_only = plan.num_units == rows * plan.kv_heads;
+  units_ = mine_only ? flat : at::empty({plan.num_units, width}, flat.options());
+  for (const Part& part : token_parts(plan))
+    tokens_.push_back(start(group, part.what + turn, kv, part.requests,
+                            at::empty({part.requests.num_received(), plan.kv_heads, width}, flat.options())));
+  singles_ = start(group, "rows" + turn, flat, plan.rows, units_.narrow(0, slots, singles));
+  if (!mine_only) slots_of(units_, plan).narrow(0, 0, rows).copy_(kv);
+  if (!plan.overlap) wait_for_all();
+}
+
+ArrivingUnits::Flight ArrivingUnits::start(Communicator& group, const std::string& what, const at::Tensor& from,
+                                           const Requests& requests, at::Tensor receive) {
+  Flight out{from.index_select(0, requests.send_index), std::move(receive), {}};
+  out.pending = start_exchange(group, what, out.send, requests.send_rows, out.receive, requests.recv_rows);
+  return out;
+}
+
+void ArrivingUnits::make_progress() {
+  for (Flight& part : tokens_)
+    if (!part.pending.arrived()) return;
+  (void)singles_.pending.arrived();
+}
+
+void ArrivingUnits::wait_for_tokens() {
+  if (tokens_there_) return;
+  const at::NoGradGuard no_grad;
+  int64_t first = plan_.own_rows;
+  for (Flight& part : tokens_) {
+    part.pending.wait();
+    const int64_t count = part.receive.size(0);
+    if (count > 0) slots_of(units_, plan_).narrow(0, first, count).copy_(part.receive);
+    first += count;
+  }
+  tokens_.clear();
+  tokens_there_ = true;
+}
+
+const at::Tensor& ArrivingUnits::wait_for_all() {
+  wait_for_tokens();
+  if (!singles_there_) singles_.pending.wait();
+  singles_ = {};
+  singles_there_ = true;
+  return units_;
 }
 
 at::Tensor send_units_home(Communicator& group, const at::Tensor& grad_units, const Plan& plan) {
@@ -91,8 +122,8 @@ at::Tensor send_units_home(Communicator& group, const at::Tensor& grad_units, co
   const bool whole = plan.num_units == rows * heads && !sends;
   at::Tensor home = whole ? same_memory(grad, {heads, rows, width})
                           : slots.narrow(0, 0, rows).transpose(0, 1).clone(at::MemoryFormat::Contiguous);
-  const auto back = [&](const char* what, const at::Tensor& from, const Requests& requests) {
-    return all_to_all_rows(group, (std::string(what) + "_backward").c_str(), from.contiguous(), requests.recv_rows,
+  const auto back = [&](const std::string& what, const at::Tensor& from, const Requests& requests) {
+    return all_to_all_rows(group, (what + "_backward").c_str(), from.contiguous(), requests.recv_rows,
                            requests.send_rows);
   };
   const auto add = [&](const at::Tensor& received, const Requests& requests, at::Tensor to) {

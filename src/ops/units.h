@@ -2,6 +2,9 @@
 // fetched they are the rank's own memory, not a copy.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "ops/plan.h"
 
 namespace smartbird {
@@ -10,9 +13,35 @@ namespace smartbird {
 // lies head by head in memory ([G, T, 2D] transposed) and nothing is fetched, no copy. Collective, differentiable.
 [[nodiscard]] at::Tensor gather_units(const StepContext& context, const at::Tensor& kv, const Plan& plan);
 
-// The same without autograd, and its adjoint: the gradient of kv from that of the units. Collective. `turn` is added to the
-// names under which bytes are counted.
-[[nodiscard]] at::Tensor bring_units(Communicator& group, const at::Tensor& kv, const Plan& plan, const char* turn);
+// Units without autograd, mine in place from the start, those of other ranks maybe still on their way; with plan.overlap off
+// all are there at once. Collective; `turn` is added to the names under which bytes are counted. The plan outlives it.
+class ArrivingUnits {
+ public:
+  ArrivingUnits(Communicator& group, const at::Tensor& kv, const Plan& plan, const std::string& turn);
+  // [U, 2D]; what is not awaited yet must not be read.
+  [[nodiscard]] const at::Tensor& units() const { return units_; }
+  [[nodiscard]] bool all_there() const { return tokens_there_ && singles_there_; }
+  // Lets messages move; never waits.
+  void make_progress();
+  // Halo and global keys are in place; these and all picked rows.
+  void wait_for_tokens();
+  const at::Tensor& wait_for_all();
+
+ private:
+  struct Flight {
+    at::Tensor send, receive;
+    Pending pending;
+  };
+  Flight start(Communicator& group, const std::string& what, const at::Tensor& from, const Requests& requests,
+               at::Tensor receive);
+  const Plan& plan_;
+  at::Tensor units_;
+  std::vector<Flight> tokens_;
+  Flight singles_;
+  bool tokens_there_ = false, singles_there_ = false;
+};
+
+// The adjoint: the gradient of kv from that of the units. Collective.
 [[nodiscard]] at::Tensor send_units_home(Communicator& group, const at::Tensor& grad_units, const Plan& plan);
 
 }  // namespace smartbird

@@ -46,6 +46,7 @@ Sizes sizes_of(const PlanCase& plan) {
   const double phi = std::min(1.0, plan.phi * (s.attention.visibility.causal ? 2 : 1));  // of the rank that sees most
   const double of_others = (z.n - z.t) * z.g;
   switch (s.attention.exchange) {
+    case ExchangePlan::Auto:  // settled before
     case ExchangePlan::Rows: z.fetched = of_others * (phi * z.sparse + dense) / z.layers; break;
     case ExchangePlan::All: z.fetched = of_others; break;
     case ExchangePlan::Heads: break;  // as much goes as comes

@@ -33,7 +33,7 @@ std::map<std::string, double> evaluate(const StepSetup& setup, const Corpus& cor
     if (setup.task == Task::Classify)
       for (const Sample& sample : batch) by_label[static_cast<size_t>(corpus.document(sample.document).label)] += 1;
     for (const MicroStep& micro : micro_steps) {
-      const StepContext context{setup.world, micro.layout, timer, 0, 0, Phase::Evaluate};
+      const StepContext context{setup.world, micro.layout, timer, 0, 0, Phase::Evaluate, setup.link};
       const Forward forward = setup.model.forward(
           context, micro.stream, {.task = setup.task, .probe_rate = -1, .dense = o.eval.draw == "dense"});
       totals.add(forward, micro.stream);

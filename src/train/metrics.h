@@ -20,8 +20,11 @@ struct StepRecord {
   int64_t rows = 0;                           // distinct remote rows fetched, sum over ranks
   std::map<std::string, int64_t> sent_bytes;  // by operation, sum over ranks
   std::string plan;
-  uint64_t picks_hash = 0;  // written as 16 hex digits
-  double imbalance = 1;
+  uint64_t picks_hash = 0;                             // written as 16 hex digits
+  std::vector<std::vector<double>> phi_by_layer_head;  // [layers][kv heads]; [] for a layer without picks
+  double imbalance = 1, sent_rows_imbalance = 1;       // largest over mean of the ranks: scan work, rows sent
+  // Of the slowest rank: inside the calls that start and await exchanges; while something else was computed.
+  double exchange_exposed_ms = 0, exchange_hidden_ms = 0;
   double grad_norm = 0, sketch_grad_norm = 0, lr = 0;
   std::map<std::string, double> step_ms;  // by stage
   double tokens_per_s = 0;

@@ -74,11 +74,21 @@ std::string learning_rate_text(double value) {
   return text;
 }
 
+// What travelled, where there are ranks to send to.
+static std::string traffic_text(const StepRecord& r) {
+  int64_t bytes = 0;
+  for (const auto& [what, sent] : r.sent_bytes) bytes += sent;
+  if (bytes == 0) return "";
+  return join(" plan ", r.plan.empty() ? "-" : r.plan, " rows ", short_number(static_cast<double>(r.rows)), " sent ",
+              short_number(static_cast<double>(bytes)), format("B imb %.2f/%.2f", r.imbalance, r.sent_rows_imbalance),
+              format(" wait %.0f+%.0fms", r.exchange_exposed_ms, r.exchange_hidden_ms));
+}
+
 std::string step_line(const StepRecord& r, int64_t total_steps, double eta_s) {
   std::string line = join("step ", r.step, "/", total_steps, format(" loss %.3f", r.loss));
   if (r.bits_per_byte >= 0) line += format(" bpb %.3f", r.bits_per_byte);
   line += format(" sketch %.3f cover %.2f phi %.2f gnorm %.2f lr ", r.sketch_loss, r.coverage, r.phi, r.grad_norm);
-  line += learning_rate_text(r.lr) + " tok/s " + short_number(r.tokens_per_s);
+  line += learning_rate_text(r.lr) + " tok/s " + short_number(r.tokens_per_s) + traffic_text(r);
   return line + " mem " + short_number(static_cast<double>(r.peak_memory_bytes)) + "B eta " + duration_text(eta_s);
 }
 

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "comm/measure_link.h"
 #include "core/error.h"
 #include "data/limited_corpus.h"
 #include "ops/tensors.h"
@@ -159,6 +160,11 @@ void set_threads(const World& world, int64_t threads) {
   omp_set_num_threads(static_cast<int>(threads));
 }
 
+Link link_of(const World& world, const Options& o) {
+  if (const auto given = parse_link(o.exchange.link)) return *given;
+  return o.exchange.plan == "auto" ? measure_link(world.sequence()) : Link{};
+}
+
 void warn_of_small_data(const World& world, const Options& o, const Corpus& corpus) {
   if (corpus.num_tokens() >= o.train.batch_tokens) return;
   warn(world, {join("data.train holds ", corpus.num_tokens(), " tokens, fewer than train.batch_tokens = ",
@@ -166,12 +172,15 @@ void warn_of_small_data(const World& world, const Options& o, const Corpus& corp
                     " rank(s): every step is a whole pass over the data; lower train.batch_tokens or add data")});
 }
 
-std::string banner(const World& world, const Options& o, const Transformer& model, const Corpora& data) {
+std::string banner(const World& world, const Options& o, const Transformer& model, const Corpora& data,
+                   const Link& link) {
   const Parameters& p = model.parameters();
+  const bool counts = o.exchange.plan == "auto" && world.sequence().size() > 1;
   return join("model: ", p.sketch_begin(), " parameters + ", p.size() - p.sketch_begin(),
               " of the sketch; ranks: ", world.everyone().size(), " (", world.num_replicas(), " replica(s) x ",
               world.sequence().size(), " sequence rank(s)); data: ", data.train->num_documents(), " documents, ",
-              data.train->num_tokens(), " tokens; step: ", o.train.batch_tokens, " tokens; run folder: ", o.run.dir);
+              data.train->num_tokens(), " tokens; step: ", o.train.batch_tokens, " tokens; run folder: ", o.run.dir,
+              counts ? join("; link: ", to_text(link), o.exchange.link == "measure" ? " (measured)" : "") : "");
 }
 
 }  // namespace smartbird

@@ -48,7 +48,7 @@ StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus
   const Options& o = setup.options;
   const Stopwatch watch;
   StageTimer timer;
-  clear_sent_bytes(setup.world);
+  clear_counters(setup.world);
   const uint64_t seed = static_cast<uint64_t>(o.run.seed);
   const auto micro_steps = micro_steps_of(setup, corpus, batch, o.train.micro_tokens,
                                           philox_key(seed, static_cast<uint64_t>(step), Purpose::MaskTokens));
@@ -64,7 +64,7 @@ StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus
   setup.model.parameters().zero_grad();
   Totals totals;
   for (const MicroStep& micro : micro_steps) {
-    const StepContext context{setup.world, micro.layout, timer, seed, step, Phase::Train};
+    const StepContext context{setup.world, micro.layout, timer, seed, step, Phase::Train, setup.link};
     forward_backward(setup, context, micro, options, targets, totals);
   }
   totals.reduce(setup.world);
@@ -77,7 +77,8 @@ StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus
   record.step = step;
   record.tokens = num_tokens(batch);
   if (setup.task == Task::Classify) record.bits_per_byte = -1;
-  record.plan = o.exchange.plan;
+  if (record.plan.empty()) record.plan = o.exchange.plan;  // no layer draws
+  record.phi_by_layer_head = totals.phi_by_layer_head(setup.model.shape());
   record.grad_norm = norms.model, record.sketch_grad_norm = norms.sketch;
   record.lr = o.train.learning_rate * schedule_factor(o.train, step);
   record.step_ms = timer.total_ms();

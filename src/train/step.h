@@ -18,6 +18,7 @@ struct StepSetup {
   Transformer& model;
   const Options& options;
   Task task = Task::Clm;
+  Link link = {};
 };
 
 // Trains on the samples of one batch; step counts from 1. The record has sums over all ranks. Collective.

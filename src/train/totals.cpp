@@ -24,6 +24,14 @@ std::map<std::string, int64_t> sent_by_everyone(const World& world) {
   return sent;
 }
 
+ExchangeTime time_of_slowest(const World& world) {
+  double ms[] = {0, 0};
+  for (const Communicator* group : {&world.everyone(), &world.sequence(), &world.across()})
+    ms[0] += group->exchange_time().exposed_ms, ms[1] += group->exchange_time().hidden_ms;
+  world.everyone().all_reduce("statistics", ms, std::size(ms), DType::f64, ReduceOp::Max);
+  return {ms[0], ms[1]};
+}
+
 int64_t peak_memory_bytes() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
@@ -41,25 +49,35 @@ void Totals::add(const Forward& forward, const Stream& stream) {
   if (forward.sketch_loss.defined()) sketch_loss += forward.sketch_loss.item<double>();
   mass.all += forward.probe_mass.all, mass.domain += forward.probe_mass.domain;
   mass.picked += forward.probe_mass.picked, mass.uniform += forward.probe_mass.uniform;
-  stats.picks_hash += forward.stats.picks_hash;
-  stats.picked_remote += forward.stats.picked_remote, stats.remote += forward.stats.remote;
-  stats.fetched_rows += forward.stats.fetched_rows, stats.scan_pairs += forward.stats.scan_pairs;
+  stats.add(forward.stats);
 }
 
 void Totals::reduce(const World& world) {
   Communicator& all = world.everyone();
-  const double most = all.reduce_value("statistics", static_cast<double>(stats.scan_pairs), ReduceOp::Max);
+  int64_t most[] = {stats.scan_pairs, stats.sent_rows, static_cast<int64_t>(stats.picked_by_head.size())};
+  all.all_reduce("statistics", most, std::size(most), DType::i64, ReduceOp::Max);
   double sums[] = {loss, correct, counted, bytes, sketch_loss, mass.all, mass.domain, mass.picked, mass.uniform};
   all.all_reduce("statistics", sums, std::size(sums), DType::f64);
   loss = sums[0], correct = sums[1], counted = sums[2], bytes = sums[3], sketch_loss = sums[4];
   mass = {sums[5], sums[6], sums[7], sums[8]};
   const int64_t low = static_cast<int64_t>(stats.picks_hash & 0xFFFFFFFFu),
                 high = static_cast<int64_t>(stats.picks_hash >> 32);
-  int64_t counts[] = {low, high, stats.picked_remote, stats.remote, stats.fetched_rows, stats.scan_pairs};
-  all.all_reduce("statistics", counts, std::size(counts), DType::i64);
-  stats = {static_cast<uint64_t>(counts[0]) + (static_cast<uint64_t>(counts[1]) << 32), counts[2], counts[3], counts[4],
-           counts[5]};
-  imbalance = stats.scan_pairs > 0 ? most * all.size() / static_cast<double>(stats.scan_pairs) : 1.0;
+  std::vector<int64_t> counts{
+      low, high, stats.picked_remote, stats.remote, stats.fetched_rows, stats.sent_rows, stats.scan_pairs};
+  counts.insert(counts.end(), stats.by_exchange.begin(), stats.by_exchange.end());
+  stats.picked_by_head.resize(static_cast<size_t>(most[2]), 0);  // a replica without samples has none
+  counts.insert(counts.end(), stats.picked_by_head.begin(), stats.picked_by_head.end());
+  all.all_reduce("statistics", counts.data(), static_cast<int64_t>(counts.size()), DType::i64);
+  stats.picks_hash = static_cast<uint64_t>(counts[0]) + (static_cast<uint64_t>(counts[1]) << 32);
+  stats.picked_remote = counts[2], stats.remote = counts[3], stats.fetched_rows = counts[4];
+  stats.sent_rows = counts[5], stats.scan_pairs = counts[6];
+  auto next = counts.begin() + 7;
+  for (int64_t& plans : stats.by_exchange) plans = *next++;
+  std::copy(next, counts.end(), stats.picked_by_head.begin());
+  const auto over_mean = [&](int64_t largest, int64_t sum) {
+    return sum > 0 ? static_cast<double>(largest) * all.size() / static_cast<double>(sum) : 1.0;
+  };
+  imbalance = over_mean(most[0], stats.scan_pairs), sent_rows_imbalance = over_mean(most[1], stats.sent_rows);
 }
 
 StepRecord Totals::record(const World& world, double targets) const {
@@ -73,16 +91,35 @@ StepRecord Totals::record(const World& world, double targets) const {
   out.phi = ratio(static_cast<double>(stats.picked_remote), static_cast<double>(stats.remote));
   out.rows = stats.fetched_rows;
   out.picks_hash = stats.picks_hash;
-  out.imbalance = imbalance;
+  out.imbalance = imbalance, out.sent_rows_imbalance = sent_rows_imbalance;
+  for (size_t i = 0; i < stats.by_exchange.size(); ++i)
+    if (stats.by_exchange[i] > 0) out.plan = join(out.plan, out.plan.empty() ? "" : "+", kExchangePlanNames[i]);
+  const ExchangeTime time = time_of_slowest(world);
+  out.exchange_exposed_ms = time.exposed_ms, out.exchange_hidden_ms = time.hidden_ms;
   out.sent_bytes = sent_by_everyone(world);
   out.peak_memory_bytes = world.everyone().reduce_value("statistics", peak_memory_bytes(), ReduceOp::Max);
   return out;
 }
 
-void clear_sent_bytes(const World& world) {
-  world.everyone().clear_sent_bytes();
-  world.sequence().clear_sent_bytes();
-  world.across().clear_sent_bytes();
+std::vector<std::vector<double>> Totals::phi_by_layer_head(const ModelShape& shape) const {
+  const size_t heads = static_cast<size_t>(shape.kv_heads);
+  const double remote =
+      static_cast<double>(stats.remote) / std::max<double>(1, static_cast<double>(stats.picked_by_head.size()));
+  std::vector<std::vector<double>> out(static_cast<size_t>(shape.layers));
+  for (int64_t layer = 0; layer < shape.layers; ++layer) {
+    const size_t first = static_cast<size_t>(shape.sketch_of(layer)) * heads;
+    if (shape.pattern[static_cast<size_t>(layer)] != Pattern::Sparse || first + heads > stats.picked_by_head.size())
+      continue;
+    for (size_t head = first; head < first + heads; ++head)
+      out[static_cast<size_t>(layer)].push_back(ratio(static_cast<double>(stats.picked_by_head[head]), remote));
+  }
+  return out;
+}
+
+void clear_counters(const World& world) {
+  world.everyone().clear_counters();
+  world.sequence().clear_counters();
+  world.across().clear_counters();
 }
 
 }  // namespace smartbird

@@ -46,11 +46,12 @@ class Trainer {
   [[nodiscard]] bool complete() const;
   [[nodiscard]] int64_t last_step() const;
   [[nodiscard]] const char* end_split() const;
-  [[nodiscard]] StepSetup setup() { return {world_, *model_, options_.options, task_}; }
+  [[nodiscard]] StepSetup setup() { return {world_, *model_, options_.options, task_, link_}; }
 
   const World& world_;
   ParsedOptions options_;
   Task task_;
+  Link link_;
   Corpora data_;
   std::unique_ptr<Transformer> model_;
   std::unique_ptr<Sampler> sampler_;
@@ -67,6 +68,7 @@ Trainer::Trainer(const World& world, ParsedOptions options, RunKind kind)
     : world_(world),
       options_(std::move(options)),
       task_(task_from_name(options_.options.data.task)),
+      link_(link_of(world_, options_.options)),
       data_(open_corpora(options_.options, kind == RunKind::Finetune ? classes_of_checkpoint(options_.options)
                                                                      : std::vector<std::string>{})) {
   const Options& o = options_.options;
@@ -132,7 +134,7 @@ void Trainer::open_run_folder(const RunStart& start) {
     lock_ = prepare_run_folder(o.run.dir, dump_ini(options_), start.command_line);
     if (!start.resume_from.empty()) make_latest(o.run.dir, start.resume_from);
     metrics_ = std::make_unique<Metrics>(o.run.dir, state_.step, o.train.steps, o.run.progress, o.run.log_every);
-    metrics_->message(banner(world_, o, *model_, data_));
+    metrics_->message(banner(world_, o, *model_, data_, link_));
     if (!start.resume_from.empty())
       metrics_->message(join("resumed from ", start.resume_from, " at step ", state_.step));
   }
@@ -273,7 +275,7 @@ int evaluate_checkpoint(const World& world, const std::string& folder, const Par
   Transformer model(make_shape(o, corpus->tokenizer().vocabulary(), static_cast<int64_t>(meta.classes.size())),
                     o.run.dtype == "float64" ? at::kDouble : at::kFloat, static_cast<uint64_t>(o.run.seed));
   load_weights(folder, model.parameters(), MissingWeights::Refuse);
-  const auto values = evaluate({world, model, o, task_from_name(o.data.task)}, *corpus);
+  const auto values = evaluate({world, model, o, task_from_name(o.data.task), link_of(world, o)}, *corpus);
   if (!world.is_root()) return 0;
   for (const auto& [name, value] : values) std::printf("%s: %.6g\n", name.c_str(), value);
   return 0;

@@ -24,7 +24,7 @@ Moments pooled_moments(const StepSetup& setup, const Corpus& corpus, const Sampl
     next += static_cast<int64_t>(batch.size()), m.count += static_cast<int64_t>(batch.size());
     for (const MicroStep& micro :
          micro_steps_of(setup, corpus, batch, o.train.micro_tokens, philox_key(0, 0, Purpose::Evaluate))) {
-      const StepContext context{setup.world, micro.layout, timer, 0, 0, Phase::Evaluate};
+      const StepContext context{setup.world, micro.layout, timer, 0, 0, Phase::Evaluate, setup.link};
       const at::Tensor pooled =
           setup.model.forward(context, micro.stream, {.task = setup.task, .probe_rate = -1}).pooled.to(at::kDouble);
       m.sum += pooled.sum(0), m.squares += at::mm(pooled.t(), pooled);

@@ -26,12 +26,68 @@ TEST(TrainingRuns, RanksReplicasMicroStepsAndPlansChangeNothing) {
                {4, "--parallel.sequence_ranks=1"},
                {2, "--exchange.plan=heads --memory.recompute=layer"},
                {4, "--parallel.sequence_ranks=2 --exchange.plan=heads --memory.rows=fetch_again"},
-               {5, "--parallel.layout=zigzag"},
+               {5, "--parallel.layout=zigzag --exchange.plan=auto"},
                {8, "--train.micro_tokens=400 --parallel.sequence_ranks=4"}};
   for (const auto& c : cases) {
     const std::string what = std::to_string(c.ranks) + " ranks " + c.arguments;
     expect_same_steps(
         alone, train_tiny(folders.path("case" + std::to_string(&c - cases)), c.ranks, kFive + c.arguments), what);
+  }
+}
+
+// Few targets, all at the ends of a few documents: most ranks have none, some steps cross the end of an epoch, one document
+// has a single target. Training and evaluation, six ranks as three replicas of two among them.
+TEST(TrainingRuns, RanksWithoutTargetsChangeNothing) {
+  const TempFolder folders;
+  {
+    std::ofstream data(folders.path("answers.jsonl"));
+    for (int i = 0; i < 7; ++i) {
+      std::string prompt;
+      for (int word = 0; word < 60 + 31 * i; ++word) prompt += static_cast<char>('a' + (word * word + i) % 23);
+      data << nlohmann::json{{"prompt", prompt}, {"response", std::string(static_cast<size_t>(i % 3 + 1), 'x')}}.dump()
+           << "\n";
+    }
+  }
+  const std::string arguments = "--run.dtype=float64 --data.train=" + folders.path("answers.jsonl") +
+                                " --data.test=" + folders.path("answers.jsonl") +
+                                " --train.steps=6 --train.warmup_steps=1 --train.batch_tokens=500 "
+                                "--data.sequence_tokens=300 --eval.sequences=0 ";
+  const TrainingRun alone = train_tiny(folders.path("alone"), 1, arguments);
+  ASSERT_EQ(alone.steps.size(), 6U);
+  const struct {
+    int ranks;
+    std::string more;
+  } cases[] = {{4, ""},
+               {8, "--parallel.layout=zigzag --exchange.plan=auto"},
+               {6, "--parallel.sequence_ranks=2 --exchange.overlap=off"},
+               {4, "--parallel.sequence_ranks=2 --exchange.plan=heads"}};
+  for (const auto& c : cases) {
+    const std::string what = std::to_string(c.ranks) + " ranks " + c.more;
+    const TrainingRun run = train_tiny(folders.path("case" + std::to_string(&c - cases)), c.ranks, arguments + c.more);
+    expect_same_steps(alone, run, what);
+    for (const char* key : {"loss", "accuracy", "bits_per_byte"})
+      EXPECT_NEAR(run.evaluation.at("eval").at(key).get<double>(), alone.evaluation.at("eval").at(key).get<double>(),
+                  1e-9)
+          << what << ", " << key;
+  }
+}
+
+// Whichever rows travel how, every rank says so alike, and what was hidden or awaited is on the record.
+TEST(TrainingRuns, TheRecordTellsWhatTravelled) {
+  const TempFolder folders;
+  const std::string one = "--train.stop_after=2 --eval.at_end=off ";
+  for (const std::string plan : {"rows", "all", "heads", "auto"}) {
+    const TrainingRun run = train_tiny(folders.path(plan), 2, one + "--exchange.plan=" + plan);
+    const auto& record = run.steps.at(2);
+    EXPECT_EQ(plan == "auto" ? "auto" : record.at("plan").get<std::string>(), plan);
+    double sum = 0, count = 0;
+    for (const auto& layer : record.at("phi_by_layer_head"))
+      for (const auto& phi : layer) sum += phi.get<double>(), count += 1;
+    ASSERT_GT(count, 0) << plan;
+    EXPECT_NEAR(sum / count, record.at("phi").get<double>(), 1e-9) << plan;
+    EXPECT_GT(record.at("exchange_exposed_ms").get<double>(), 0) << plan;
+    EXPECT_GE(record.at("exchange_hidden_ms").get<double>(), 0) << plan;
+    EXPECT_GE(record.at("sent_rows_imbalance").get<double>(), 1) << plan;
   }
 }
 

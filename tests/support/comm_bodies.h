@@ -5,14 +5,17 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <numeric>
 #include <ostream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/philox.h"
+#include "core/timer.h"
 #include "tests/support/comm_errors.h"
 
 namespace smartbird::testing {
@@ -81,7 +84,7 @@ inline void all_to_all_v_uneven(Communicator& group) {
 
 inline void nothing_at_all(Communicator& group) {
   const CountList zeros(static_cast<size_t>(group.size()), 0);
-  group.clear_sent_bytes();
+  group.clear_counters();
   group.all_to_all_v("rows", nullptr, zeros, nullptr, zeros, DType::f32);
   group.all_gather("keys", nullptr, nullptr, zeros, DType::f64);
   group.reduce_scatter("gradients", nullptr, nullptr, zeros, DType::f32);
@@ -90,10 +93,13 @@ inline void nothing_at_all(Communicator& group) {
   for (const auto& [what, bytes] : group.sent_bytes()) EXPECT_EQ(bytes, 0) << what;
 }
 
+// Among them empty ones, ones with a single row, ones with a single column.
 inline void random_count_matrices(Communicator& group) {
-  for (uint32_t round = 0; round < 200; ++round) {
-    Traffic traffic(group, [round](int from, int to) {
+  for (uint32_t round = 0; round < 10'000; ++round) {
+    const int hot = static_cast<int>(round / 8) % group.size();
+    Traffic traffic(group, [round, hot](int from, int to) {
       const uint32_t bits = philox({round, static_cast<uint32_t>(from), static_cast<uint32_t>(to), 0}, {11, 12})[0];
+      if (round % 8 == 0 || (round % 8 == 1 && from != hot) || (round % 8 == 2 && to != hot)) return int64_t{0};
       return bits % 3 == 0 ? int64_t{0} : int64_t{(bits >> 8) % 40};
     });
     traffic.run(group);
@@ -128,6 +134,38 @@ inline void pending_waits_when_it_dies_or_is_replaced(Communicator& group) {
     EXPECT_EQ(first.recv, first.expected);
   }
   EXPECT_EQ(second.recv, second.expected);
+}
+
+// arrived() never waits; after it said yes, wait() has nothing to do.
+inline void arrival_is_seen_without_waiting(Communicator& group) {
+  EXPECT_TRUE(Pending().arrived());
+  for (int round = 0; round < 50; ++round) {
+    Traffic traffic(group, [round](int from, int to) { return int64_t{(from + to + round) % 9}; });
+    Pending pending = traffic.start(group);
+    while (!pending.arrived()) std::this_thread::yield();
+    EXPECT_EQ(traffic.recv, traffic.expected);
+    pending.wait();
+    EXPECT_TRUE(pending.arrived());
+    EXPECT_EQ(traffic.recv, traffic.expected);
+  }
+}
+
+// Time in the calls is exposed, time between them hidden, until an exchange is seen to have arrived.
+inline void exchange_time_is_exposed_or_hidden(Communicator& group) {
+  Traffic traffic(group, [](int, int) { return int64_t{3}; });
+  group.clear_counters();
+  const Stopwatch watch;
+  Pending pending = traffic.start(group);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  pending.wait();
+  const ExchangeTime time = group.exchange_time();
+  EXPECT_GE(time.hidden_ms, 20);
+  EXPECT_GE(time.exposed_ms, 0);
+  EXPECT_LE(time.hidden_ms + time.exposed_ms, watch.elapsed_ms());
+  traffic.run(group);
+  EXPECT_LT(group.exchange_time().hidden_ms - time.hidden_ms, 5) << "nothing is done between start and wait";
+  group.clear_counters();
+  EXPECT_EQ(group.exchange_time().hidden_ms, 0);
 }
 
 template <class T>
@@ -221,7 +259,7 @@ inline void split_into_uneven_groups(Communicator& group) {
 inline void sent_bytes_are_those_to_others(Communicator& group) {
   const int64_t others = group.size() - 1, me = group.rank();
   Traffic traffic(group, [](int from, int to) { return int64_t{from + 2 * to}; });
-  group.clear_sent_bytes();
+  group.clear_counters();
   traffic.run(group);
   traffic.run(group);
   EXPECT_EQ(group.sent_bytes().at("rows"), 2 * 4 * (total(traffic.send_counts) - 3 * me));
@@ -232,7 +270,7 @@ inline void sent_bytes_are_those_to_others(Communicator& group) {
   EXPECT_EQ(group.sent_bytes().at("weights"), me == 0 ? 8 * others : 0);
   group.barrier();
   EXPECT_EQ(group.sent_bytes().size(), 3U);
-  group.clear_sent_bytes();
+  group.clear_counters();
   EXPECT_TRUE(group.sent_bytes().empty());
 }
 
@@ -249,6 +287,8 @@ inline const std::vector<CommBody> kCommBodies{
     {"RandomCountMatrices", random_count_matrices},
     {"TwoInFlight", two_in_flight},
     {"PendingWaitsWhenItDiesOrIsReplaced", pending_waits_when_it_dies_or_is_replaced},
+    {"ArrivalIsSeenWithoutWaiting", arrival_is_seen_without_waiting},
+    {"ExchangeTimeIsExposedOrHidden", exchange_time_is_exposed_or_hidden},
     {"ReduceScatterOfEveryType", reduce_scatter_of_every_type},
     {"AllReduceOfEveryOp", all_reduce_of_every_op},
     {"LargeAllReduceHasTheBitsOfSmallOnes", large_all_reduce_has_the_bits_of_small_ones},

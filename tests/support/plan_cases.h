@@ -19,6 +19,7 @@ struct PlanCase {
   std::vector<int64_t> lengths{11, 1, 9};
   int block = 1, ranks = 1;
   LayoutKind layout = LayoutKind::Contiguous;
+  Link link{1e-4, 1e6};
 };
 
 inline std::vector<NamedCase<PlanCase>> plan_cases() {
@@ -46,7 +47,9 @@ inline std::vector<NamedCase<PlanCase>> plan_cases() {
             {{"b 1", [](C&) {}}, {"b 4", [](C& c) { c.block = 4; }}},
             {{"rows", [](C&) {}},
              {"all", [](C& c) { c.settings.exchange = ExchangePlan::All; }},
-             {"heads", [](C& c) { c.settings.exchange = ExchangePlan::Heads; }}},
+             {"heads", [](C& c) { c.settings.exchange = ExchangePlan::Heads; }},
+             {"auto", [](C& c) { c.settings.exchange = ExchangePlan::Auto; }},
+             {"rows, no overlap", [](C& c) { c.settings.overlap = false; }}},
             {{"picks of kv heads", [](C&) {}}, {"picks of query heads", [](C& c) { c.settings.pick_heads = 4; }}}});
 }
 
@@ -97,7 +100,7 @@ void with_plan(const PlanCase& c, Body body) {
   run_thread_ranks(c.ranks, [&](Communicator& group) {
     const World world(group.split(0, group.rank()), 0);
     StageTimer timer;
-    const StepContext context{world, layout, timer, 3, 1, Phase::Train};
+    const StepContext context{world, layout, timer, 3, 1, Phase::Train, c.link};
     std::mt19937 all(5), mine(6 + static_cast<uint32_t>(group.rank()));
     const int64_t blocks = static_cast<int64_t>(layout.blocks_of(group.rank()).size());
     const SketchScores scores{.queries = random_tensor(mine, {blocks, kSketchWidth}),

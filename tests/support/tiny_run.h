@@ -23,6 +23,7 @@ struct TinyRun {
   at::ScalarType dtype = at::kDouble;
   uint64_t seed = 3;
   int64_t step = 1;
+  Link link{1e-4, 1e6};
   double probe_rate = 0.2;
   int64_t count_before = -1;  // targets of positions from here on do not count; -1 = all count
   int64_t only_sample = -1;   // targets and labels of other samples do not count; -1 = all count
@@ -91,7 +92,7 @@ struct TinyRank {
         world(group.split(0, group.rank()), 0),
         layout(tiny_layout(run, group.size())),
         model(run.shape, run.dtype, run.seed),
-        context{world, layout, timer, run.seed, run.step, Phase::Train},
+        context{world, layout, timer, run.seed, run.step, Phase::Train, run.link},
         stream(tiny_stream(run, layout, group.rank())) {
     run.change_weights(model.parameters());
   }

@@ -77,6 +77,21 @@ TEST(WorldSize, PlanAllFetchesMoreAndChangesNothing) {
   EXPECT_LT(rows.fetched_rows, all.fetched_rows);
 }
 
+// Whatever the link makes of it, with and without overlap.
+TEST(WorldSize, PlanAutoChangesNothing) {
+  for (TinyRun run : variants()) {
+    run.shape.kv_heads = run.shape.attention.kv_heads = 4, run.shape.attention.pick_heads = 4;
+    const TinyResult alone = run_tiny(run, 1);
+    run.shape.attention.exchange = ExchangePlan::Auto;
+    for (const Link& link : {Link{0, 1e3}, Link{1, 1e12}}) {
+      run.link = link;
+      for (int ranks : {2, 3, 4}) expect_same(alone, run_tiny(run, ranks), "plan auto");
+    }
+    run.shape.attention.overlap = false;
+    expect_same(alone, run_tiny(run, 4), "no overlap");
+  }
+}
+
 // Queries, keys, values and picks change hands.
 TEST(WorldSize, PlanHeadsChangesNothing) {
   int number = 0;
@@ -94,12 +109,14 @@ TEST(WorldSize, PlanHeadsChangesNothing) {
     run.layout = LayoutKind::Zigzag, run.shape.recompute_layers = true;
     expect_same(alone, run_tiny(run, 4), name + "4, zigzag, recomputed");
   }
-  TinyRun run;
+  TinyRun run;  // one head a rank
   run.shape = tiny_shape();
-  run.lengths = {1};  // one token on four ranks
   run.shape.heads = run.shape.attention.heads = run.shape.kv_heads = run.shape.attention.kv_heads = 4;
   run.shape.attention.pick_heads = 4, run.shape.attention.exchange = ExchangePlan::Heads;
-  expect_same(run_tiny(run, 1), run_tiny(run, 4), "one token");
+  for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{37, 5, 50}, {1}}) {
+    run.lengths = lengths;
+    expect_same(run_tiny(run, 1), run_tiny(run, 4), "one head a rank");
+  }
 }
 
 // Chunks of one block, one key and one row.

@@ -160,7 +160,7 @@ TEST(Attend, Bfloat16IsAttentionOverRoundedKeysAndValues) {
                        rounded = kv.detach().to(at::kBFloat16).to(at::kDouble).requires_grad_(true),
                        y = random_tensor(random, q.sizes());
       const auto run = [&](const at::Tensor& from, KvStorage storage) {
-        context.group().clear_sent_bytes();
+        context.group().clear_counters();
         const at::Tensor o = attend(context, q, from, plan, storage);
         int64_t bytes = 0;
         for (const auto& [what, count] : context.group().sent_bytes())
@@ -176,6 +176,36 @@ TEST(Attend, Bfloat16IsAttentionOverRoundedKeysAndValues) {
         for (size_t i : {0, 1, 2}) EXPECT_TRUE(at::equal(half[i], plain[i])) << name << ", result " << i;
       }
     });
+}
+
+// Long enough that the band is computed in several pieces while rows arrive.
+TEST(Attend, OverlapChangesNoBit) {
+  for (const ExchangePlan exchange : {ExchangePlan::Rows, ExchangePlan::All})
+    for (const LayoutKind layout : {LayoutKind::Contiguous, LayoutKind::Zigzag})
+      for (const bool causal : {true, false}) {
+        PlanCase c;
+        c.lengths = {1500, 3, 900}, c.ranks = 3, c.layout = layout;
+        c.settings.exchange = exchange, c.settings.visibility.causal = causal, c.settings.window = 9;
+        c.settings.global_positions = {1, 700};
+        std::vector<Tensors> results[2];
+        for (const bool overlap : {false, true}) {
+          c.settings.overlap = overlap;
+          results[overlap].resize(static_cast<size_t>(c.ranks));
+          with_plan(c, [&](const StepContext& context, const Plan& plan) {
+            std::mt19937 random(12 + static_cast<uint32_t>(context.rank()));
+            const at::Tensor q = random_queries(random, plan, kWidth).requires_grad_(true),
+                             kv = random_tensor(random, {plan.own_rows, plan.own_kv_heads, 2 * kWidth})
+                                      .requires_grad_(true),
+                             y = random_tensor(random, q.sizes()), o = attend(context, q, kv, plan, {});
+            Tensors& out = results[overlap][static_cast<size_t>(context.rank())];
+            out = torch::autograd::grad({o}, {q, kv}, {y});
+            out.push_back(o);
+          });
+        }
+        for (size_t rank = 0; rank < results[0].size(); ++rank)
+          for (size_t i : {0, 1, 2})
+            EXPECT_TRUE(at::equal(results[0][rank][i], results[1][rank][i])) << rank << " " << i;
+      }
 }
 
 // Nothing fetched: the units are the keys and values themselves, and so is the way back.

@@ -40,6 +40,9 @@ const std::vector<Violation> kViolations{
      "exchange.plan = heads deals whole kv heads, but 4 (model.kv_heads) are not a multiple of 6 ranks that share a "
      "stream (parallel.sequence_ranks); choose rows or all",
      6},
+    {{"--exchange.link=20ms"},
+     "exchange.link = 20ms must be 'measure' or a latency and a rate as in 50us,10Gbit/s (us, ms, s; kbit/s, Mbit/s, "
+     "Gbit/s, kB/s, MB/s, GB/s)"},
     {{"--data.prefix_tokens=8", "--data.task=mlm"}, "data.prefix_tokens = 8 needs data.task = clm and a causal model"},
     {{"--data.prefix_tokens=1024"},
      "data.prefix_tokens = 1024 leaves nothing to predict of data.sequence_tokens = 1024"},

@@ -38,7 +38,7 @@ TEST(OptionTexts, EveryOptionIsInTheTableAndInTheHelp) {
   }
   EXPECT_EQ(count(table, "| `model.rotary_base` | `10000` | above 0 | base of"), 1u);
   EXPECT_EQ(count(table, "| `train.beta2` | `0.95` | from 0 to 0.9999999 | "), 1u);
-  EXPECT_EQ(count(table, "| `exchange.plan` | `rows` | rows, all, heads | "), 1u);
+  EXPECT_EQ(count(table, "| `exchange.plan` | `rows` | rows, all, heads, auto | "), 1u);
   EXPECT_EQ(count(table, "| `data.train` |  | text | "), 1u);
 }
 

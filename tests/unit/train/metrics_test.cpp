@@ -68,11 +68,15 @@ TEST(MetricsJson, StepHasExactlyTheseKeys) {
                                          "coverage_domain",
                                          "coverage_uniform",
                                          "phi",
+                                         "phi_by_layer_head",
                                          "rows",
                                          "sent_bytes",
                                          "plan",
                                          "picks_hash",
                                          "imbalance",
+                                         "sent_rows_imbalance",
+                                         "exchange_exposed_ms",
+                                         "exchange_hidden_ms",
                                          "grad_norm",
                                          "sketch_grad_norm",
                                          "lr",
@@ -180,9 +184,17 @@ TEST(Progress, BarOnARealTerminalOnly) {
 TEST(Progress, StepLine) {
   StepRecord record = record_of(12);
   record.peak_memory_bytes = 14'900'000'000;
+  record.sent_bytes = {{"rows", 0}};
   EXPECT_EQ(step_line(record, 400, 192),
             "step 12/400 loss 2.314 bpb 3.338 sketch 0.812 cover 0.71 phi 0.12 gnorm 0.84 lr 3.0e-4 tok/s 12.1k mem "
             "14.9GB eta 3m12s");
+  record.sent_bytes = {{"rows", 5}};
+  record.plan = "rows+heads", record.rows = 12'400, record.imbalance = 1.25, record.exchange_exposed_ms = 12.4,
+  record.exchange_hidden_ms = 80;
+  EXPECT_EQ(step_line(record, 400, 192),
+            "step 12/400 loss 2.314 bpb 3.338 sketch 0.812 cover 0.71 phi 0.12 gnorm 0.84 lr 3.0e-4 tok/s 12.1k plan "
+            "rows+heads rows 12.4k sent 5B imb 1.25/1.00 wait 12+80ms mem 14.9GB eta 3m12s");
+  record.sent_bytes.clear();
   record.step = 1, record.bits_per_byte = -1, record.peak_memory_bytes = 0;
   EXPECT_EQ(step_line(record, 400, -1),
             "step 1/400 loss 2.314 sketch 0.812 cover 0.71 phi 0.12 gnorm 0.84 lr 3.0e-4 tok/s 12.1k mem 0B eta -");
