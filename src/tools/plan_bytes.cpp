@@ -20,46 +20,59 @@ int64_t halo_rows(const Layout& layout, int64_t left, int64_t right) {
 
 class Traffic {
  public:
-  explicit Traffic(const PlanCase& plan) : plan_(plan), e_(static_cast<double>(plan.element_bytes)) {}
+  explicit Traffic(const PlanCase& plan)
+      : plan_(plan),
+        e_(static_cast<double>(plan.element_bytes)),
+        p_(static_cast<double>(plan.sequence_ranks)),
+        replicas_(static_cast<double>(plan.ranks / plan.sequence_ranks)) {}
 
   void add_stream(const std::vector<int64_t>& stream) {
     const Layout layout = plan_.layout_of(stream);
     const ModelShape& s = plan_.shape;
-    const double sketches = static_cast<double>(s.num_sketches()),
-                 others = static_cast<double>(plan_.sequence_ranks - 1), n = static_cast<double>(layout.num_tokens());
-    add("sketch_keys", sketches * e_ * static_cast<double>(s.sketch_width) * n * others);
+    const double sketches = static_cast<double>(s.num_sketches()), n = static_cast<double>(layout.num_tokens());
+    add("sketch_keys", sketches * e_ * static_cast<double>(s.sketch_width) * n * (p_ - 1), sketches);
     add_sketch_halos(layout, sketches);
     for (Pattern pattern : {Pattern::Sparse, Pattern::Window, Pattern::Dense})
       if (s.attention.exchange == ExchangePlan::Heads && pattern != Pattern::Window)
         add_heads(layout, pattern);
       else
         add_rows(layout, pattern);
-    if (s.attention.exchange == ExchangePlan::Heads) add_lists(stream);
+    if (s.attention.exchange == ExchangePlan::Heads) return add_lists(stream);
+    add("row_counts", sketches * 8 * p_ * (p_ - 1), sketches);
     if (s.attention.exchange == ExchangePlan::Rows)
-      add("row_ids", sketches * 4 * static_cast<double>(s.kv_heads) * plan_.phi * n * others);
+      add("row_ids", sketches * 4 * static_cast<double>(s.kv_heads) * plan_.phi * n * (p_ - 1), sketches);
   }
 
-  void add_step(double streams) {
+  void add_step() {
     const ModelShape& s = plan_.shape;
     const double n = static_cast<double>(count_parameters(s).all()), all = static_cast<double>(plan_.ranks - 1);
-    add("gradients", e_ * n * all);
-    add("parameters", e_ * n * all);
+    for (const char* what : {"gradients", "parameters"})
+      if (all > 0) sent_[what] = {e_ * n * all, 1, true};
+    if (all > 0) sent_["gradient_norm"] = {16 * all * (all + 1), 1, true};
     const double sparse = static_cast<double>(std::count(s.pattern.begin(), s.pattern.end(), Pattern::Sparse)),
-                 sketches = static_cast<double>(s.num_sketches()), p = static_cast<double>(plan_.sequence_ranks),
+                 sketches = static_cast<double>(s.num_sketches()), streams = static_cast<double>(plan_.streams.size()),
                  rows = plan_.probes * plan_.query_block, heads = static_cast<double>(s.heads);
     if (plan_.probes == 0 || sketches == 0 || streams == 0) return;
-    add("probe_queries", sparse * e_ * rows * heads * static_cast<double>(s.head_width) * (p - 1));
-    add("probe_sums", (sparse * 2 * rows * heads + sketches * 3 * plan_.probes) * e_ * p * (p - 1));
-    add("probe_sketch_queries", sketches * e_ * plan_.probes * static_cast<double>(s.sketch_width) * (p - 1));
-    add("probe_picks", sketches * 8 * plan_.probes * static_cast<double>(s.attention.pick_heads) *
-                           static_cast<double>(s.attention.picks + 1) * (p - 1));
+    const PairCounts pairs = count_pairs(plan_);
+    const double list = pairs.blocks > 0 ? pairs.listed / static_cast<double>(pairs.blocks) : 0;
+    add("probe_queries", sparse * e_ * rows * heads * static_cast<double>(s.head_width) * (p_ - 1), streams * sparse);
+    add("probe_sums", (sparse * 2 * rows * heads + sketches * 3 * plan_.probes) * e_ * p_ * (p_ - 1),
+        streams * 2 * (sparse + sketches));
+    const double queries = sketches * e_ * plan_.probes * static_cast<double>(s.sketch_width) * (p_ - 1);
+    add("probe_sketch_queries", queries, streams * sketches);
+    add("probe_sketch_queries_backward", queries, streams * sketches);
+    add("probe_picks",
+        sketches * 8 * plan_.probes * static_cast<double>(s.attention.pick_heads) * (list + 1) * (p_ - 1),
+        streams * 2 * sketches);
   }
 
-  [[nodiscard]] std::map<std::string, double> take() { return std::move(sent_); }
+  [[nodiscard]] std::map<std::string, Operation> take() { return std::move(sent_); }
 
  private:
-  void add(const std::string& name, double bytes) {
-    if (bytes > 0) sent_[name] += bytes;
+  // Of all streams of a step a replica has its share.
+  void add(const std::string& name, double bytes, double exchanges) {
+    if (bytes <= 0) return;
+    sent_[name].bytes += bytes, sent_[name].exchanges += exchanges / replicas_;
   }
 
   void add_sketch_halos(const Layout& layout, double sketches) {
@@ -72,8 +85,8 @@ class Traffic {
     const int64_t query = b == 1 ? 0 : causal ? halo_rows(layout, b - 1, 0) : halo_rows(layout, 0, b - 1);
     const double near = sketches * e_ * static_cast<double>(convolution * s.sketch_inner),
                  query_bytes = sketches * e_ * static_cast<double>(query * s.sketch_width);
-    add("convolution_halo", near), add("query_halo", query_bytes);
-    if (learns) add("convolution_halo_backward", near), add("query_halo_backward", query_bytes);
+    add("convolution_halo", near, sketches), add("query_halo", query_bytes, sketches);
+    if (learns) add("convolution_halo_backward", near, sketches), add("query_halo_backward", query_bytes, sketches);
   }
 
   // Queries, keys and values, outputs of one kind of layer change hands: every rank keeps a P-th of what it has.
@@ -81,14 +94,13 @@ class Traffic {
     const ModelShape& s = plan_.shape;
     const double layers = static_cast<double>(std::count(s.pattern.begin(), s.pattern.end(), pattern));
     if (layers == 0 || layout.num_ranks() == 1) return;
-    const double p = static_cast<double>(plan_.sequence_ranks),
-                 moved = layers * e_ * static_cast<double>(layout.num_tokens() * s.head_width) * (p - 1) / p,
+    const double moved = layers * e_ * static_cast<double>(layout.num_tokens() * s.head_width) * (p_ - 1) / p_,
                  queries = moved * static_cast<double>(s.heads), rows = moved * 2 * static_cast<double>(s.kv_heads),
                  there = s.bfloat16_kv ? 2 / e_ : 1, runs = s.recompute_layers ? 2 : 1;
-    add("head_queries", runs * queries), add("head_queries_backward", queries);
-    add("head_outputs", runs * queries), add("head_outputs_backward", queries);
-    add("head_rows", runs * there * rows), add("head_rows_backward", rows);
-    if (s.fetch_again) add("head_rows_again", there * rows);
+    add("head_queries", runs * queries, runs * layers), add("head_queries_backward", queries, layers);
+    add("head_outputs", runs * queries, runs * layers), add("head_outputs_backward", queries, layers);
+    add("head_rows", runs * there * rows, runs * layers), add("head_rows_backward", rows, layers);
+    if (s.fetch_again) add("head_rows_again", there * rows, layers);
   }
 
   // Picks of other ranks' heads: a size a list, a key and its log π a pick; at most, for certain picks use up a budget.
@@ -96,11 +108,11 @@ class Traffic {
     PlanCase one = plan_;
     one.streams = {stream};
     const PairCounts pairs = count_pairs(one);
-    const double p = static_cast<double>(plan_.sequence_ranks),
-                 heads = static_cast<double>(plan_.shape.attention.pick_heads),
-                 picks = pairs.picks / static_cast<double>(plan_.query_block);
-    add("pick_lists", static_cast<double>(plan_.shape.num_sketches()) * heads * (p - 1) / p *
-                          (4 * static_cast<double>(pairs.blocks) + (4 + e_) * picks));
+    const double sketches = static_cast<double>(plan_.shape.num_sketches());
+    add("pick_lists",
+        sketches * static_cast<double>(plan_.shape.attention.pick_heads) * (p_ - 1) / p_ *
+            (4 * static_cast<double>(pairs.blocks) + (4 + e_) * pairs.listed),
+        3 * sketches);
   }
 
   // Keys and values of one kind of layer.
@@ -119,26 +131,26 @@ class Traffic {
     const double row = e_ * 2 * static_cast<double>(s.head_width * s.kv_heads), there = s.bfloat16_kv ? 2 / e_ : 1;
     const double fetches = s.recompute_layers ? 2 : 1;
     const auto fetch = [&](const std::string& name, double bytes) {
-      add(name, layers * fetches * there * bytes), add(name + "_backward", layers * bytes);
-      if (s.fetch_again) add(name + "_again", layers * there * bytes);
+      add(name, layers * fetches * there * bytes, layers * fetches), add(name + "_backward", layers * bytes, layers);
+      if (s.fetch_again) add(name + "_again", layers * there * bytes, layers);
     };
     fetch(all ? "rows" : "band_halo", row * halo);
     fetch("global_keys", row * globals);
     if (pattern == Pattern::Sparse && !all)
-      fetch("rows", row * plan_.phi * static_cast<double>(layout.num_tokens() * (plan_.sequence_ranks - 1)));
+      fetch("rows", row * plan_.phi * static_cast<double>(layout.num_tokens()) * (p_ - 1));
   }
 
   const PlanCase& plan_;
-  double e_;
-  std::map<std::string, double> sent_;
+  double e_, p_, replicas_;
+  std::map<std::string, Operation> sent_;
 };
 
 }  // namespace
 
-std::map<std::string, double> predict_sent_bytes(const PlanCase& plan) {
+std::map<std::string, Operation> predict_traffic(const PlanCase& plan) {
   Traffic traffic(plan);
   for (const auto& stream : plan.streams) traffic.add_stream(stream);
-  traffic.add_step(static_cast<double>(plan.streams.size()));
+  traffic.add_step();
   return traffic.take();
 }
 

@@ -4,7 +4,7 @@
 //   again where memory.rows = fetch_again
 //   band_halo, convolution_halo, query_halo: the neighbours' rows, counted from the layout
 //   gradients, parameters: e n with R ranks in all;  probe_*: queries, sums and picks of the expected probes
-// phi is expected, not known: see expected_phi. Small counts and statistics are left out.
+// phi is of the rows that are fetched one by one, and expected, not known: see expected_phi. Statistics are left out.
 #pragma once
 
 #include <map>
@@ -14,6 +14,11 @@
 
 namespace smartbird {
 
-[[nodiscard]] std::map<std::string, double> predict_sent_bytes(const PlanCase& plan);
+struct Operation {
+  double bytes = 0;          // that all ranks send in a step
+  double exchanges = 0;      // in which a rank takes part
+  bool of_everyone = false;  // among all ranks, not those of a sequence group
+};
+[[nodiscard]] std::map<std::string, Operation> predict_traffic(const PlanCase& plan);
 
 }  // namespace smartbird

@@ -96,7 +96,6 @@ PlanCase make_plan_case(const Options& o, int64_t ranks, const Corpus* corpus) {
 double expected_phi(const PlanCase& plan) {
   const AttentionSettings& s = plan.shape.attention;
   if (plan.sequence_ranks == 1 || plan.shape.num_sketches() == 0) return 0;
-  if (s.exchange == ExchangePlan::All) return 1;
   const double block = plan.query_block, lists = static_cast<double>(s.pick_heads) / s.kv_heads,
                longest =
                    static_cast<double>(*std::max_element(plan.largest_stream().begin(), plan.largest_stream().end())),
@@ -135,7 +134,8 @@ PairCounts count_pairs(const PlanCase& plan) {
         set_domain(domain, s.visibility, s.window, block, plan.query_block, length);
         const int64_t size = kernels::domain_size(domain, s.global_positions), rows = block.end - block.begin;
         out.scan += static_cast<double>(size);
-        out.picks += static_cast<double>(rows * std::min(size, s.draw == kernels::DrawMode::None ? 0 : s.picks));
+        const int64_t picks = std::min(size, s.draw == kernels::DrawMode::None ? 0 : s.picks);
+        out.picks += static_cast<double>(rows * picks), out.listed += static_cast<double>(picks);
         for (int64_t i = block.begin; i < block.end; ++i) {
           const Span band = band_of(Pattern::Sparse, s.visibility, s.window, i, block, plan.query_block, length);
           out.band += static_cast<double>(band.end - band.begin);

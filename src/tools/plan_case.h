@@ -19,7 +19,7 @@ struct PlanCase {
   LayoutKind layout = LayoutKind::Contiguous;
   int64_t element_bytes = 4;  // e
   double probes = 0;          // R, expected probe blocks of a step
-  double phi = 0;             // share of remote rows that a rank fetches
+  double phi = 0;             // share of remote rows that a rank picks and does not have in a halo
   // Sequence lengths of every stream (micro-step of a replica) of a step.
   std::vector<std::vector<int64_t>> streams;
 
@@ -48,6 +48,7 @@ struct PairCounts {
   int64_t tokens = 0, blocks = 0;
   double scan = 0;    // (block, key of E)
   double picks = 0;   // (row, expected pick)
+  double listed = 0;  // (block, expected pick), one pick head
   double band = 0;    // (row, band key), sparse and window layers
   double dense = 0;   // (row, visible key), dense layers
   double probes = 0;  // (probe row, key that its block sees), expected

@@ -26,6 +26,8 @@ struct PlanArguments {
   int64_t ranks = 1;
   double phi = 0;
   bool phi_given = false;
+  int64_t hosts = 0;
+  std::string link;
   std::string json;
   bool help = false;
 };
@@ -35,7 +37,8 @@ Arguments take_own(Arguments& arguments) {
   Arguments own, others;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string name = arguments[i].substr(0, arguments[i].find('='));
-    const bool mine = name == "--ranks" || name == "--phi" || name == "--json" || name == "--help";
+    const bool mine = name == "--ranks" || name == "--phi" || name == "--hosts" || name == "--link" ||
+                      name == "--json" || name == "--help";
     (mine ? own : others).push_back(arguments[i]);
     if (mine && name != "--help" && name == arguments[i] && i + 1 < arguments.size()) own.push_back(arguments[++i]);
   }
@@ -49,12 +52,20 @@ PlanArguments parse(const Arguments& own, std::string& usage) {
   described.add_options()("ranks", value_of(a.ranks), "ranks of the run that is planned")(
       "phi", po::value<double>()->notifier([&](double phi) { a.phi = phi, a.phi_given = true; }),
       "share of remote rows that are fetched; without it, what nearly uniform picks want")(
+      "hosts", value_of(a.hosts), "hosts over which the ranks are spread evenly; 0 = a host for each rank")(
+      "link", po::value(&a.link), "connection of a host, LATENCY,RATE as in 20ms,20Mbit/s; without it, exchange.link")(
       "json", po::value(&a.json), "write all numbers to this file");
   a.help = parse_arguments("plan", described, own);
   usage = join(described);
   if (a.help) return a;
   SB_CHECK(a.ranks >= 1 && a.ranks <= 1'000'000, Config, "plan: --ranks = ", a.ranks, " must be from 1 to 1000000");
   SB_CHECK(a.phi >= 0 && a.phi <= 1, Config, "plan: --phi = ", a.phi, " must be from 0 to 1");
+  SB_CHECK(a.hosts >= 0 && a.hosts <= a.ranks, Config, "plan: --hosts = ", a.hosts, " must be from 0 to the ", a.ranks,
+           " ranks (--ranks)");
+  SB_CHECK(a.hosts == 0 || a.ranks % a.hosts == 0, Config, "plan: --hosts = ", a.hosts, " does not divide the ",
+           a.ranks, " ranks (--ranks)");
+  SB_CHECK(a.link.empty() || parse_link(a.link), Config, "plan: --link = ", a.link,
+           " must be a latency and a rate as in 20ms,20Mbit/s");
   return a;
 }
 
@@ -74,6 +85,17 @@ Corpora open_data(const Options& o) {
   std::printf("no data.train: planning for whole sequences of %lld bytes\n",
               static_cast<long long>(o.data.sequence_tokens));
   return {};
+}
+
+// What every plan would send, and which of them `auto` stands for.
+void settle_exchange(Prediction& out) {
+  if (out.plan.sequence_ranks == 1) {
+    out.plan.shape.attention.exchange = ExchangePlan::Rows;
+    return;
+  }
+  out.exchanges = forecast_exchanges(out.network, out.plan);
+  ExchangePlan& exchange = out.plan.shape.attention.exchange;
+  if (exchange == ExchangePlan::Auto) exchange = cheapest(out.exchanges);
 }
 
 }  // namespace
@@ -99,13 +121,15 @@ int plan_command(const Communicator& everyone, const Arguments& arguments) {
   Prediction out;
   out.plan = make_plan_case(o, a.ranks, data.train.get());
   if (a.phi_given) out.plan.phi = a.phi;
+  out.network = {a.hosts > 0 ? a.hosts : a.ranks, parse_link(a.link.empty() ? o.exchange.link : a.link)};
+  settle_exchange(out);
   set_threads_of_a_rank(o, a.ranks);
   out.rates = measure_rates(out.plan);
   const double touched = resident_now().file_bytes - opened.file_bytes;  // pages of LibTorch that training runs through
   out.memory =
       predict_memory(out.plan, {.library_bytes = start.all() + touched, .data_bytes = opened.all() - start.all()});
   out.work = predict_work(out.plan);
-  out.sent_bytes = predict_sent_bytes(out.plan);
+  out.traffic = predict_traffic(out.plan);
   std::printf("%s", to_text(out).c_str());
   if (a.json.empty()) return 0;
   write_report_file(a.json, to_json(out).dump(1) + "\n");

@@ -1,6 +1,7 @@
 // Tables and JSON of a prediction.
 #include "tools/plan_print.h"
 
+#include <cmath>
 #include <cstdio>
 
 #include "core/error.h"
@@ -32,6 +33,32 @@ std::string memory_text(const MemoryPlan& memory) {
   row(
       "total", [&](Moment moment) { return memory.total(moment); }, "");
   return out + line("peak memory: %.0f MiB, in moment '%s'", memory.peak_bytes() / kMiB, name_of(peak));
+}
+
+std::string traffic_text(const Prediction& p) {
+  std::string out =
+      line("sent to other ranks in a step by all ranks, MB, for an expected phi of %.3f (--phi)", p.plan.phi);
+  if (p.traffic.empty()) return out + "  nothing: one rank\n";
+  Operation all;
+  const auto row = [&](const std::string& what, const Operation& of) {
+    out += line("  %-30s%12.3f in %6.0f exchanges of a rank", what.c_str(), of.bytes * 1e-6, of.exchanges);
+  };
+  for (const auto& [what, operation] : p.traffic) {
+    row(what, operation);
+    all.bytes += operation.bytes, all.exchanges += operation.exchanges;
+  }
+  row("total", all);
+  if (p.exchanges.empty()) return out;
+  out += p.network.link ? join("exchange plans, ranks on ", p.network.hosts, " host(s), each with a link of ",
+                               to_text(*p.network.link), "\n")
+                        : "exchange plans (--link=LATENCY,RATE and --hosts give their time)\n";
+  for (const ExchangeForecast& e : p.exchanges) {
+    const char* name = kExchangePlanNames[static_cast<size_t>(e.exchange)];
+    out += line("  %-30s%12.3f in %6.0f exchanges of a rank%s", name, e.bytes * 1e-6, e.exchanges,
+                p.network.link ? join(", ", std::round(e.seconds * 1e4) / 1e4, " s a step").c_str() : "");
+  }
+  out += line("  cheapest: %s", kExchangePlanNames[static_cast<size_t>(cheapest(p.exchanges))]);
+  return out;
 }
 
 }  // namespace
@@ -70,13 +97,7 @@ std::string to_text(const Prediction& p) {
                 rate == Rate::Memory ? " GB/s" : " Gflop/s");
   out += line("\ntime: %.2f s a step, %.0f tokens/s, without communication\n", p.step_s(),
               static_cast<double>(p.plan.step_tokens()) / p.step_s());
-  out += line("sent to other ranks in a step by all ranks, MB, for an expected phi of %.3f (--phi)", p.plan.phi);
-  if (p.sent_bytes.empty()) out += "  nothing: one rank\n";
-  double sent = 0;
-  for (const auto& [what, bytes] : p.sent_bytes)
-    out += line("  %-28s%12.3f", what.c_str(), bytes * 1e-6), sent += bytes;
-  if (!p.sent_bytes.empty()) out += line("  %-28s%12.3f", "total", sent * 1e-6);
-  return out;
+  return out + traffic_text(p);
 }
 
 nlohmann::json to_json(const Prediction& p) {
@@ -98,7 +119,15 @@ nlohmann::json to_json(const Prediction& p) {
                                {"seconds", p.stage_s(stage)}};
   for (const auto& [rate, value] : p.rates) out["rates_per_s"][name_of(rate)] = value;
   out["step_s"] = p.step_s();
-  out["sent_bytes"] = p.sent_bytes;
+  for (const auto& [what, operation] : p.traffic)
+    out["sent_bytes"][what] = operation.bytes, out["exchanges"][what] = operation.exchanges;
+  out["hosts"] = p.network.hosts;
+  if (p.network.link)
+    out["link"] = {{"latency_s", p.network.link->latency_s}, {"bytes_per_s", p.network.link->bytes_per_s}};
+  for (const ExchangeForecast& e : p.exchanges)
+    out["exchange_plans"][kExchangePlanNames[static_cast<size_t>(e.exchange)]] = {
+        {"bytes", e.bytes}, {"exchanges", e.exchanges}, {"seconds", e.seconds}};
+  if (!p.exchanges.empty()) out["cheapest_plan"] = kExchangePlanNames[static_cast<size_t>(cheapest(p.exchanges))];
   return out;
 }
 

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "tools/plan_bytes.h"
 #include "tools/plan_memory.h"
+#include "tools/plan_network.h"
 #include "tools/plan_rates.h"
 
 namespace smartbird {
@@ -14,10 +14,12 @@ struct Prediction {
   PlanCase plan;
   MemoryPlan memory;
   std::vector<WorkStage> work;
-  std::map<std::string, double> sent_bytes;
-  std::map<Rate, double> rates;                                // a second and rank
+  std::map<std::string, Operation> traffic;
+  Network network;
+  std::vector<ExchangeForecast> exchanges;  // every plan that is possible, where ranks share a stream
+  std::map<Rate, double> rates;             // a second and rank
   [[nodiscard]] double stage_s(const WorkStage& stage) const;  // its work shared by all ranks
-  [[nodiscard]] double step_s() const;
+  [[nodiscard]] double step_s() const;                         // without communication
 };
 
 [[nodiscard]] std::string to_text(const Prediction& prediction);

@@ -15,12 +15,18 @@ const std::vector<std::string> kSmall{"--data.sequence_tokens=24", "--train.batc
                                       "--attention.window=2",      "--attention.picks=3",     "--sketch.width=4",
                                       "--attention.share=8"};
 
-TEST(PlanBytes, OneRankSendsNothing) { EXPECT_TRUE(predict_sent_bytes(plan_of(kSmall)).empty()); }
+std::map<std::string, double> bytes_of(const PlanCase& plan) {
+  std::map<std::string, double> out;
+  for (const auto& [what, operation] : predict_traffic(plan)) out[what] = operation.bytes;
+  return out;
+}
+
+TEST(PlanBytes, OneRankSendsNothing) { EXPECT_TRUE(predict_traffic(plan_of(kSmall)).empty()); }
 
 TEST(PlanBytes, OperationsAreThoseCountedByHand) {
   PlanCase plan = plan_of(kSmall, 3);  // 8 tokens a rank, D = 4, G = 1, M = 4, M' = 8
   plan.phi = 0.25;
-  const auto sent = predict_sent_bytes(plan);
+  const auto sent = bytes_of(plan);
   EXPECT_EQ(sent.at("sketch_keys"), 4 * 4 * 24 * 2);
   EXPECT_EQ(sent.at("row_ids"), 4 * 0.25 * 24 * 2);
   EXPECT_EQ(sent.at("rows"), 2 * (4 * 2 * 4) * 0.25 * 24 * 2);
@@ -33,10 +39,20 @@ TEST(PlanBytes, OperationsAreThoseCountedByHand) {
 
 TEST(PlanBytes, FetchingAllSendsEveryForeignRow) {
   const PlanCase plan = plan_of(with(kSmall, {"--exchange.plan=all"}), 3);
-  EXPECT_EQ(plan.phi, 1);
-  const auto sent = predict_sent_bytes(plan);
+  const auto sent = bytes_of(plan);
   EXPECT_EQ(sent.at("rows"), 2 * (4 * 2 * 4) * 24 * 2);
   EXPECT_FALSE(sent.contains("band_halo") || sent.contains("row_ids"));
+}
+
+TEST(PlanBytes, ExchangesAreThoseOfOneRank) {
+  PlanCase plan = plan_of(with(kSmall, {"--memory.rows=fetch_again", "--train.batch_tokens=48"}), 3);
+  plan.phi = 0.25;  // one stream of two sequences, two sparse layers
+  const auto traffic = predict_traffic(plan);
+  EXPECT_EQ(traffic.at("sketch_keys").exchanges, 1);
+  EXPECT_EQ(traffic.at("rows").exchanges, 2);
+  EXPECT_EQ(traffic.at("rows_again").exchanges, 2);
+  EXPECT_EQ(traffic.at("gradients").exchanges, 1);
+  EXPECT_TRUE(traffic.at("gradients").of_everyone);
 }
 
 TEST(PlanBytes, ExpectedPhiFallsWithSharing) {

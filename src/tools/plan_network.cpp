@@ -1,0 +1,46 @@
+// Times of operations, and the plans beside each other.
+#include "tools/plan_network.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace smartbird {
+
+double communication_s(const Network& network, const PlanCase& plan, const std::map<std::string, Operation>& traffic) {
+  if (!network.link || network.hosts == 1) return 0;
+  const double here = static_cast<double>(plan.ranks) / static_cast<double>(network.hosts);  // ranks of a host
+  const auto leaving = [&](double group) { return group > 1 ? 1 - (std::min(here, group) - 1) / (group - 1) : 0.0; };
+  double seconds = 0;
+  for (const auto& [what, operation] : traffic) {
+    const double share = leaving(static_cast<double>(operation.of_everyone ? plan.ranks : plan.sequence_ranks));
+    if (share <= 0) continue;
+    seconds += operation.exchanges * network.link->latency_s +
+               operation.bytes * share / (static_cast<double>(network.hosts) * network.link->bytes_per_s);
+  }
+  return seconds;
+}
+
+std::vector<ExchangeForecast> forecast_exchanges(const Network& network, const PlanCase& plan) {
+  std::vector<ExchangeForecast> out;
+  for (ExchangePlan exchange : {ExchangePlan::Rows, ExchangePlan::All, ExchangePlan::Heads}) {
+    if (exchange == ExchangePlan::Heads && plan.shape.kv_heads % plan.sequence_ranks != 0) continue;
+    PlanCase with = plan;
+    with.shape.attention.exchange = exchange;
+    const auto traffic = predict_traffic(with);
+    ExchangeForecast forecast{.exchange = exchange, .seconds = communication_s(network, with, traffic)};
+    for (const auto& [what, operation] : traffic)
+      forecast.bytes += operation.bytes, forecast.exchanges += operation.exchanges;
+    out.push_back(forecast);
+  }
+  return out;
+}
+
+ExchangePlan cheapest(const std::vector<ExchangeForecast>& forecasts) {
+  return std::min_element(forecasts.begin(), forecasts.end(),
+                          [](const ExchangeForecast& a, const ExchangeForecast& b) {
+                            return std::tie(a.seconds, a.bytes) < std::tie(b.seconds, b.bytes);
+                          })
+      ->exchange;
+}
+
+}  // namespace smartbird
