@@ -31,8 +31,9 @@ constexpr const char* kUsage =
     "  generate    write on from a prompt             --checkpoint=DIR --prompt=TEXT\n"
     "  data        tokenize | inspect | listops | recall\n"
     "  checkpoint  inspect | verify DIR\n"
-    "  bench       attention | step | kernels: measure this machine  --tokens=16384 --rival=sdpa\n"
+    "  bench       attention | step | kernels | exchange: measure  --tokens=16384 --rival=sdpa\n"
     "  plan        predict memory, work, time and traffic of a run  --config configs/books.ini --ranks=4\n"
+    "  simulate    lay recorded picks over up to 4,096 ranks  --picks=RUN/picks/FILE\n"
     "  options     every option, its default and range [--markdown]\n\n"
     "Each has --help; --version tells what this binary was built with. Several ranks: launch/run.sh -n P SUBCOMMAND "
     "...\n"
@@ -62,6 +63,7 @@ int run(const Session& session, const std::vector<std::string>& arguments) {
   if (command == "checkpoint") return checkpoint_command(*everyone, rest);
   if (command == "bench") return bench_command(*everyone, rest);
   if (command == "plan") return plan_command(*everyone, rest);
+  if (command == "simulate") return simulate_command(*everyone, rest);
   if (command == "options") return options_command(*everyone, rest);
   if (command == "--version") return print_version(*everyone), 0;
   if (command == "--help" || command == "-h") {

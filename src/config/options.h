@@ -14,7 +14,7 @@ namespace smartbird {
 struct RunOptions {
   std::string dir, dtype, resume, progress;
   std::vector<std::string> allow_change;
-  int64_t seed = 0, threads = 0, log_every = 0;
+  int64_t seed = 0, threads = 0, log_every = 0, record_picks = 0;
   bool check_comm = false;
   template <class V>
   void visit(V& v) {
@@ -29,6 +29,8 @@ struct RunOptions {
     v("run.check_comm", check_comm, false, any(),
       "before every exchange ranks compare operation, count and type, after every update their parameters; the first "
       "difference ends the run");
+    v("run.record_picks", record_picks, 0, at_least(0),
+      "steps between two files RUN/picks/step-N.safetensors for smartbird simulate; 0 = none");
     v("run.log_every", log_every, 1, at_least(1), "steps between two step lines on the console");
     v("run.progress", progress, "auto", one_of({"auto", "bar", "log", "none"}),
       "how progress is shown; auto = a bar on a terminal, else plain lines");

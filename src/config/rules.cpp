@@ -49,6 +49,9 @@ void check_rules(const Options& o, int num_ranks) {
   rule(o.exchange.link == "measure" || parse_link(o.exchange.link), "exchange.link = ", o.exchange.link,
        " must be 'measure' or a latency and a rate as in 50us,10Gbit/s (us, ms, s; kbit/s, Mbit/s, Gbit/s, kB/s, MB/s, "
        "GB/s)");
+  const std::vector<std::string>& patterns = o.attention.pattern;
+  rule(o.run.record_picks == 0 || std::find(patterns.begin(), patterns.end(), "sparse") != patterns.end(),
+       "run.record_picks = ", o.run.record_picks, " has nothing to record: no layer of attention.pattern is sparse");
   rule(o.data.prefix_tokens == 0 || (o.data.task == "clm" && is_causal(o)),
        "data.prefix_tokens = ", o.data.prefix_tokens, " needs data.task = clm and a causal model");
   rule(o.data.prefix_tokens == 0 || o.data.prefix_tokens < o.data.sequence_tokens,

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "tools/arguments.h"
 #include "tools/bench_ceilings.h"
+#include "tools/bench_exchange.h"
 #include "tools/bench_options.h"
 #include "tools/commands.h"
 #include "tools/report_file.h"
@@ -18,10 +19,11 @@ namespace {
 
 boost::program_options::options_description described_options(BenchOptions& o) {
   boost::program_options::options_description out(
-      "smartbird bench attention | step | kernels\n"
+      "smartbird bench attention | step | kernels | exchange\n"
       "  attention  scan, draw, forward and backward of the sparse attention, against --rival\n"
       "  step       a whole training step of a model on random bytes, against --rival=dense or window\n"
       "  kernels    each kernel on one and on all threads, with its share of the machine's ceilings\n"
+      "  exchange   rows that ranks want of each other, on a trained model: smartbird bench exchange --help\n"
       "Candidates take turns in one process. Answers of attention are checked before they are timed: rows of o and "
       "grad_q, and\n"
       "keys of grad_kv where no row attends more than 4,096 keys; of a step only that its loss is finite and "
@@ -51,6 +53,11 @@ boost::program_options::options_description described_options(BenchOptions& o) {
 }  // namespace
 
 int bench_command(const Communicator& everyone, const Arguments& arguments) {
+  if (!arguments.empty() && arguments[0] == "exchange") {
+    SB_CHECK(everyone.size() == 1, Config, "bench: runs in one process, started with ", everyone.size(),
+             " ranks; start it without mpirun");
+    return bench_exchange({arguments.begin() + 1, arguments.end()});
+  }
   BenchOptions options;
   auto described = described_options(options);
   if (parse_arguments("bench", described, arguments, "what")) {
@@ -59,7 +66,7 @@ int bench_command(const Communicator& everyone, const Arguments& arguments) {
   }
   const bool known = options.what == "attention" || options.what == "step" || options.what == "kernels";
   SB_CHECK(known, Config, "bench: '", options.what,
-           "' is none of attention, step, kernels; see smartbird bench --help");
+           "' is none of attention, step, kernels, exchange; see smartbird bench --help");
   SB_CHECK(everyone.size() == 1, Config, "bench: runs in one process, started with ", everyone.size(),
            " ranks; start it without mpirun");
   resolve(options);

@@ -17,6 +17,7 @@ int generate_command(const Communicator& everyone, const Arguments& arguments);
 int checkpoint_command(const Communicator& everyone, const Arguments& arguments);
 int bench_command(const Communicator& everyone, const Arguments& arguments);
 int plan_command(const Communicator& everyone, const Arguments& arguments);
+int simulate_command(const Communicator& everyone, const Arguments& arguments);
 int options_command(const Communicator& everyone, const Arguments& arguments);
 
 }  // namespace smartbird

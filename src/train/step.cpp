@@ -9,6 +9,7 @@
 
 #include "train/agree.h"
 #include "train/micro_steps.h"
+#include "train/picks_recorder.h"
 #include "train/schedule.h"
 #include "train/totals.h"
 
@@ -28,7 +29,7 @@ int64_t num_tokens(const std::vector<Sample>& batch) {
 }
 
 void forward_backward(const StepSetup& setup, const StepContext& context, const MicroStep& micro,
-                      const ForwardOptions& options, double targets, Totals& totals) {
+                      const ForwardOptions& options, double targets, Totals& totals, PicksRecorder& recorder) {
   StageTimer& timer = context.timer;
   Forward forward;
   {
@@ -39,6 +40,7 @@ void forward_backward(const StepSetup& setup, const StepContext& context, const 
   torch::autograd::backward({forward.task_loss / std::max(1.0, targets)}, {});
   if (forward.sketch_loss.defined()) torch::autograd::backward({forward.sketch_loss}, {});
   totals.add(forward, micro.stream);
+  recorder.add(context, forward);
 }
 
 }  // namespace
@@ -63,9 +65,10 @@ StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus
                                                   static_cast<double>(num_blocks(batch, o.attention.query_block));
   setup.model.parameters().zero_grad();
   Totals totals;
+  PicksRecorder recorder(setup, step);
   for (const MicroStep& micro : micro_steps) {
     const StepContext context{setup.world, micro.layout, timer, seed, step, Phase::Train, setup.link};
-    forward_backward(setup, context, micro, options, targets, totals);
+    forward_backward(setup, context, micro, options, targets, totals, recorder);
   }
   totals.reduce(setup.world);
   const GradNorms norms =
@@ -84,6 +87,7 @@ StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus
   record.step_ms = timer.total_ms();
   record.step_ms["total"] = watch.elapsed_ms();
   record.tokens_per_s = static_cast<double>(record.tokens) / (watch.elapsed_ms() * 1e-3);
+  recorder.write(record);
   return record;
 }
 

@@ -76,7 +76,7 @@ TEST(Bench, RunsOnTheInstructionSetOfTheEnvironment) {
 }
 
 TEST(Bench, RefusesWhatItCannotDo) {
-  expect_refused("", 2, "bench: '' is none of attention, step, kernels; see smartbird bench --help");
+  expect_refused("", 2, "bench: '' is none of attention, step, kernels, exchange; see smartbird bench --help");
   expect_refused("attention --tokens=0 --rival=flash", 2,
                  "bench: --tokens=0 is not between 1 and 1073741824\n"
                  "bench: --rival=flash must be none, sdpa, dense, window or torch");

@@ -75,7 +75,7 @@ TEST(TrainingRuns, RanksWithoutTargetsChangeNothing) {
 // Whichever rows travel how, every rank says so alike, and what was hidden or awaited is on the record.
 TEST(TrainingRuns, TheRecordTellsWhatTravelled) {
   const TempFolder folders;
-  const std::string one = "--train.stop_after=2 --eval.at_end=off ";
+  const std::string one = "--train.stop_after=2 --eval.at_end=off --run.record_picks=2 ";
   for (const std::string plan : {"rows", "all", "heads", "auto"}) {
     const TrainingRun run = train_tiny(folders.path(plan), 2, one + "--exchange.plan=" + plan);
     const auto& record = run.steps.at(2);
@@ -89,6 +89,15 @@ TEST(TrainingRuns, TheRecordTellsWhatTravelled) {
     EXPECT_GE(record.at("exchange_hidden_ms").get<double>(), 0) << plan;
     EXPECT_GE(record.at("sent_rows_imbalance").get<double>(), 1) << plan;
   }
+  const std::string picks = folders.path("rows") + "/picks/step-00000002.safetensors";
+  const CommandResult simulated =
+      smartbird(1, "simulate --ranks=1,2,4 --picks=" + picks + " --json=" + folders.path("simulated.json"));
+  ASSERT_EQ(simulated.code, 0) << simulated.output;
+  std::ifstream in(folders.path("simulated.json"));
+  const auto strong = nlohmann::json::parse(in).at("strong");
+  EXPECT_NEAR(strong.at(1).at("phi").get<double>(), read_run(folders.path("rows")).steps.at(2).at("phi").get<double>(),
+              1e-9)
+      << "laid over the same two ranks";
 }
 
 TEST(TrainingRuns, AnotherSeedDrawsOtherPicks) {

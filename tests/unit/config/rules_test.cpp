@@ -43,6 +43,8 @@ const std::vector<Violation> kViolations{
     {{"--exchange.link=20ms"},
      "exchange.link = 20ms must be 'measure' or a latency and a rate as in 50us,10Gbit/s (us, ms, s; kbit/s, Mbit/s, "
      "Gbit/s, kB/s, MB/s, GB/s)"},
+    {{"--run.record_picks=2", "--attention.pattern=dense,window"},
+     "run.record_picks = 2 has nothing to record: no layer of attention.pattern is sparse"},
     {{"--data.prefix_tokens=8", "--data.task=mlm"}, "data.prefix_tokens = 8 needs data.task = clm and a causal model"},
     {{"--data.prefix_tokens=1024"},
      "data.prefix_tokens = 1024 leaves nothing to predict of data.sequence_tokens = 1024"},

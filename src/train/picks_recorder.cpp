@@ -1,0 +1,43 @@
+// Streams of the first replica, and the time of the step, to a file.
+#include "train/picks_recorder.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+namespace smartbird {
+
+PicksRecorder::PicksRecorder(const StepSetup& setup, int64_t step)
+    : setup_(setup), on_(setup.options.run.record_picks > 0 && step % setup.options.run.record_picks == 0) {
+  if (!on_) return;
+  const Options& o = setup.options;
+  picks_ = describe_picks(setup.model.shape(), static_cast<int>(o.attention.query_block),
+                          o.run.dtype == "float64" ? 8 : 4, setup.model.parameters().size());
+  picks_.step = step;
+}
+
+void PicksRecorder::add(const StepContext& context, const Forward& forward) {
+  if (!on_ || setup_.world.replica() != 0) return;
+  RecordedStream stream;
+  for (const Sequence& sequence : context.layout.sequences()) stream.lengths.push_back(sequence.length);
+  for (const auto& plan : forward.plans)
+    if (plan->drawn_heads > 0) stream.sketches.push_back(gather_lists(context, *plan));
+  picks_.streams.push_back(std::move(stream));
+}
+
+void PicksRecorder::write(const StepRecord& record) {
+  if (!on_) return;
+  const auto ms = [&](const char* stage) { return record.step_ms.contains(stage) ? record.step_ms.at(stage) : 0.0; };
+  double seconds[] = {(ms("total") - record.exchange_exposed_ms) * 1e-3, (ms("scan") + ms("draw")) * 1e-3};
+  setup_.world.everyone().all_reduce("recorded_picks", seconds, std::size(seconds), DType::f64);
+  if (!setup_.world.is_root()) return;
+  picks_.compute_s = std::max(0.0, seconds[0]), picks_.scan_s = seconds[1];
+  const std::filesystem::path folder = std::filesystem::path(setup_.options.run.dir) / "picks";
+  std::error_code ignored;  // writing says what is wrong with the folder
+  std::filesystem::create_directories(folder, ignored);
+  char name[64];
+  std::snprintf(name, sizeof name, "step-%08lld.safetensors", static_cast<long long>(record.step));
+  write_picks(folder / name, picks_);
+}
+
+}  // namespace smartbird
