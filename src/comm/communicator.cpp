@@ -10,6 +10,31 @@
 #include "core/timer.h"
 
 namespace smartbird {
+
+// Tells time inside the calls of a group from time between them.
+class ExchangeClock {
+ public:
+  // At the beginning of a call; what the call takes is exposed from then on, or not counted.
+  void enter() {
+    const double now_ms = watch_.elapsed_ms();
+    if (flying > 0) total.hidden_ms += now_ms - left_ms_;
+    left_ms_ = now_ms;
+  }
+  void leave_exposed() {
+    const double now_ms = watch_.elapsed_ms();
+    total.exposed_ms += now_ms - left_ms_;
+    left_ms_ = now_ms;
+  }
+  void leave() { left_ms_ = watch_.elapsed_ms(); }
+
+  ExchangeTime total;
+  int flying = 0;  // exchanges that were started and not seen to have arrived
+
+ private:
+  Stopwatch watch_;
+  double left_ms_ = 0;  // when the last call ended
+};
+
 namespace {
 
 // From here on all_reduce sends 2 (P - 1) / P of its buffer instead of P - 1 times the whole.
@@ -57,24 +82,28 @@ void fold(const std::byte* parts, void* out, int ranks, int64_t count, DType typ
   });
 }
 
-// An exchange and when it started, was first seen to have arrived, and was awaited.
+// An exchange whose time is kept.
 struct TimedExchange {
   Pending pending;
-  ExchangeTime& total;
-  Stopwatch watch;
-  double start_ms = 0, arrival_ms = -1;
+  std::shared_ptr<ExchangeClock> clock;
+  bool there = false;
 
-  explicit TimedExchange(ExchangeTime& time) : total(time) {}
-  void started() { start_ms = watch.elapsed_ms(); }
+  void land() {
+    if (!there) --clock->flying;
+    there = true;
+  }
   bool arrived() {
-    if (arrival_ms < 0 && pending.arrived()) arrival_ms = watch.elapsed_ms();
-    return arrival_ms >= 0;
+    if (there) return true;
+    clock->enter();
+    if (pending.arrived()) land();
+    clock->leave();
+    return there;
   }
   void wait() {
-    const double begin_ms = watch.elapsed_ms();
+    clock->enter();
     pending.wait();
-    total.exposed_ms += start_ms + watch.elapsed_ms() - begin_ms;
-    total.hidden_ms += (arrival_ms >= 0 ? arrival_ms : begin_ms) - start_ms;
+    land();
+    clock->leave_exposed();
   }
 };
 
@@ -83,6 +112,12 @@ std::unique_ptr<std::byte[]> scratch(int64_t bytes) {
 }
 
 }  // namespace
+
+Communicator::Communicator(int rank, int size) : rank_(rank), size_(size), clock_(std::make_shared<ExchangeClock>()) {}
+
+ExchangeTime Communicator::exchange_time() const { return clock_->total; }
+
+void Communicator::clear_counters() { sent_bytes_.clear(), clock_->total = {}; }
 
 Pending& Pending::operator=(Pending&& other) noexcept {
   if (this == &other) return *this;
@@ -133,10 +168,13 @@ void Communicator::count_sent(const char* what, std::span<const Piece> pieces) {
 Pending Communicator::start_counted(const char* what, DType type, const void* send, std::span<const Piece> send_pieces,
                                     void* recv, std::span<const Piece> recv_pieces) {
   count_sent(what, send_pieces);
-  const auto timed = std::make_shared<TimedExchange>(time_);
+  const auto timed = std::make_shared<TimedExchange>();
+  timed->clock = clock_;
+  clock_->enter();
   timed->pending = start_exchange(what, type, static_cast<const std::byte*>(send), send_pieces,
                                   static_cast<std::byte*>(recv), recv_pieces);
-  timed->started();
+  ++clock_->flying;
+  clock_->leave_exposed();
   return Pending([timed] { timed->wait(); }, [timed] { return timed->arrived(); });
 }
 

@@ -41,11 +41,12 @@ class Pending {
   std::function<bool()> arrived_;
 };
 
-// Time of a rank's exchanges. Exposed: inside the calls that start and await them; hidden: between these calls, until an
-// exchange was first seen to have arrived.
+// Time of a rank's exchanges. Exposed: inside the calls that start and await them; hidden: outside, while at least one was on
+// its way (not yet seen to have arrived).
 struct ExchangeTime {
   double exposed_ms = 0, hidden_ms = 0;
 };
+class ExchangeClock;
 
 class Communicator {
  public:
@@ -85,11 +86,11 @@ class Communicator {
   // Bytes this rank has sent to other ranks since clear_counters(), by operation.
   [[nodiscard]] const std::map<std::string, int64_t>& sent_bytes() const { return sent_bytes_; }
   // Time of the exchanges that were awaited since then.
-  [[nodiscard]] ExchangeTime exchange_time() const { return time_; }
-  void clear_counters() { sent_bytes_.clear(), time_ = {}; }
+  [[nodiscard]] ExchangeTime exchange_time() const;
+  void clear_counters();
 
  protected:
-  Communicator(int rank, int size) : rank_(rank), size_(size) {}
+  Communicator(int rank, int size);
   // A piece of a buffer, in bytes.
   struct Piece {
     int64_t offset_bytes = 0, bytes = 0;
@@ -116,7 +117,7 @@ class Communicator {
 
   int rank_, size_;
   std::map<std::string, int64_t> sent_bytes_;
-  ExchangeTime time_;
+  std::shared_ptr<ExchangeClock> clock_;
 };
 
 }  // namespace smartbird

@@ -150,7 +150,7 @@ inline void arrival_is_seen_without_waiting(Communicator& group) {
   }
 }
 
-// Time in the calls is exposed, time between them hidden, until an exchange is seen to have arrived.
+// Time in the calls is exposed, time between them hidden, once for all exchanges that are on their way.
 inline void exchange_time_is_exposed_or_hidden(Communicator& group) {
   Traffic traffic(group, [](int, int) { return int64_t{3}; });
   group.clear_counters();
@@ -164,6 +164,16 @@ inline void exchange_time_is_exposed_or_hidden(Communicator& group) {
   EXPECT_LE(time.hidden_ms + time.exposed_ms, watch.elapsed_ms());
   traffic.run(group);
   EXPECT_LT(group.exchange_time().hidden_ms - time.hidden_ms, 5) << "nothing is done between start and wait";
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_LT(group.exchange_time().hidden_ms - time.hidden_ms, 5) << "nothing is on its way";
+  group.clear_counters();
+  const Stopwatch both;
+  Traffic other(group, [](int, int) { return int64_t{2}; });
+  Pending first = traffic.start(group), second = other.start(group);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  first.wait();
+  second.wait();
+  EXPECT_LE(group.exchange_time().hidden_ms + group.exchange_time().exposed_ms, both.elapsed_ms()) << "counted twice";
   group.clear_counters();
   EXPECT_EQ(group.exchange_time().hidden_ms, 0);
 }
