@@ -5,17 +5,33 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <sstream>
 
 #include "core/error.h"
 
 namespace smartbird {
 namespace {
 
-// Every rank calls the same operations, so all ranks know the same names.
+// Every name that some rank has: replicas may have taken other exchange plans. The names come back with 0.
+std::map<std::string, int64_t> names_of_everyone(Communicator& everyone, const std::map<std::string, int64_t>& mine) {
+  std::string text;
+  for (const auto& [what, bytes] : mine) text += what + "\n";
+  const auto sizes = everyone.gather_value("statistics", static_cast<int64_t>(text.size()));
+  std::string all(static_cast<size_t>(std::accumulate(sizes.begin(), sizes.end(), int64_t{0})), '\0');
+  everyone.all_gather("statistics", text.data(), all.data(), sizes, DType::u8);
+  std::map<std::string, int64_t> out;
+  std::istringstream lines(all);
+  for (std::string what; std::getline(lines, what);) out[what] = 0;
+  return out;
+}
+
 std::map<std::string, int64_t> sent_by_everyone(const World& world) {
-  std::map<std::string, int64_t> sent = world.everyone().sent_bytes();
+  std::map<std::string, int64_t> mine = world.everyone().sent_bytes();
   for (const Communicator* group : {&world.sequence(), &world.across()})
-    for (const auto& [what, bytes] : group->sent_bytes()) sent[what] += bytes;
+    for (const auto& [what, bytes] : group->sent_bytes()) mine[what] += bytes;
+  std::map<std::string, int64_t> sent = names_of_everyone(world.everyone(), mine);
+  for (const auto& [what, bytes] : mine) sent[what] = bytes;
   std::vector<int64_t> values;
   for (const auto& [what, bytes] : sent) values.push_back(bytes);
   world.everyone().all_reduce("statistics", values.data(), static_cast<int64_t>(values.size()), DType::i64);

@@ -100,6 +100,32 @@ TEST(TrainingRuns, TheRecordTellsWhatTravelled) {
       << "laid over the same two ranks";
 }
 
+// Two replicas of two ranks, one with a long document and one with a short: rows there, heads here. The link is such that
+// both happen.
+TEST(TrainingRuns, ReplicasMayTakeDifferentPlans) {
+  const TempFolder folders;
+  {
+    std::ofstream data(folders.path("documents.jsonl"));
+    std::string text;
+    for (int i = 0; i < 1200; ++i) text += static_cast<char>('a' + i * i % 23);
+    for (int i = 0; i < 4; ++i) data << nlohmann::json{{"text", text.substr(0, i % 2 == 0 ? 1200 : 60)}}.dump() << "\n";
+  }
+  const std::string arguments = "--run.dtype=float64 --data.train=" + folders.path("documents.jsonl") +
+                                " --data.sequence_tokens=1300 --train.batch_tokens=2600 --train.steps=2 "
+                                "--train.warmup_steps=1 --eval.at_end=off --attention.picks=40 --attention.share=1 ";
+  const TrainingRun alone = train_tiny(folders.path("alone"), 1, arguments);
+  std::set<std::string> plans;
+  for (const std::string link : {"1us,1kB/s", "1ms,1MB/s", "10ms,1MB/s", "100ms,1MB/s", "1s,1MB/s"}) {
+    const TrainingRun run = train_tiny(folders.path(link), 4,
+                                       arguments + "--parallel.sequence_ranks=2 --train.micro_tokens=1300 "
+                                                   "--exchange.plan=auto --exchange.link=" + link);
+    expect_same_steps(alone, run, link);
+    for (const auto& [step, record] : run.steps) plans.insert(record.at("plan").get<std::string>());
+  }
+  EXPECT_TRUE(plans.contains("rows+heads") || plans.contains("rows+all") || plans.contains("all+heads"))
+      << "no link made replicas differ";
+}
+
 TEST(TrainingRuns, AnotherSeedDrawsOtherPicks) {
   const TempFolder folders;
   const std::string one = "--run.dtype=float64 --train.stop_after=1 --eval.at_end=off ";
