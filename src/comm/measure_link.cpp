@@ -39,13 +39,14 @@ Link measure_link(Communicator& group) {
   if (group.size() == 1) return kNoOther;
   std::vector<std::byte> send, recv;
   const double others = group.size() - 1;
-  const double latency_s = least_s(group, send, recv, 1, 5);
+  const double latency_s = least_s(group, send, recv, 1, 5),
+               enough_s = std::max(kLongEnoughS, kManyLatencies * latency_s);
   for (int64_t bytes = 1024;; bytes *= 2) {
-    const double s = exchange_s(group, send, recv, bytes), sent = others * static_cast<double>(bytes);
-    const bool last = 2 * sent > kMostBytes;
-    if (!last && (s < kLongEnoughS || s < kManyLatencies * latency_s)) continue;
-    const double payload_s = std::max(1e-9, std::min(s, least_s(group, send, recv, bytes, 2)) - latency_s);
-    return {latency_s, sent / payload_s};
+    double s = exchange_s(group, send, recv, bytes);
+    if (s >= enough_s) s = std::min(s, least_s(group, send, recv, bytes, 2));  // one hiccup is no link
+    const double sent = others * static_cast<double>(bytes);
+    if (s < enough_s && 2 * sent <= kMostBytes) continue;
+    return {latency_s, sent / std::max(s - latency_s, s / kManyLatencies)};
   }
 }
 

@@ -52,6 +52,9 @@ void check_rules(const Options& o, int num_ranks) {
   const std::vector<std::string>& patterns = o.attention.pattern;
   rule(o.run.record_picks == 0 || std::find(patterns.begin(), patterns.end(), "sparse") != patterns.end(),
        "run.record_picks = ", o.run.record_picks, " has nothing to record: no layer of attention.pattern is sparse");
+  const int64_t last_step = o.train.stop_after > 0 ? o.train.stop_after : o.train.steps;
+  rule(o.run.record_picks == 0 || o.run.record_picks <= last_step, "run.record_picks = ", o.run.record_picks,
+       " records nothing before the last step, ", last_step, "; lower it");
   rule(o.data.prefix_tokens == 0 || (o.data.task == "clm" && is_causal(o)),
        "data.prefix_tokens = ", o.data.prefix_tokens, " needs data.task = clm and a causal model");
   rule(o.data.prefix_tokens == 0 || o.data.prefix_tokens < o.data.sequence_tokens,

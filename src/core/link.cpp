@@ -37,7 +37,8 @@ std::optional<Link> parse_link(const std::string& text) {
   if (comma == std::string::npos) return {};
   const std::string_view all = text;
   const auto latency = quantity(all.substr(0, comma), kTimes), rate = quantity(all.substr(comma + 1), kRates);
-  if (!latency || !rate) return {};
+  const bool possible = latency && rate && *latency >= 1e-9 && *latency <= 1000 && *rate >= 1 && *rate <= 1e15;
+  if (!possible) return {};
   return Link{*latency, *rate};
 }
 

@@ -66,6 +66,7 @@ class Planner {
       settings.pattern = pattern;
       settings.use = use_of(pattern, 0, dtype);
       fixed_[pattern] = keep(make_plan(context_, settings, {}, dtype));
+      out_.stats.add(fixed_[pattern]->stats);
     }
     return fixed_[pattern];
   }

@@ -37,7 +37,7 @@ RowsLoad rows_load(const StepContext& context, AttentionSettings s, const std::v
   add_known_rows(context.layout, context.rank(), s, plan);
   const Singles singles = number_singles(context, s, blocks, start, key, plan);
   return {load_of(plan.halo, s.kv_heads), load_of(plan.globals, s.kv_heads),
-          singles_load(context.group(), singles.wanted)};
+          singles_load(context.group(), singles.wanted), s.pattern == Pattern::Sparse};
 }
 
 }  // namespace
@@ -66,7 +66,7 @@ std::array<double, 3> exchange_seconds(const StepContext& context, const Attenti
 ExchangePlan cheapest_exchange(const StepContext& context, const AttentionSettings& s,
                                const std::vector<Layout::Block>& blocks, const std::vector<int64_t>& start,
                                std::span<const int32_t> key) {
-  if (context.layout.num_ranks() == 1 || s.pattern == Pattern::Window) return ExchangePlan::Rows;
+  if (context.layout.num_ranks() == 1) return ExchangePlan::Rows;
   std::array<double, 3> seconds = exchange_seconds(context, s, blocks, start, key);
   context.group().all_reduce("exchange_cost", seconds.data(), seconds.size(), DType::f64, ReduceOp::Max);
   return static_cast<ExchangePlan>(std::min_element(seconds.begin(), seconds.end()) - seconds.begin());

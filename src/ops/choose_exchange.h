@@ -14,7 +14,7 @@ namespace smartbird {
                                                      const std::vector<Layout::Block>& blocks,
                                                      const std::vector<int64_t>& start, std::span<const int32_t> key);
 
-// Collective. Window layers fetch their band and nothing else whatever the plan: Rows.
+// Collective.
 [[nodiscard]] ExchangePlan cheapest_exchange(const StepContext& context, const AttentionSettings& settings,
                                              const std::vector<Layout::Block>& blocks,
                                              const std::vector<int64_t>& start, std::span<const int32_t> key);

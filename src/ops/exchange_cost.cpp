@@ -29,8 +29,7 @@ double rows_seconds(const Link& link, const ExchangeUse& use, const RowsLoad& lo
   constexpr double kIdBytes = 4;
   double s = 0;
   for (const Load& units : {load.halo, load.globals, load.singles}) s += row_trips(link, use, units.larger());
-  const double ids = load.singles.larger();
-  return ids > 0 ? s + link.latency_s + link.seconds(kIdBytes * ids) : s;  // counts of ids, then ids
+  return load.asks ? s + link.latency_s + once(link, kIdBytes * load.singles.larger()) : s;  // counts of ids, then ids
 }
 
 double all_seconds(const Link& link, const ExchangeUse& use, const Load& units) {

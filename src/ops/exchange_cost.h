@@ -1,6 +1,6 @@
 // Predicted time of what an exchange plan sends, for `exchange.plan = auto`: over all layers and passes that the plan serves,
 //   Σ over exchanges of latency + max(sent, received) / bandwidth      (method.md section 7 for the bytes)
-// as the slowest rank sees it. Computation is the same for every plan and does not count.
+// as the slowest rank sees it. Computation is the same for every plan and does not count; nor does what overlap may hide.
 #pragma once
 
 #include "core/link.h"
@@ -27,6 +27,7 @@ struct Load {
 // One rank's part under the plan `rows`; units are (row, kv head) pairs.
 struct RowsLoad {
   Load halo, globals, singles;  // units
+  bool asks = false;            // ranks tell how many singles they want, once
 };
 [[nodiscard]] double rows_seconds(const Link& link, const ExchangeUse& use, const RowsLoad& load);
 

@@ -146,7 +146,6 @@ void add_picks(const StepContext& context, const AttentionSettings& s, Drawn<T> 
   const std::vector<Layout::Block>& blocks = drawn.blocks;
   kernels::Picks<T>& picks = drawn.picks;
   plan.stats.scan_pairs = drawn.scan_pairs, plan.stats.picks_hash = drawn.hash;
-  ++plan.stats.by_exchange[static_cast<size_t>(s.exchange)];
   const Singles singles = number_singles(context, s, blocks, picks.start, picks.key, plan);
   PickRows rows;
   if (plan.by_heads()) {
@@ -158,7 +157,7 @@ void add_picks(const StepContext& context, const AttentionSettings& s, Drawn<T> 
     plan.pick_heads = s.pick_heads;
     rows = place_picks(context.layout, s, blocks, picks.start, picks.key, singles, plan);
     plan.pick_log_pi = corrections(s, rows.source, picks.log_pi);
-    plan.rows = ask_for_rows(context.group(), "row_ids", singles.wanted);
+    if (s.exchange == ExchangePlan::Rows) plan.rows = ask_for_rows(context.group(), "row_ids", singles.wanted);
   }
   plan.pick_start = std::move(rows.start);
   plan.pick_unit = std::move(rows.unit);
@@ -173,13 +172,14 @@ template <class T>
 Plan plan_of(const StepContext& context, AttentionSettings s, const SketchScores& scores) {
   const Layout& layout = context.layout;
   Drawn<T> drawn = draw_mine<T>(context, s, scores);
+  if (s.pattern == Pattern::Window) s.exchange = ExchangePlan::Rows;  // the band is all there is to fetch
   if (s.exchange == ExchangePlan::Auto)
     s.exchange = cheapest_exchange(context, s, drawn.blocks, drawn.picks.start, drawn.picks.key);
   Plan plan;
   plan.num_rows = plan.own_rows = layout.rank_tokens(context.rank());
   plan.heads = s.heads, plan.kv_heads = plan.own_kv_heads = s.kv_heads;
   plan.exchange = s.exchange, plan.overlap = s.overlap;
-  if (s.exchange == ExchangePlan::Heads && s.pattern != Pattern::Window && layout.num_ranks() > 1) {
+  if (s.exchange == ExchangePlan::Heads && layout.num_ranks() > 1) {
     SB_CHECK(s.kv_heads % layout.num_ranks() == 0, Shape, "plan: ", s.kv_heads, " kv heads cannot be dealt to ",
              layout.num_ranks(), " ranks");
     add_rows_of_all(layout, s, plan);
@@ -194,7 +194,8 @@ Plan plan_of(const StepContext& context, AttentionSettings s, const SketchScores
   if (plan.by_heads()) plan.halo = plan.globals = plan.rows;
   if (s.pattern == Pattern::Sparse) add_picks<T>(context, s, std::move(drawn), plan);
   plan.num_units = plan.token_slots * plan.kv_heads + plan.rows.num_received();
-  plan.stats.remote = (layout.num_tokens() - plan.own_rows) * s.kv_heads;
+  if (s.pattern == Pattern::Sparse) plan.stats.remote = (layout.num_tokens() - plan.own_rows) * s.kv_heads;
+  if (s.pattern != Pattern::Window) ++plan.stats.by_exchange[static_cast<size_t>(s.exchange)];
   plan.stats.fetched_rows = (plan.token_slots - plan.own_rows) * plan.kv_heads + plan.rows.num_received();
   plan.stats.sent_rows = plan.by_heads()
                              ? plan.own_rows * (s.kv_heads - plan.kv_heads)

@@ -20,7 +20,8 @@ namespace smartbird {
 
 // Rows: the picked ones; band and global keys, which every rank can work out, travel apart. All: every row of other ranks.
 // Heads: queries, keys and values change from all heads of my rows to my share of the kv heads for all rows, and outputs
-// change back (the head all-to-all of DeepSpeed-Ulysses, arXiv 2309.14509); P must divide G. Window layers fetch their band.
+// change back (the head all-to-all of DeepSpeed-Ulysses, arXiv 2309.14509); P must divide G. Window layers fetch their band
+// whatever the plan.
 // Auto: the cheapest of them for these picks (ops/choose_exchange.h); a plan that was made never says Auto.
 enum class ExchangePlan { Rows, All, Heads, Auto };
 inline constexpr std::array<const char*, 3> kExchangePlanNames{"rows", "all", "heads"};
@@ -47,10 +48,10 @@ struct AttentionSettings {
 struct PlanStats {
   uint64_t picks_hash = 0;  // order-free hash of (sample, block, head, key) of my picks
   int64_t picked_remote = 0,
-          remote = 0;  // (row, kv head) pairs of other ranks: picked by any of my blocks; all of them
+          remote = 0;  // (row, kv head) pairs of other ranks, sparse plans: picked by any of my blocks; all of them
   int64_t fetched_rows = 0, sent_rows = 0;                       // (row, kv head) pairs that travel to me, and from me
   int64_t scan_pairs = 0;                                        // Σ |E| over my blocks
-  std::array<int64_t, kExchangePlanNames.size()> by_exchange{};  // plans of each kind that were drawn
+  std::array<int64_t, kExchangePlanNames.size()> by_exchange{};  // plans of each kind; windows have none
   std::vector<int64_t> picked_by_head;                           // [sketches · G]: picked_remote
 
   void add(const PlanStats& other);

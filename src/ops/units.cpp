@@ -72,7 +72,7 @@ ArrivingUnits::ArrivingUnits(Communicator& group, const at::Tensor& kv_in, const
                             at::empty({part.requests.num_received(), plan.kv_heads, width}, flat.options())));
   singles_ = start(group, "rows" + turn, flat, plan.rows, units_.narrow(0, slots, singles));
   if (!mine_only) slots_of(units_, plan).narrow(0, 0, rows).copy_(kv);
-  if (!plan.overlap) wait_for_all();
+  if (!plan.overlap || group.size() == 1) wait_for_all();
 }
 
 ArrivingUnits::Flight ArrivingUnits::start(Communicator& group, const std::string& what, const at::Tensor& from,

@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <iostream>
@@ -51,14 +52,35 @@ std::vector<int64_t> numbers_of(const char* name, const std::string& text, int64
   return out;
 }
 
+struct Setting {
+  int64_t query_block = 1;
+  std::string share;
+  int64_t picks = 0;
+};
+
+// Every combination in which a share group holds whole blocks.
+std::vector<Setting> settings_of(const ExchangeArguments& a, const std::vector<int64_t>& blocks,
+                                 const std::vector<int64_t>& picks) {
+  std::vector<Setting> out;
+  const std::vector<std::string> shares = words_of(a.share);
+  for (const std::string& share : shares)
+    if (share != "all") (void)numbers_of("share", share, 1 << 30);
+  for (int64_t block : blocks)
+    for (const std::string& share : shares)
+      if (share == "all" || std::stoll(share) % block == 0)
+        for (int64_t count : picks) out.push_back({block, share, count});
+  SB_CHECK(!out.empty(), Config, "bench exchange: no --share = ", a.share,
+           " is a multiple of a --query-block = ", a.query_block);
+  return out;
+}
+
 // The options of the checkpoint with other attention; the model stays.
-Options options_with(const std::string& folder, const ExchangeArguments& a, const std::string& share, int64_t block,
-                     int64_t picks) {
+Options options_with(const std::string& folder, const ExchangeArguments& a, const Setting& s) {
   std::vector<std::string> all{"--config",
                                folder + "/config.ini",
-                               "--attention.share=" + share,
-                               join("--attention.query_block=", block),
-                               join("--attention.picks=", picks),
+                               "--attention.share=" + s.share,
+                               join("--attention.query_block=", s.query_block),
+                               join("--attention.picks=", s.picks),
                                "--exchange.plan=rows",
                                "--parallel.sequence_ranks=0",
                                join("--eval.sequences=", a.sequences)};
@@ -159,6 +181,7 @@ int bench_exchange(const Arguments& arguments) {
            " is not contiguous or zigzag");
   const auto blocks = numbers_of("query-block", a.query_block, 4096), picks = numbers_of("picks", a.picks, 1 << 20),
              ranks = numbers_of("ranks", a.ranks, 4096);
+  const std::vector<Setting> settings = settings_of(a, blocks, picks);
   check_report_file("bench exchange", a.json);
   std::vector<std::string> warnings;
   const std::string folder = find_checkpoint(a.checkpoint, warnings);
@@ -169,36 +192,33 @@ int bench_exchange(const Arguments& arguments) {
   set_threads(world, 0);
   const LayoutKind layout = a.layout == "zigzag" ? LayoutKind::Zigzag : LayoutKind::Contiguous;
   nlohmann::json report{{"hardware", describe_hardware()}, {"checkpoint", a.checkpoint}, {"layout", a.layout}};
-  std::unique_ptr<Corpus> corpus;
+  const Options first = options_with(folder, a, settings.front());
+  SB_CHECK(std::find(first.attention.pattern.begin(), first.attention.pattern.end(), "sparse") !=
+               first.attention.pattern.end(),
+           Config, "bench exchange: no layer of ", folder, " is sparse");
+  const std::string key = first.data.test.empty() ? "data.valid" : "data.test";
+  const auto& sources = first.data.test.empty() ? first.data.valid : first.data.test;
+  SB_CHECK(!sources.empty(), Config, "bench exchange: the checkpoint names no data.test; add --data=PATH");
+  const auto corpus = open_corpus(key, sources, evaluation_data(first), meta.classes);
+  check_tokenizer(*corpus, meta, key);
   std::printf("%6s %6s %6s %10s %6s %7s %10s %10s %10s %8s\n", "b", "share", "picks", "loss", "ranks", "phi", "rows MB",
               "halo MB", "gather MB", "fewer");
-  for (int64_t block : blocks)
-    for (const std::string& share : words_of(a.share)) {
-      const bool number = share != "all";
-      if (number && numbers_of("share", share, 1 << 30)[0] % block != 0) continue;  // a group holds whole blocks
-      for (int64_t count : picks) {
-        const Options o = options_with(folder, a, share, block, count);
-        if (!corpus) {
-          const std::string key = o.data.test.empty() ? "data.valid" : "data.test";
-          const auto& sources = o.data.test.empty() ? o.data.valid : o.data.test;
-          SB_CHECK(!sources.empty(), Config, "bench exchange: the checkpoint names no data.test; add --data=PATH");
-          corpus = open_corpus(key, sources, evaluation_data(o), meta.classes);
-          check_tokenizer(*corpus, meta, key);
-        }
-        const Measured measured = measure(world, folder, meta, o, *corpus);
-        nlohmann::json one{{"query_block", block}, {"share", share}, {"picks", count}, {"loss", measured.loss}};
-        for (int64_t p : ranks) {
-          const nlohmann::json of = laid_over(measured.picks, p, layout);
-          const double rows = of["row_bytes"], halo = of["halo_bytes"], all = of["all_gather_bytes"];
-          std::printf("%6lld %6s %6lld %10.4f %6lld %7.4f %10.2f %10.2f %10.2f %7.1fx\n", static_cast<long long>(block),
-                      share.c_str(), static_cast<long long>(count), measured.loss, static_cast<long long>(p),
-                      of["phi"].get<double>(), rows * 1e-6, halo * 1e-6, all * 1e-6, all / std::max(1.0, rows + halo));
-          std::fflush(stdout);
-          one["on_ranks"].push_back(of);
-        }
-        report["cases"].push_back(one);
-      }
+  for (const Setting& s : settings) {
+    const Options o = options_with(folder, a, s);
+    const Measured measured = measure(world, folder, meta, o, *corpus);
+    nlohmann::json one{{"query_block", s.query_block}, {"share", s.share}, {"picks", s.picks}, {"loss", measured.loss}};
+    for (int64_t p : ranks) {
+      const nlohmann::json of = laid_over(measured.picks, p, layout);
+      const double rows = of["row_bytes"], halo = of["halo_bytes"], all = of["all_gather_bytes"];
+      std::printf("%6lld %6s %6lld %10.4f %6lld %7.4f %10.2f %10.2f %10.2f %7.1fx\n",
+                  static_cast<long long>(s.query_block), s.share.c_str(), static_cast<long long>(s.picks),
+                  measured.loss, static_cast<long long>(p), of["phi"].get<double>(), rows * 1e-6, halo * 1e-6,
+                  all * 1e-6, all / std::max(1.0, rows + halo));
+      std::fflush(stdout);
+      one["on_ranks"].push_back(of);
     }
+    report["cases"].push_back(one);
+  }
   if (!a.json.empty()) write_report_file(a.json, report.dump(1) + "\n");
   return 0;
 }

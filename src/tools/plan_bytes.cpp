@@ -38,9 +38,9 @@ class Traffic {
       else
         add_rows(layout, pattern);
     if (s.attention.exchange == ExchangePlan::Heads) return add_lists(stream);
+    if (s.attention.exchange != ExchangePlan::Rows) return;
     add("row_counts", sketches * 8 * p_ * (p_ - 1), sketches);
-    if (s.attention.exchange == ExchangePlan::Rows)
-      add("row_ids", sketches * 4 * static_cast<double>(s.kv_heads) * plan_.phi * n * (p_ - 1), sketches);
+    add("row_ids", sketches * 4 * static_cast<double>(s.kv_heads) * plan_.phi * n * (p_ - 1), sketches);
   }
 
   void add_step() {
@@ -122,7 +122,7 @@ class Traffic {
     if (layers == 0 || layout.num_ranks() == 1) return;
     AttentionSettings settings = s.attention;
     settings.pattern = pattern;
-    const bool all = settings.exchange == ExchangePlan::All;
+    const bool all = settings.exchange == ExchangePlan::All && pattern != Pattern::Window;
     double halo = 0, globals = 0;
     for (int rank = 0; rank < layout.num_ranks(); ++rank) {
       halo += static_cast<double>((all ? foreign_tokens(layout, rank) : band_halo(layout, settings, rank)).size());

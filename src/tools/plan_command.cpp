@@ -28,6 +28,7 @@ struct PlanArguments {
   bool phi_given = false;
   int64_t hosts = 0;
   std::string link;
+  bool link_given = false;
   std::string json;
   bool help = false;
 };
@@ -51,9 +52,10 @@ PlanArguments parse(const Arguments& own, std::string& usage) {
   po::options_description described("smartbird plan --config FILE [--section.key=value ...]");
   described.add_options()("ranks", value_of(a.ranks), "ranks of the run that is planned")(
       "phi", po::value<double>()->notifier([&](double phi) { a.phi = phi, a.phi_given = true; }),
-      "share of remote rows that are fetched; without it, what nearly uniform picks want")(
+      "share of remote rows that are picked and lie in no halo; without it, what nearly uniform picks want")(
       "hosts", value_of(a.hosts), "hosts over which the ranks are spread evenly; 0 = a host for each rank")(
-      "link", po::value(&a.link), "connection of a host, LATENCY,RATE as in 20ms,20Mbit/s; without it, exchange.link")(
+      "link", po::value<std::string>()->notifier([&](const std::string& link) { a.link = link, a.link_given = true; }),
+      "connection of a host, LATENCY,RATE as in 20ms,20Mbit/s; without it, exchange.link")(
       "json", po::value(&a.json), "write all numbers to this file");
   a.help = parse_arguments("plan", described, own);
   usage = join(described);
@@ -64,7 +66,7 @@ PlanArguments parse(const Arguments& own, std::string& usage) {
            " ranks (--ranks)");
   SB_CHECK(a.hosts == 0 || a.ranks % a.hosts == 0, Config, "plan: --hosts = ", a.hosts, " does not divide the ",
            a.ranks, " ranks (--ranks)");
-  SB_CHECK(a.link.empty() || parse_link(a.link), Config, "plan: --link = ", a.link,
+  SB_CHECK(!a.link_given || parse_link(a.link), Config, "plan: --link = ", a.link,
            " must be a latency and a rate as in 20ms,20Mbit/s");
   return a;
 }
@@ -87,7 +89,7 @@ Corpora open_data(const Options& o) {
   return {};
 }
 
-// What every plan would send, and which of them `auto` stands for.
+// What every plan would send; `auto` stands for the cheapest, as far as that is known without picks.
 void settle_exchange(Prediction& out) {
   if (out.plan.sequence_ranks == 1) {
     out.plan.shape.attention.exchange = ExchangePlan::Rows;
@@ -121,7 +123,7 @@ int plan_command(const Communicator& everyone, const Arguments& arguments) {
   Prediction out;
   out.plan = make_plan_case(o, a.ranks, data.train.get());
   if (a.phi_given) out.plan.phi = a.phi;
-  out.network = {a.hosts > 0 ? a.hosts : a.ranks, parse_link(a.link.empty() ? o.exchange.link : a.link)};
+  out.network = {a.hosts > 0 ? a.hosts : a.ranks, parse_link(a.link_given ? a.link : o.exchange.link)};
   settle_exchange(out);
   set_threads_of_a_rank(o, a.ranks);
   out.rates = measure_rates(out.plan);

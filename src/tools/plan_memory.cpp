@@ -48,7 +48,7 @@ Sizes sizes_of(const PlanCase& plan) {
   switch (s.attention.exchange) {
     case ExchangePlan::Auto:  // settled before
     case ExchangePlan::Rows: z.fetched = of_others * (phi * z.sparse + dense) / z.layers; break;
-    case ExchangePlan::All: z.fetched = of_others; break;
+    case ExchangePlan::All: z.fetched = of_others * (z.sparse + dense) / z.layers; break;
     case ExchangePlan::Heads: break;  // as much goes as comes
   }
   z.parameters = static_cast<double>(count_parameters(s).all());

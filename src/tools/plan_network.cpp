@@ -5,14 +5,28 @@
 #include <tuple>
 
 namespace smartbird {
+namespace {
+
+// Of what ranks send to all others of their group alike, the share that leaves a host: groups and hosts are consecutive ranks.
+double share_leaving(int64_t group, int64_t ranks, int64_t hosts) {
+  if (group <= 1) return 0;
+  const int64_t of_host = ranks / hosts;
+  double staying = 0;  // ordered pairs of a group on one host
+  for (int64_t begin = 0, end = 0; begin < ranks; begin = end) {
+    end = std::min((begin / group + 1) * group, (begin / of_host + 1) * of_host);
+    staying += static_cast<double>((end - begin) * (end - begin - 1));
+  }
+  return 1 - staying / (static_cast<double>(ranks) * static_cast<double>(group - 1));
+}
+
+}  // namespace
 
 double communication_s(const Network& network, const PlanCase& plan, const std::map<std::string, Operation>& traffic) {
   if (!network.link || network.hosts == 1) return 0;
-  const double here = static_cast<double>(plan.ranks) / static_cast<double>(network.hosts);  // ranks of a host
-  const auto leaving = [&](double group) { return group > 1 ? 1 - (std::min(here, group) - 1) / (group - 1) : 0.0; };
   double seconds = 0;
   for (const auto& [what, operation] : traffic) {
-    const double share = leaving(static_cast<double>(operation.of_everyone ? plan.ranks : plan.sequence_ranks));
+    const double share =
+        share_leaving(operation.of_everyone ? plan.ranks : plan.sequence_ranks, plan.ranks, network.hosts);
     if (share <= 0) continue;
     seconds += operation.exchanges * network.link->latency_s +
                operation.bytes * share / (static_cast<double>(network.hosts) * network.link->bytes_per_s);

@@ -27,7 +27,8 @@ struct ExchangeForecast {
 };
 // The plans that are possible.
 [[nodiscard]] std::vector<ExchangeForecast> forecast_exchanges(const Network& network, const PlanCase& plan);
-// The cheapest: by time, where that is not known by bytes.
+// The cheapest: by time, where that is not known by bytes. What a run takes under `auto` follows from its picks and its slowest
+// rank, and may be another.
 [[nodiscard]] ExchangePlan cheapest(const std::vector<ExchangeForecast>& forecasts);
 
 }  // namespace smartbird

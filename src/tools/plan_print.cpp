@@ -37,7 +37,7 @@ std::string memory_text(const MemoryPlan& memory) {
 
 std::string traffic_text(const Prediction& p) {
   std::string out =
-      line("sent to other ranks in a step by all ranks, MB, for an expected phi of %.3f (--phi)", p.plan.phi);
+      line("sent to other ranks in a step by all ranks, MB, for a phi outside halos of %.3f (--phi)", p.plan.phi);
   if (p.traffic.empty()) return out + "  nothing: one rank\n";
   Operation all;
   const auto row = [&](const std::string& what, const Operation& of) {

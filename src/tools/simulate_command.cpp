@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <sstream>
 
 #include "core/error.h"
@@ -71,12 +72,25 @@ struct Row {
   [[nodiscard]] double step_s() const { return compute_s + update_s + of.cheapest_s(); }
 };
 
-// All streams of the step one after the other, on `ranks` ranks; alone_s: their computation on one rank.
+int64_t tokens_of(const std::vector<RecordedStream>& streams) {
+  int64_t tokens = 0;
+  for (const RecordedStream& stream : streams)
+    tokens = std::accumulate(stream.lengths.begin(), stream.lengths.end(), tokens);
+  return tokens;
+}
+
+// Of a step on one rank.
+struct Alone {
+  double scan_s = 0, rest_s = 0;  // scan and draw; what is shared evenly
+  [[nodiscard]] double all() const { return scan_s + rest_s; }
+};
+
+// All streams of the step one after the other, on `ranks` ranks.
 Row simulate(const PicksRecord& record, const std::vector<RecordedStream>& streams, int ranks,
-             const SimulateArguments& a, double alone_s) {
+             const SimulateArguments& a, const Alone& alone) {
   const LayoutKind layout = a.layout == "zigzag" ? LayoutKind::Zigzag : LayoutKind::Contiguous;
   Row row;
-  row.ranks = ranks;
+  row.ranks = ranks, row.tokens = tokens_of(streams);
   row.of.scan_imbalance = row.of.sent_imbalance = 0;
   for (const RecordedStream& stream : streams) {
     const Replay one = replay(record, stream, ranks, layout, a.speed);
@@ -85,9 +99,8 @@ Row simulate(const PicksRecord& record, const std::vector<RecordedStream>& strea
     row.of.all_bytes += one.all_bytes;
     row.of.scan_imbalance += one.scan_imbalance * share, row.of.sent_imbalance += one.sent_imbalance * share;
     for (size_t plan = 0; plan < one.seconds.size(); ++plan) row.of.seconds[plan] += one.seconds[plan];
-    for (int64_t length : stream.lengths) row.tokens += length;
   }
-  row.compute_s = alone_s / ranks * row.of.scan_imbalance;
+  row.compute_s = (alone.scan_s * row.of.scan_imbalance + alone.rest_s) / ranks;
   const double update_bytes = static_cast<double>(record.parameters * record.element_bytes) * (ranks - 1) / ranks;
   if (ranks > 1) row.update_s = 2 * a.speed.seconds(update_bytes);  // gradients, then weights
   return row;
@@ -143,37 +156,43 @@ int simulate_command(const Communicator& everyone, const Arguments& arguments) {
   check_report_file("simulate", a.json);
   const PicksRecord record = read_picks(a.picks);
   SB_CHECK(!record.streams.empty() && !record.layers_by_sketch.empty(), Data, a.picks, ": no picks were recorded");
+  SB_CHECK(a.compute_s > 0 || record.compute_s > 0, Data, a.picks,
+           ": the recorded step took no time; give --compute=SECONDS");
   const double compute_s = a.compute_s > 0 ? a.compute_s : record.compute_s,
-               scan_share = record.compute_s > 0 ? record.scan_s / record.compute_s : 0;
+               scan_share = record.compute_s > 0 ? std::min(1.0, record.scan_s / record.compute_s) : 0;
+  const Alone alone{compute_s * scan_share, compute_s * (1 - scan_share)};
   nlohmann::json report{{"link", to_text(a.speed)}, {"layout", a.layout}, {"compute_s", compute_s}};
   std::printf("step %lld, %.2f s of computation on one rank (%.0f %% of it scan and draw), link %s, layout %s\n",
               static_cast<long long>(record.step), compute_s, 100 * scan_share, to_text(a.speed).c_str(),
               a.layout.c_str());
   print_head("strong scaling: the recorded step on more ranks");
   for (int ranks : a.counts) {
-    const Row row = simulate(record, record.streams, ranks, a, compute_s);
+    const Row row = simulate(record, record.streams, ranks, a, alone);
     print_row(row, compute_s);
     report["strong"].push_back(to_json(row, compute_s));
   }
   const RecordedStream& whole = record.streams.front();
-  int64_t tokens = 0;
-  for (int64_t length : whole.lengths) tokens += length;
+  const int64_t tokens = tokens_of({whole});
   const int most = *std::max_element(a.counts.begin(), a.counts.end());
   if (record.causal && record.prefix == 0 && whole.lengths.size() == 1 && tokens >= most) {
     print_head("weak scaling: the first tokens of the recorded sequence, as many for every rank");
-    const double pairs = scan_pairs(record, whole);
+    double pairs = 0;
+    for (const RecordedStream& stream : record.streams) pairs += scan_pairs(record, stream);
+    const double of_all = static_cast<double>(tokens_of(record.streams));
     for (int ranks : a.counts) {
       const RecordedStream part = first_tokens(record, whole, tokens * ranks / most);
-      const double size = static_cast<double>(part.lengths[0]) / static_cast<double>(tokens),
-                   scan = pairs > 0 ? scan_pairs(record, part) / pairs : 0,
-                   alone_s = compute_s / static_cast<double>(record.streams.size()) *
-                             ((1 - scan_share) * size + scan_share * scan);
-      const Row row = simulate(record, {part}, ranks, a, alone_s);
-      print_row(row, alone_s);
-      report["weak"].push_back(to_json(row, alone_s));
+      const Alone of_part{pairs > 0 ? alone.scan_s * scan_pairs(record, part) / pairs : 0,
+                          alone.rest_s * static_cast<double>(part.lengths[0]) / of_all};
+      const Row row = simulate(record, {part}, ranks, a, of_part);
+      print_row(row, of_part.all());
+      report["weak"].push_back(to_json(row, of_part.all()));
     }
   } else {
-    std::printf("no weak scaling: it needs one causal sequence of at least %d tokens\n", most);
+    std::printf("no weak scaling: it needs a causal model and one sequence a stream, of at least %d tokens; here %s\n",
+                most,
+                !record.causal || record.prefix > 0 ? "rows see later ones"
+                : whole.lengths.size() > 1 ? join("a stream holds ", whole.lengths.size(), " sequences").c_str()
+                                           : join("it has ", tokens).c_str());
   }
   if (!a.json.empty()) write_report_file(a.json, report.dump(1) + "\n");
   return 0;

@@ -2,7 +2,9 @@
 #include "train/picks_file.h"
 
 #include <algorithm>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 #include "core/error.h"
 #include "interop/safetensors.h"
@@ -23,9 +25,9 @@ void visit_numbers(Record& r, Visit visit) {
 }
 
 template <class T>
-std::vector<T> read_all(const SafetensorsFile& file, const std::string& name, DType type) {
+std::vector<T> read_all(const std::string& path, const SafetensorsFile& file, const std::string& name, DType type) {
   const TensorEntry& entry = file.at(name).entry;
-  SB_CHECK(entry.type == type && entry.shape.size() == 1, Data, "picks: ", name, " is not a list of integers");
+  SB_CHECK(entry.type == type && entry.shape.size() == 1, Data, path, ": ", name, " is not a list of integers");
   std::vector<T> out(static_cast<size_t>(entry.count()));
   file.read_slice(name, 0, entry.count(), out.data());
   return out;
@@ -52,12 +54,18 @@ void check_lists(const std::string& path, const PicksRecord& r, const RecordedSt
 }
 
 void check_numbers(const std::string& path, const PicksRecord& r) {
+  constexpr int64_t kLargest = int64_t{1} << 50;  // products stay far from overflow
   const auto right = [&](bool holds) { SB_CHECK(holds, Data, path, ": its description of the model is damaged"); };
   for (int64_t number : {r.heads, r.kv_heads, r.pick_heads, r.head_width, r.query_block, r.row_fetches, r.other_fetches,
                          r.element_bytes, r.kv_element_bytes})
     right(number >= 1 && number <= INT32_MAX);
-  right(r.heads % r.kv_heads == 0 && r.pick_heads % r.kv_heads == 0 && r.window >= 0 && r.prefix >= 0);
-  for (int64_t layers : r.layers_by_sketch) right(layers >= 1);
+  right(r.heads % r.kv_heads == 0 && r.pick_heads % r.kv_heads == 0);
+  for (int64_t layers : r.layers_by_sketch) right(layers >= 1 && layers <= INT32_MAX);
+  for (int64_t number : {r.window, r.prefix, r.parameters}) right(number >= 0 && number <= kLargest);
+  const auto& globals = r.global_positions;
+  right(std::adjacent_find(globals.begin(), globals.end(), std::greater_equal<>()) == globals.end());
+  right(globals.empty() || (globals.front() >= 0 && globals.back() <= kLargest));
+  right(r.compute_s >= 0 && r.compute_s < 1e12 && r.scan_s >= 0 && r.scan_s <= r.compute_s * (1 + 1e-9));
 }
 
 }  // namespace
@@ -90,6 +98,7 @@ PicksRecord describe_picks(const ModelShape& shape, int query_block, int64_t ele
   r.global_positions = s.global_positions;
   for (int64_t sketch = 0; sketch < shape.num_sketches(); ++sketch) {
     const ExchangeUse use = exchange_use(shape, Pattern::Sparse, sketch, element_bytes);
+    if (use.layers == 0) continue;  // a sketch of other layers draws nothing
     r.layers_by_sketch.push_back(use.layers);
     r.row_fetches = use.row_fetches, r.other_fetches = use.other_fetches;
     r.kv_element_bytes = static_cast<int64_t>(use.kv_element_bytes);
@@ -126,18 +135,22 @@ PicksRecord read_picks(const std::string& path) {
   size_t streams = 0;
   try {
     const auto numbers = nlohmann::json::parse(text->second);
-    visit_numbers(out, [&](const char* name, auto& value) { numbers.at(name).get_to(value); });
+    visit_numbers(out, [&](const char* name, auto& value) {
+      const bool whole = !std::is_same_v<decltype(value), int64_t&> || numbers.at(name).is_number_integer();
+      SB_CHECK(whole, Data, path, ": its description of the model is damaged");
+      numbers.at(name).get_to(value);
+    });
     streams = numbers.at("streams").get<size_t>();
-  } catch (const nlohmann::json::exception& e) {
-    fail(ErrorKind::Data, path, ": its description of the model is damaged: ", e.what());
+  } catch (const nlohmann::json::exception&) {
+    fail(ErrorKind::Data, path, ": its description of the model is damaged");
   }
   check_numbers(path, out);
   for (size_t i = 0; i < streams; ++i) {
-    RecordedStream stream{read_all<int64_t>(file, join(i, ".lengths"), DType::i64), {}};
+    RecordedStream stream{read_all<int64_t>(path, file, join(i, ".lengths"), DType::i64), {}};
     for (int64_t length : stream.lengths) SB_CHECK(length > 0, Data, path, ": a sequence of ", length, " tokens");
     for (size_t s = 0; s < out.layers_by_sketch.size(); ++s) {
-      stream.sketches.push_back({read_all<int64_t>(file, join(i, ".", s, ".start"), DType::i64),
-                                 read_all<int32_t>(file, join(i, ".", s, ".key"), DType::i32)});
+      stream.sketches.push_back({read_all<int64_t>(path, file, join(i, ".", s, ".start"), DType::i64),
+                                 read_all<int32_t>(path, file, join(i, ".", s, ".key"), DType::i32)});
       check_lists(path, out, stream, stream.sketches.back());
     }
     out.streams.push_back(std::move(stream));

@@ -1,6 +1,6 @@
 // The picks of a step as a file (safetensors), so that they can be laid over any number of ranks later: `run.record_picks`
 // writes it, `smartbird simulate` reads it. Tensors "N.lengths" [sequences], "N.S.start" (CSR over (block, pick head) in
-// stream order) and "N.S.key" (positions in the sequence) of stream N and sketch S; the numbers beside them as JSON in the
+// stream order) and "N.S.key" (positions in the sequence) of stream N and the S-th sketch that draws; the numbers beside them as JSON in the
 // metadata. Errors: ErrorKind::Io, Data.
 #pragma once
 
@@ -26,9 +26,9 @@ struct PicksRecord {
   int64_t heads = 1, kv_heads = 1, pick_heads = 1, head_width = 1, query_block = 1, window = 0, prefix = 0;
   bool causal = true;
   std::vector<int64_t> global_positions;
-  std::vector<int64_t> layers_by_sketch;
+  std::vector<int64_t> layers_by_sketch;  // of the sketches that draw
   int64_t row_fetches = 1, other_fetches = 1, element_bytes = 4, kv_element_bytes = 4, parameters = 0;
-  // Of the step: all ranks' time together, without waiting for exchanges; scan and draw of it.
+  // Of the step: the time of the first replica's ranks together, without waiting for exchanges; scan and draw of it.
   int64_t step = 0;
   double compute_s = 0, scan_s = 0;
   std::vector<RecordedStream> streams;  // of the first replica

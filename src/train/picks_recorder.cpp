@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "core/error.h"
+
 namespace smartbird {
 
 PicksRecorder::PicksRecorder(const StepSetup& setup, int64_t step)
@@ -28,16 +30,27 @@ void PicksRecorder::add(const StepContext& context, const Forward& forward) {
 void PicksRecorder::write(const StepRecord& record) {
   if (!on_) return;
   const auto ms = [&](const char* stage) { return record.step_ms.contains(stage) ? record.step_ms.at(stage) : 0.0; };
-  double seconds[] = {(ms("total") - record.exchange_exposed_ms) * 1e-3, (ms("scan") + ms("draw")) * 1e-3};
-  setup_.world.everyone().all_reduce("recorded_picks", seconds, std::size(seconds), DType::f64);
-  if (!setup_.world.is_root()) return;
-  picks_.compute_s = std::max(0.0, seconds[0]), picks_.scan_s = seconds[1];
-  const std::filesystem::path folder = std::filesystem::path(setup_.options.run.dir) / "picks";
-  std::error_code ignored;  // writing says what is wrong with the folder
-  std::filesystem::create_directories(folder, ignored);
+  const World& world = setup_.world;
+  double waited_ms = 0;
+  for (const Communicator* group : {&world.everyone(), &world.sequence(), &world.across()})
+    waited_ms += group->exchange_time().exposed_ms;
+  const double scan_s = (ms("scan") + ms("draw")) * 1e-3;
+  double seconds[] = {std::max(scan_s, (ms("total") - waited_ms) * 1e-3), scan_s};
+  world.sequence().all_reduce("recorded_picks", seconds, std::size(seconds), DType::f64);
+  if (!world.is_root()) return;
+  picks_.compute_s = seconds[0], picks_.scan_s = seconds[1];
+  const std::string folder = setup_.options.run.dir + "/picks/";
   char name[64];
   std::snprintf(name, sizeof name, "step-%08lld.safetensors", static_cast<long long>(record.step));
-  write_picks(folder / name, picks_);
+  write_picks(folder + name, picks_);
+}
+
+void make_picks_folder(const std::string& run_dir) {
+  const std::string folder = run_dir + "/picks";
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  SB_CHECK(std::filesystem::is_directory(folder), Io, folder,
+           " cannot be a folder for run.record_picks: ", error ? error.message() : "it is a file", "; remove it");
 }
 
 }  // namespace smartbird

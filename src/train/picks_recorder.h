@@ -19,4 +19,7 @@ class PicksRecorder {
   PicksRecord picks_;
 };
 
+// RUN/picks, before the first step. ErrorKind::Io.
+void make_picks_folder(const std::string& run_dir);
+
 }  // namespace smartbird

@@ -80,7 +80,7 @@ StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus
   record.step = step;
   record.tokens = num_tokens(batch);
   if (setup.task == Task::Classify) record.bits_per_byte = -1;
-  if (record.plan.empty()) record.plan = o.exchange.plan;  // no layer draws
+  if (record.plan.empty()) record.plan = "rows";  // windows alone: their bands
   record.phi_by_layer_head = totals.phi_by_layer_head(setup.model.shape());
   record.grad_norm = norms.model, record.sketch_grad_norm = norms.sketch;
   record.lr = o.train.learning_rate * schedule_factor(o.train, step);

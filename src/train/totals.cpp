@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 #include <sstream>
 
 #include "core/error.h"
@@ -119,8 +120,10 @@ StepRecord Totals::record(const World& world, double targets) const {
 
 std::vector<std::vector<double>> Totals::phi_by_layer_head(const ModelShape& shape) const {
   const size_t heads = static_cast<size_t>(shape.kv_heads);
-  const double remote =
-      static_cast<double>(stats.remote) / std::max<double>(1, static_cast<double>(stats.picked_by_head.size()));
+  std::set<int64_t> drawing;  // sketches
+  for (int64_t layer = 0; layer < shape.layers; ++layer)
+    if (shape.pattern[static_cast<size_t>(layer)] == Pattern::Sparse) drawing.insert(shape.sketch_of(layer));
+  const double remote = ratio(static_cast<double>(stats.remote), static_cast<double>(drawing.size() * heads));
   std::vector<std::vector<double>> out(static_cast<size_t>(shape.layers));
   for (int64_t layer = 0; layer < shape.layers; ++layer) {
     const size_t first = static_cast<size_t>(shape.sketch_of(layer)) * heads;

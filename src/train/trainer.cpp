@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "train/agree.h"
+#include "train/picks_recorder.h"
 #include "train/run_folder.h"
 #include "train/setup.h"
 #include "train/step.h"
@@ -131,6 +132,7 @@ bool Trainer::nothing_left() const {
 void Trainer::open_run_folder(const RunStart& start) {
   const Options& o = options_.options;
   if (world_.is_root()) {
+    if (o.run.record_picks > 0) make_picks_folder(o.run.dir);
     lock_ = prepare_run_folder(o.run.dir, dump_ini(options_), start.command_line);
     if (!start.resume_from.empty()) make_latest(o.run.dir, start.resume_from);
     metrics_ = std::make_unique<Metrics>(o.run.dir, state_.step, o.train.steps, o.run.progress, o.run.log_every);

@@ -1,9 +1,11 @@
 // Law: the bytes that a rank counts are those that MPI sends, operation by operation, and within 1 % those of the formulas
-// of `smartbird plan`. MPI's own profiling interface counts: every call that can send is wrapped here. Real training steps
-// on the ranks that mpirun started, for every exchange plan and layout.
+// of `smartbird plan`. MPI's own profiling interface counts what MPI_Isend sends; blocking sends and the collectives that a
+// back end might use instead are wrapped too and must stay unused. Real training steps on the ranks that mpirun started, for
+// every exchange plan and layout.
 #include <gtest/gtest.h>
 
 #include <cstdio>
+#include <set>
 
 #include "comm/mpi_comm.h"
 #include "comm/session.h"
@@ -84,16 +86,18 @@ bool is_statistics(const std::string& what) {
   return what == "statistics" || what == "counts" || what == "exchange_cost" || what == "link";
 }
 
-// (row, kv head) pairs of halos and global keys, over all ranks and streams.
+// (row, kv head) pairs of halos and global keys, over all ranks, streams and kinds of layers.
 double halo_units(const PlanCase& plan) {
   AttentionSettings settings = plan.shape.attention;
-  settings.pattern = Pattern::Sparse;
   double tokens = 0;
-  for (const auto& stream : plan.streams) {
-    const Layout layout = plan.layout_of(stream);
-    for (int rank = 0; rank < layout.num_ranks(); ++rank)
-      tokens +=
-          static_cast<double>(band_halo(layout, settings, rank).size() + global_halo(layout, settings, rank).size());
+  for (const Pattern pattern : std::set<Pattern>(plan.shape.pattern.begin(), plan.shape.pattern.end())) {
+    settings.pattern = pattern;
+    for (const auto& stream : plan.streams) {
+      const Layout layout = plan.layout_of(stream);
+      for (int rank = 0; rank < layout.num_ranks(); ++rank)
+        tokens +=
+            static_cast<double>(band_halo(layout, settings, rank).size() + global_halo(layout, settings, rank).size());
+    }
   }
   return tokens * static_cast<double>(plan.shape.kv_heads);
 }

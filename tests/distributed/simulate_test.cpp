@@ -37,6 +37,9 @@ TEST(BenchExchange, RefusesWhatItCannotDo) {
                  {{"", "bench exchange: --checkpoint=DIR is missing", 2},
                   {"--checkpoint=nowhere", "bench exchange: --checkpoint = nowhere: no complete checkpoint there", 3},
                   {"--checkpoint=x --ranks=0", "bench exchange: --ranks = 0: '0' is not a number from 1 to 4096", 2},
+                  {"--checkpoint=x --share=1,foo", "bench exchange: --share = foo: 'foo' is not a number from 1", 2},
+                  {"--checkpoint=x --share=1 --query-block=16",
+                   "bench exchange: no --share = 1 is a multiple of a --query-block = 16", 2},
                   {"--checkpoint=x --layout=round", "bench exchange: --layout = round is not contiguous or zigzag", 2},
                   {"--checkpoint=x --sequences=0", "must be at least 0 and 1", 2}});
 }

@@ -125,6 +125,10 @@ TEST_F(StartUpErrors, RunFoldersThatWillNotDo) {
   expect_refused(3, tiny("run"), 2,
                  "run.dir = " + path("run") + " already holds " + saved +
                      "; go on with --run.resume=auto or choose another run.dir");
+  std::filesystem::create_directories(path("blocked"));
+  std::ofstream(path("blocked/picks")) << "a file";
+  expect_refused(1, tiny("blocked", "--run.record_picks=1"), 3,
+                 path("blocked/picks") + " cannot be a folder for run.record_picks: Not a directory; remove it");
 }
 
 // U38, U41: resume names what differs, and says that a finished run is finished, without a trace.

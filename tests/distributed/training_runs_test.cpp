@@ -89,6 +89,19 @@ TEST(TrainingRuns, TheRecordTellsWhatTravelled) {
     EXPECT_GE(record.at("exchange_hidden_ms").get<double>(), 0) << plan;
     EXPECT_GE(record.at("sent_rows_imbalance").get<double>(), 1) << plan;
   }
+  // Two replicas; a sketch that no sparse layer uses.
+  const TrainingRun skipped = train_tiny(folders.path("skipped"), 4,
+                                         one +
+                                             "--parallel.sequence_ranks=2 --model.layers=3 --sketch.location=layer "
+                                             "--attention.pattern=sparse,dense,sparse --exchange.plan=auto");
+  double sum = 0, count = 0;
+  for (const auto& layer : skipped.steps.at(2).at("phi_by_layer_head"))
+    for (const auto& phi : layer) sum += phi.get<double>(), count += 1;
+  EXPECT_EQ(skipped.steps.at(2).at("phi_by_layer_head").at(1).size(), 0U) << "a dense layer";
+  EXPECT_NEAR(sum / count, skipped.steps.at(2).at("phi").get<double>(), 1e-9);
+  EXPECT_EQ(
+      smartbird(1, "simulate --ranks=2 --picks=" + folders.path("skipped") + "/picks/step-00000002.safetensors").code,
+      0);
   const std::string picks = folders.path("rows") + "/picks/step-00000002.safetensors";
   const CommandResult simulated =
       smartbird(1, "simulate --ranks=1,2,4 --picks=" + picks + " --json=" + folders.path("simulated.json"));
@@ -117,8 +130,10 @@ TEST(TrainingRuns, ReplicasMayTakeDifferentPlans) {
   std::set<std::string> plans;
   for (const std::string link : {"1us,1kB/s", "1ms,1MB/s", "10ms,1MB/s", "100ms,1MB/s", "1s,1MB/s"}) {
     const TrainingRun run = train_tiny(folders.path(link), 4,
-                                       arguments + "--parallel.sequence_ranks=2 --train.micro_tokens=1300 "
-                                                   "--exchange.plan=auto --exchange.link=" + link);
+                                       arguments +
+                                           "--parallel.sequence_ranks=2 --train.micro_tokens=1300 "
+                                           "--exchange.plan=auto --exchange.link=" +
+                                           link);
     expect_same_steps(alone, run, link);
     for (const auto& [step, record] : run.steps) plans.insert(record.at("plan").get<std::string>());
   }

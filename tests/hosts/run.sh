@@ -16,6 +16,7 @@ run() {  # NAME HOSTS [shape...]
   "$here/with_hosts.sh" "$hosts" "$ranks" "$@" -- "$binary" pretrain --config configs/tiny.ini --run.dtype=float64 \
     --run.dir="$folder/$name" --train.stop_after=3 --eval.at_end=off --exchange.plan=auto --exchange.link=20ms,20Mbit/s \
     >"$folder/$name.log" 2>&1 || code=$?
+  if [ "$code" = 77 ]; then cat "$folder/$name.log" >&2; fi
   if [ "$code" != 0 ]; then tail -5 "$folder/$name.log" >&2; exit "$code"; fi
   echo "$name: $(awk "BEGIN{printf \"%.1f\", $EPOCHREALTIME - $started}") s"
 }

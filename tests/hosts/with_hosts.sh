@@ -52,7 +52,8 @@ by_relay() {
   grep -q ready "$work/relay" || { echo "hosts: skipped, $(tail -1 "$work/relay")" >&2; exit 77; }
   for i in $(seq "$hosts"); do address "$i"; done
 }
-by_veth
+{ by_veth && ip netns exec "$tag-1" unshare --uts true; } 2>"$work/error" ||
+  { echo "hosts: skipped, $(head -1 "$work/error")" >&2; exit 77; }
 if [ ${#shape[@]} -gt 0 ] && ! netem; then by_relay; fi
 
 # The remote shell of mpirun: HOST COMMAND...

@@ -183,10 +183,11 @@ TEST(Attend, OverlapChangesNoBit) {
   for (const ExchangePlan exchange : {ExchangePlan::Rows, ExchangePlan::All})
     for (const LayoutKind layout : {LayoutKind::Contiguous, LayoutKind::Zigzag})
       for (const bool causal : {true, false}) {
-        PlanCase c;
+        PlanCase c;  // the second has pieces that cut query blocks
         c.lengths = {1500, 3, 900}, c.ranks = 3, c.layout = layout;
+        if (exchange == ExchangePlan::Rows) c.lengths = {6501, 300}, c.block = 16;
         c.settings.exchange = exchange, c.settings.visibility.causal = causal, c.settings.window = 9;
-        c.settings.global_positions = {1, 700};
+        c.settings.global_positions = {1, 250}, c.settings.share_rows = 16;
         std::vector<Tensors> results[2];
         for (const bool overlap : {false, true}) {
           c.settings.overlap = overlap;

@@ -50,7 +50,9 @@ double seconds_of(const StepContext& context, const AttentionSettings& s, const 
   };
   add(plan.halo, plan.kv_heads), add(plan.globals, plan.kv_heads);
   const double ids = add(plan.rows, 1);
-  return ids > 0 ? total + link.latency_s + exchange_s(link, 4 * ids, 0) : total;
+  if (plan.exchange == ExchangePlan::Rows && context.group().size() > 1)
+    total += link.latency_s + exchange_s(link, 4 * ids, 0);
+  return total;
 }
 
 // The plan of `c` with `exchange`, and its predicted time.

@@ -45,6 +45,8 @@ const std::vector<Violation> kViolations{
      "Gbit/s, kB/s, MB/s, GB/s)"},
     {{"--run.record_picks=2", "--attention.pattern=dense,window"},
      "run.record_picks = 2 has nothing to record: no layer of attention.pattern is sparse"},
+    {{"--run.record_picks=200", "--train.stop_after=150"},
+     "run.record_picks = 200 records nothing before the last step, 150; lower it"},
     {{"--data.prefix_tokens=8", "--data.task=mlm"}, "data.prefix_tokens = 8 needs data.task = clm and a causal model"},
     {{"--data.prefix_tokens=1024"},
      "data.prefix_tokens = 1024 leaves nothing to predict of data.sequence_tokens = 1024"},

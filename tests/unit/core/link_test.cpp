@@ -21,9 +21,29 @@ TEST(Link, ReadsEveryUnit) {
 }
 
 TEST(Link, RefusesWhatIsNotOne) {
-  for (const char* text : {"", ",", "20ms", "20ms,", ",20Mbit/s", "20,20Mbit/s", "20ms,20", "20 ms,20Mbit/s",
-                           "0ms,1GB/s", "-1ms,1GB/s", "1ms,-1GB/s", "1ms,0GB/s", "nanms,1GB/s", "infs,1GB/s",
-                           "1ms,1gb/s", "1ms,1GB/s,", "1ms,1GB/s 2", "1e999s,1GB/s", "ms,GB/s"})
+  for (const char* text : {"",
+                           ",",
+                           "20ms",
+                           "20ms,",
+                           ",20Mbit/s",
+                           "20,20Mbit/s",
+                           "20ms,20",
+                           "20 ms,20Mbit/s",
+                           "0ms,1GB/s",
+                           "-1ms,1GB/s",
+                           "1ms,-1GB/s",
+                           "1ms,0GB/s",
+                           "nanms,1GB/s",
+                           "infs,1GB/s",
+                           "1ms,1gb/s",
+                           "1ms,1GB/s,",
+                           "1ms,1GB/s 2",
+                           "1e999s,1GB/s",
+                           "1e300s,1GB/s",
+                           "1e-320us,1GB/s",
+                           "1ms,1e300GB/s",
+                           "1ms,1e-9kB/s",
+                           "ms,GB/s"})
     EXPECT_FALSE(parse_link(text)) << text;
 }
 

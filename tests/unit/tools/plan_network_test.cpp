@@ -25,6 +25,9 @@ TEST(PlanNetwork, TimeIsLatencyAndBytesThatLeaveAHost) {
       << "a third of a rank's bytes stays on its host";
   const PlanCase pairs = plan_of(with(kCase, {"--parallel.sequence_ranks=2", "--train.batch_tokens=8192"}), 4);
   EXPECT_EQ(communication_s({2, Link{0.5, 100}}, pairs, traffic), 0) << "sequence groups lie within hosts";
+  const PlanCase fours = plan_of(with(kCase, {"--parallel.sequence_ranks=4", "--train.batch_tokens=12288"}), 12);
+  EXPECT_DOUBLE_EQ(communication_s({2, Link{0.5, 100}}, fours, traffic), 3 * 0.5 + 1000 * (2.0 / 9) / 2 / 100)
+      << "of three groups of four the middle one lies on both hosts: 8 of its 12 pairs, of 36 in all";
   EXPECT_GT(communication_s({2, Link{0.5, 100}}, pairs, {{"gradients", {1000, 1, true}}}), 0);
 }
 
@@ -35,7 +38,7 @@ TEST(PlanNetwork, TheCheapestPlanFollowsThePicks) {
   EXPECT_EQ(cheapest(forecast_exchanges(network, plan)), ExchangePlan::Rows);
   plan.phi = 1;
   EXPECT_EQ(cheapest(forecast_exchanges(network, plan)), ExchangePlan::Heads);
-  const auto three = forecast_exchanges(network, plan_of(kCase, 3));
+  const auto three = forecast_exchanges({3, network.link}, plan_of(kCase, 3));
   EXPECT_EQ(three.size(), 2U) << "4 kv heads cannot be dealt to 3 ranks";
 }
 
