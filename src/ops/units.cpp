@@ -60,7 +60,7 @@ ArrivingUnits::ArrivingUnits(Communicator& group, const at::Tensor& kv_in, const
   const at::Tensor by_head = kv_in.transpose(0, 1).contiguous();  // [G, T, 2D]
   if (plan.by_heads()) {
     units_ = units_to_heads(group, std::string("head_rows") + turn, by_head, plan).view({plan.num_units, width});
-    tokens_there_ = singles_there_ = true;
+    all_there_ = true;
     return;
   }
   const at::Tensor kv = by_head.transpose(0, 1), flat = same_memory(by_head, {rows * plan.kv_heads, width});
@@ -72,7 +72,7 @@ ArrivingUnits::ArrivingUnits(Communicator& group, const at::Tensor& kv_in, const
                             at::empty({part.requests.num_received(), plan.kv_heads, width}, flat.options())));
   singles_ = start(group, "rows" + turn, flat, plan.rows, units_.narrow(0, slots, singles));
   if (!mine_only) slots_of(units_, plan).narrow(0, 0, rows).copy_(kv);
-  if (!plan.overlap || group.size() == 1) wait_for_all();
+  if (!plan.overlap || make_progress()) wait_for_all();
 }
 
 ArrivingUnits::Flight ArrivingUnits::start(Communicator& group, const std::string& what, const at::Tensor& from,
@@ -82,14 +82,13 @@ ArrivingUnits::Flight ArrivingUnits::start(Communicator& group, const std::strin
   return out;
 }
 
-void ArrivingUnits::make_progress() {
+bool ArrivingUnits::make_progress() {
   for (Flight& part : tokens_)
-    if (!part.pending.arrived()) return;
-  (void)singles_.pending.arrived();
+    if (!part.pending.arrived()) return false;
+  return singles_.pending.arrived();
 }
 
 void ArrivingUnits::wait_for_tokens() {
-  if (tokens_there_) return;
   const at::NoGradGuard no_grad;
   int64_t first = plan_.own_rows;
   for (Flight& part : tokens_) {
@@ -99,14 +98,13 @@ void ArrivingUnits::wait_for_tokens() {
     first += count;
   }
   tokens_.clear();
-  tokens_there_ = true;
 }
 
 const at::Tensor& ArrivingUnits::wait_for_all() {
   wait_for_tokens();
-  if (!singles_there_) singles_.pending.wait();
+  singles_.pending.wait();
   singles_ = {};
-  singles_there_ = true;
+  all_there_ = true;
   return units_;
 }
 

@@ -20,9 +20,9 @@ class ArrivingUnits {
   ArrivingUnits(Communicator& group, const at::Tensor& kv, const Plan& plan, const std::string& turn);
   // [U, 2D]; what is not awaited yet must not be read.
   [[nodiscard]] const at::Tensor& units() const { return units_; }
-  [[nodiscard]] bool all_there() const { return tokens_there_ && singles_there_; }
-  // Lets messages move; never waits.
-  void make_progress();
+  [[nodiscard]] bool all_there() const { return all_there_; }
+  // Lets messages move, never waits; whether all have arrived.
+  bool make_progress();
   // Halo and global keys are in place; these and all picked rows.
   void wait_for_tokens();
   const at::Tensor& wait_for_all();
@@ -38,7 +38,7 @@ class ArrivingUnits {
   at::Tensor units_;
   std::vector<Flight> tokens_;
   Flight singles_;
-  bool tokens_there_ = false, singles_there_ = false;
+  bool all_there_ = false;
 };
 
 // The adjoint: the gradient of kv from that of the units. Collective.
