@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 
 namespace smartbird::kernels {
 
@@ -54,5 +55,14 @@ void attention_finish(int64_t rows, int heads, int width, const T* m, const T* l
 template <class T>
 void attention_backward(const AttentionInput<T>& input, const T* o, const T* lse, const T* grad_o, T* grad_q,
                         T* grad_kv);
+// The same in two calls, at the price of reading q, o and grad_o twice, up to rounding. Picks overwrite both: units behind the
+// slots of all heads, which no band reads, are complete after it. The band adds; its calling thread calls now_and_then(),
+// which must not throw, between pieces of the work.
+template <class T>
+void attention_backward_picks(const AttentionInput<T>& input, const T* o, const T* lse, const T* grad_o, T* grad_q,
+                              T* grad_kv);
+template <class T>
+void attention_backward_band(const AttentionInput<T>& input, const T* o, const T* lse, const T* grad_o, T* grad_q,
+                             T* grad_kv, const std::function<void()>& now_and_then = {});
 
 }  // namespace smartbird::kernels

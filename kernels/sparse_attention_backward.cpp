@@ -1,8 +1,10 @@
 // Sparse attention backward on the CPU: each tile forms P and dz of its lanes once and from them grad_q, and adds to the
-// units it reads. Tiles of one key/value head go in ascending rows, so that a unit's sum is one chain over its rows in
+// units it reads, for its band and its picks or, where rows shall leave early, for one of them. Tiles of one key/value head go in ascending rows, so that a unit's sum is one chain over its rows in
 // order, whatever the threads: deterministic, no atomics. Where there are few such heads the rows are cut into a few parts,
 // each with sums of its own that are added up in order.
 //   P = exp(z - lse), dz = P (do·v - Δ), Δ = do·o;  dq += dz k · scale, dk += dz q · scale, dv += P do
+#include <omp.h>
+
 #include <algorithm>
 #include <limits>
 
@@ -42,7 +44,6 @@ struct Backward {
       q[lane] = input.q + at * width, grad[lane] = grad_o + at * width, to[lane] = grad_q + at * width;
       out[lane] = o + at * width;
       if (lse[at] != -std::numeric_limits<T>::infinity()) lane_gradient.lse[lane] = lse[at];
-      std::fill(to[lane], to[lane] + width, T{0});
     }
     const size_t size = static_cast<size_t>(width * kTileLanes);
     transpose_lanes<T>(q, count, width, q_lanes.reserve(size));
@@ -100,18 +101,22 @@ struct Backward {
   }
 };
 
-// Adds what the tiles of runs [begin, end) give to one key/value head.
+enum class Part { Picks, Band, Both };
+
+// Adds what a part of the tiles of runs [begin, end) gives to one key/value head.
 template <class T>
-void add_runs(Backward<T>& backward, const std::vector<int64_t>& cuts, int64_t g, size_t begin, size_t end) {
+void add_runs(Backward<T>& backward, Part part, const std::vector<int64_t>& cuts, int64_t g, size_t begin, size_t end) {
   const AttentionInput<T>& input = backward.input;
   const int64_t heads = tile_heads(input), sets = input.heads / input.kv_heads / heads;
   for (size_t run = begin; run < end; ++run)
     for (int64_t set = 0; set < sets; ++set) {
       const Tile tile{static_cast<int64_t>(run), cuts[run], cuts[run + 1], (g * sets + set) * heads, heads};
       backward.begin(tile);
-      band_keys(input, tile, backward.keys);
-      backward.add(tile);
-      if (input.pick_heads == 0) continue;
+      if (part != Part::Picks) {
+        band_keys(input, tile, backward.keys);
+        backward.add(tile);
+      }
+      if (part == Part::Band || input.pick_heads == 0) continue;
       if (walk_of(input, tile) == Walk::Lists) {
         backward.add_lists(tile);
         continue;
@@ -121,16 +126,16 @@ void add_runs(Backward<T>& backward, const std::vector<int64_t>& cuts, int64_t g
     }
 }
 
-// Tasks that there are at least, for threads to share; more cost memory.
-constexpr int64_t kTasks = 4;
+// Tasks that there are at least, for threads to share; more cost memory. And pieces of each, between which the calling thread
+// may do something else.
+constexpr int64_t kTasks = 4, kPieces = 8;
 
-}  // namespace
-
+// Adds a part to grad_q and to the first `units` of grad_kv, the only ones that it reads.
 template <class T>
-void attention_backward(const AttentionInput<T>& input, const T* o, const T* lse, const T* grad_o, T* grad_q,
-                        T* grad_kv) {
+void add_part(const AttentionInput<T>& input, Part part, int64_t units, const T* o, const T* lse, const T* grad_o,
+              T* grad_q, T* grad_kv, const std::function<void()>& now_and_then) {
   const std::vector<int64_t> cuts = tile_rows(input);
-  const int64_t runs = static_cast<int64_t>(cuts.size()) - 1, size = input.units * 2 * input.width,
+  const int64_t runs = static_cast<int64_t>(cuts.size()) - 1, size = units * 2 * input.width,
                 parts =
                     std::clamp<int64_t>((kTasks + input.kv_heads - 1) / input.kv_heads, 1, std::max<int64_t>(runs, 1));
   const auto others = aligned_array<T>(static_cast<size_t>((parts - 1) * size + 1));  // sums of all parts but the first
@@ -138,27 +143,71 @@ void attention_backward(const AttentionInput<T>& input, const T* o, const T* lse
 #pragma omp parallel
   {
 #pragma omp for schedule(static)
-    for (int64_t i = 0; i < size; i += 2 * input.width) {
-      std::fill_n(grad_kv + i, 2 * input.width, T{0});
-      for (int64_t part = 1; part < parts; ++part) std::fill_n(other + (part - 1) * size + i, 2 * input.width, T{0});
-    }
+    for (int64_t i = 0; i < (parts - 1) * size; i += 2 * input.width) std::fill_n(other + i, 2 * input.width, T{0});
     Backward<T> backward(input, o, lse, grad_o, grad_q, grad_kv);
 #pragma omp for schedule(dynamic)
     for (int64_t task = 0; task < input.kv_heads * parts; ++task) {
-      const int64_t part = task % parts;
-      backward.grad_kv = part == 0 ? grad_kv : other + (part - 1) * size;
-      add_runs(backward, cuts, task / parts, static_cast<size_t>(runs * part / parts),
-               static_cast<size_t>(runs * (part + 1) / parts));
+      const int64_t of = task % parts, first = runs * of / parts, count = runs * (of + 1) / parts - first;
+      backward.grad_kv = of == 0 ? grad_kv : other + (of - 1) * size;
+      for (int64_t piece = 0; piece < kPieces; ++piece) {
+        add_runs(backward, part, cuts, task / parts, static_cast<size_t>(first + count * piece / kPieces),
+                 static_cast<size_t>(first + count * (piece + 1) / kPieces));
+        if (now_and_then && omp_get_thread_num() == 0) now_and_then();
+      }
     }
 #pragma omp for schedule(static)
     for (int64_t i = 0; i < (parts > 1 ? size : 0); ++i)
-      for (int64_t part = 1; part < parts; ++part) grad_kv[i] += other[(part - 1) * size + i];
+      for (int64_t of = 1; of < parts; ++of) grad_kv[i] += other[(of - 1) * size + i];
   }
+}
+
+template <class T>
+void fill_zero(T* x, int64_t rows, int64_t width) {
+#pragma omp parallel for schedule(static)
+  for (int64_t row = 0; row < rows; ++row) std::fill_n(x + row * width, width, T{0});
+}
+
+template <class T>
+void begin_with(Part part, const AttentionInput<T>& input, const T* o, const T* lse, const T* grad_o, T* grad_q,
+                T* grad_kv) {
+  fill_zero(grad_q, input.rows * input.heads, input.width);
+  fill_zero(grad_kv, input.units, 2 * input.width);
+  add_part(input, part, input.units, o, lse, grad_o, grad_q, grad_kv, {});
+}
+
+}  // namespace
+
+template <class T>
+void attention_backward(const AttentionInput<T>& input, const T* o, const T* lse, const T* grad_o, T* grad_q,
+                        T* grad_kv) {
+  begin_with(Part::Both, input, o, lse, grad_o, grad_q, grad_kv);
+}
+
+template <class T>
+void attention_backward_picks(const AttentionInput<T>& input, const T* o, const T* lse, const T* grad_o, T* grad_q,
+                              T* grad_kv) {
+  begin_with(Part::Picks, input, o, lse, grad_o, grad_q, grad_kv);
+}
+
+template <class T>
+void attention_backward_band(const AttentionInput<T>& input, const T* o, const T* lse, const T* grad_o, T* grad_q,
+                             T* grad_kv, const std::function<void()>& now_and_then) {
+  const int64_t units = std::min(input.units, input.slots * input.kv_heads);
+  add_part(input, Part::Band, units, o, lse, grad_o, grad_q, grad_kv, now_and_then);
 }
 
 template void attention_backward<float>(const AttentionInput<float>&, const float*, const float*, const float*, float*,
                                         float*);
 template void attention_backward<double>(const AttentionInput<double>&, const double*, const double*, const double*,
                                          double*, double*);
+using NowAndThen = std::function<void()>;
+template void attention_backward_picks<float>(const AttentionInput<float>&, const float*, const float*, const float*,
+                                              float*, float*);
+template void attention_backward_picks<double>(const AttentionInput<double>&, const double*, const double*,
+                                               const double*, double*, double*);
+template void attention_backward_band<float>(const AttentionInput<float>&, const float*, const float*, const float*,
+                                             float*, float*, const NowAndThen&);
+template void attention_backward_band<double>(const AttentionInput<double>&, const double*, const double*,
+                                              const double*, double*, double*, const NowAndThen&);
 
 }  // namespace smartbird::kernels

@@ -22,8 +22,9 @@ enum class ReduceOp { Sum, Max, Min };
 
 using Counts = std::span<const int64_t>;
 
-// A started collective. wait() must be called, in the order of the starts, before the receive buffer is read or the
-// send buffer is changed; the destructor waits if nobody did, except while an error unwinds the stack (the run ends).
+// A started collective. wait() must be called before the receive buffer is read or the send buffer is changed; other
+// collectives may start and end in between. The destructor waits if nobody did, except while an error unwinds the stack (the
+// run ends).
 // arrived() never waits: it lets messages make progress and tells whether wait() would return at once.
 class Pending {
  public:

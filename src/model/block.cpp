@@ -40,6 +40,8 @@ struct Recompute : Function<Recompute> {
 at::Tensor attention_half(const BlockInput& in, const at::Tensor& h, const std::string& prefix, Probes* probes) {
   const ModelShape& shape = in.shape;
   const auto weight = [&](const char* what) -> const at::Tensor& { return in.parameters.value(prefix + what); };
+  const KvStorage storage{shape.fetch_again ? FetchedRows::FetchAgain : FetchedRows::Keep, shape.bfloat16_kv};
+  const auto travel = c10::make_intrusive<KvTravel>(in.context.group(), in.plan, storage);
   AttentionOperands of;
   {
     const auto timing = in.context.timer.measure("projection");
@@ -48,12 +50,11 @@ at::Tensor attention_half(const BlockInput& in, const at::Tensor& h, const std::
                           .q = weight("attn.q.weight"),
                           .k = weight("attn.k.weight"),
                           .v = weight("attn.v.weight")},
-                         in.rotary, shape.head_width, norm_settings(shape));
+                         in.rotary, shape.head_width, norm_settings(shape), travel);
   }
+  const at::Tensor o = attend(in.context, of.q, of.kv, travel).view({h.size(0), shape.heads * shape.head_width});
+  // After the rows have arrived: the small messages of probes would queue behind them.
   if (probes != nullptr) probes->add_layer(in.context, of.q, of.kv.narrow(2, 0, shape.head_width));
-  const KvStorage storage{shape.fetch_again ? FetchedRows::FetchAgain : FetchedRows::Keep, shape.bfloat16_kv};
-  const at::Tensor o =
-      attend(in.context, of.q, of.kv, in.plan, storage).view({h.size(0), shape.heads * shape.head_width});
   const auto timing = in.context.timer.measure("projection");
   if (shape.dropout == 0) return at::addmm(h, o, weight("attn.o.weight").t());
   return h + dropout(in.context, at::linear(o, weight("attn.o.weight")), in.rows, shape.dropout, 2 * in.layer);

@@ -34,25 +34,40 @@ void turn(const at::Tensor& from, const at::Tensor& to, const at::Tensor& cosine
 struct AttentionInput : Function<AttentionInput> {
   static variable_list forward(AutogradContext* ctx, const Variable& input, const Variable& norm, const Variable& wq,
                                const Variable& wk, const Variable& wv, const Variable& cosine, const Variable& sine,
-                               NormSettings settings, int64_t chunk_rows) {
+                               NormSettings settings, int64_t chunk_rows, const KvTravelPtr& travel) {
     const at::Tensor x = input.contiguous();
     const int64_t rows = x.size(0), width = 2 * cosine.size(1), heads = wq.size(0) / width,
                   kv_heads = wk.size(0) / width, most = std::min(rows, chunk_rows);
     at::Tensor q = at::empty({rows, heads, width}, x.options()),
                kv = at::empty({kv_heads, rows, 2 * width}, x.options()).transpose(0, 1);
     const ChunkBuffer normed(x, most, x.size(1)), stats(x, most, 2), narrow(x, most, kv_heads * width);
-    for_chunks(rows, chunk_rows, [&](int64_t first, int64_t n) {
-      at::Tensor small = normed.of(n), part = narrow.of(n), queries = q.narrow(0, first, n).view({n, heads * width}),
-                 units = kv.narrow(0, first, n);
-      const at::Tensor c = cosine.narrow(0, first, n), s = sine.narrow(0, first, n);
-      normalize_into(x.narrow(0, first, n), norm, settings, small, stats.of(n));
-      at::mm_out(queries, small, wq.t());
-      turn(queries, queries, c, s, 1, heads);
-      at::mm_out(part, small, wk.t());
-      turn(part, units, c, s, 1, kv_heads);
-      at::mm_out(part, small, wv.t());
+    const auto norm_rows = [&](int64_t first, int64_t n) {
+      normalize_into(x.narrow(0, first, n), norm, settings, normed.of(n), stats.of(n));
+    };
+    const auto project_q = [&](int64_t first, int64_t n) {
+      at::Tensor queries = q.narrow(0, first, n).view({n, heads * width});
+      at::mm_out(queries, normed.of(n), wq.t());
+      turn(queries, queries, cosine.narrow(0, first, n), sine.narrow(0, first, n), 1, heads);
+    };
+    const auto project_kv = [&](int64_t first, int64_t n) {
+      at::Tensor part = narrow.of(n), units = kv.narrow(0, first, n);
+      at::mm_out(part, normed.of(n), wk.t());
+      turn(part, units, cosine.narrow(0, first, n), sine.narrow(0, first, n), 1, kv_heads);
+      at::mm_out(part, normed.of(n), wv.t());
       units.narrow(2, width, width).copy_(part.view({n, kv_heads, width}));
-    });
+    };
+    if (!travel) {
+      for_chunks(rows, chunk_rows,
+                 [&](int64_t first, int64_t n) { norm_rows(first, n), project_q(first, n), project_kv(first, n); });
+    } else {
+      for_chunks(rows, chunk_rows, [&](int64_t first, int64_t n) { norm_rows(first, n), project_kv(first, n); });
+      travel->depart(kv);
+      for_chunks(rows, chunk_rows, [&](int64_t first, int64_t n) {
+        norm_rows(first, n), project_q(first, n);
+        travel->make_progress();
+      });
+      ctx->saved_data["travel"] = c10::IValue::make_capsule(travel);
+    }
     ctx->save_for_backward({x, norm, wq, wk, wv, cosine, sine});
     ctx->saved_data["kind"] = static_cast<int64_t>(settings.kind);
     ctx->saved_data["epsilon"] = settings.epsilon;
@@ -68,28 +83,49 @@ struct AttentionInput : Function<AttentionInput> {
     const int64_t chunk_rows = ctx->saved_data["chunk_rows"].toInt(), rows = x.size(0),
                   most = std::min(rows, chunk_rows), width = 2 * saved[5].size(1), heads = wq.size(0) / width,
                   kv_heads = wk.size(0) / width;
-    const at::Tensor grad_q = grads[0].contiguous(), grad_kv = grads[1].transpose(0, 1).contiguous().transpose(0, 1);
+    const auto held = ctx->saved_data.count("travel") > 0 ? ctx->saved_data["travel"].toCapsule() : nullptr;
+    auto* const travel = static_cast<KvTravel*>(held.get());
+    const at::Tensor grad_q = grads[0].contiguous(),
+                     grad_kv = grads[1].transpose(0, 1).contiguous().transpose(0, 1);  // no copy of what is on its way
     at::Tensor dx = at::empty_like(x), dnorm = at::zeros_like(norm), dwq = at::zeros_like(wq), dwk = at::zeros_like(wk),
                dwv = at::zeros_like(wv);
     const ChunkBuffer normed(x, most, x.size(1)), dnormed(x, most, x.size(1)), stats(x, most, 2),
         wide(x, most, heads * width), narrow(x, most, kv_heads * width);
-    for_chunks(rows, chunk_rows, [&](int64_t first, int64_t n) {
-      at::Tensor small = normed.of(n), dsmall = dnormed.of(n), dq = wide.of(n), part = narrow.of(n);
-      const at::Tensor from = x.narrow(0, first, n), c = saved[5].narrow(0, first, n), s = saved[6].narrow(0, first, n),
-                       units = grad_kv.narrow(0, first, n);
-      normalize_into(from, norm, settings, small, stats.of(n));
-      turn(grad_q.narrow(0, first, n), dq, c, s, -1, heads);
+    const auto norm_rows = [&](int64_t first, int64_t n) {
+      normalize_into(x.narrow(0, first, n), norm, settings, normed.of(n), stats.of(n));
+    };
+    const auto take_q = [&](int64_t first, int64_t n, at::Tensor dsmall) {
+      at::Tensor dq = wide.of(n);
+      turn(grad_q.narrow(0, first, n), dq, saved[5].narrow(0, first, n), saved[6].narrow(0, first, n), -1, heads);
       at::mm_out(dsmall, dq, wq);
-      dwq.addmm_(dq.t(), small);
-      turn(units, part, c, s, -1, kv_heads);
+      dwq.addmm_(dq.t(), normed.of(n));
+    };
+    const auto take_kv = [&](int64_t first, int64_t n, at::Tensor dsmall) {
+      at::Tensor part = narrow.of(n), small = normed.of(n);
+      const at::Tensor units = grad_kv.narrow(0, first, n);
+      turn(units, part, saved[5].narrow(0, first, n), saved[6].narrow(0, first, n), -1, kv_heads);
       dsmall.addmm_(part, wk);
       dwk.addmm_(part.t(), small);
       part.view({n, kv_heads, width}).copy_(units.narrow(2, width, width));
       dsmall.addmm_(part, wv);
       dwv.addmm_(part.t(), small);
-      normalize_back(from, norm, stats.of(n), settings, dsmall, {}, dx.narrow(0, first, n), dnorm);
-    });
-    return {dx, dnorm, dwq, dwk, dwv, {}, {}, {}, {}};
+      normalize_back(x.narrow(0, first, n), norm, stats.of(n), settings, dsmall, {}, dx.narrow(0, first, n), dnorm);
+    };
+    if (!travel) {
+      for_chunks(rows, chunk_rows, [&](int64_t first, int64_t n) {
+        norm_rows(first, n), take_q(first, n, dnormed.of(n)), take_kv(first, n, dnormed.of(n));
+      });
+    } else {  // dx holds what the queries give until keys and values are there
+      for_chunks(rows, chunk_rows, [&](int64_t first, int64_t n) {
+        norm_rows(first, n), take_q(first, n, dx.narrow(0, first, n));
+        travel->make_progress();
+      });
+      travel->await_gradient(grads[1]);
+      for_chunks(rows, chunk_rows, [&](int64_t first, int64_t n) {
+        norm_rows(first, n), take_kv(first, n, dnormed.of(n).copy_(dx.narrow(0, first, n)));
+      });
+    }
+    return {dx, dnorm, dwq, dwk, dwv, {}, {}, {}, {}, {}};
   }
 };
 
@@ -114,7 +150,8 @@ at::Tensor rotate(const at::Tensor& x, const RotaryTable& table) {
 }
 
 AttentionOperands attention_input(const at::Tensor& x, const AttentionWeights& w, const RotaryTable& table,
-                                  int64_t head_width, const NormSettings& norm, int64_t chunk_rows) {
+                                  int64_t head_width, const NormSettings& norm, const KvTravelPtr& travel,
+                                  int64_t chunk_rows) {
   SB_CHECK(x.dim() == 2 && w.norm.dim() == 1 && w.norm.size(0) == x.size(1) && w.q.dim() == 2 &&
                w.q.size(1) == x.size(1) && w.q.size(0) % head_width == 0 && w.k.dim() == 2 &&
                w.k.size(1) == x.size(1) && w.k.size(0) % head_width == 0 && w.v.sizes() == w.k.sizes() &&
@@ -123,7 +160,10 @@ AttentionOperands attention_input(const at::Tensor& x, const AttentionWeights& w
            Shape, "attention_input: x ", x.sizes(), ", norm ", w.norm.sizes(), ", q ", w.q.sizes(), ", k ", w.k.sizes(),
            ", v ", w.v.sizes(), ", table ", table.cosine.sizes(), ", D ", head_width,
            ", expected [T, C], [C], [H·D, C], [G·D, C], [G·D, C], [T, D/2]");
-  const auto out = AttentionInput::apply(x, w.norm, w.q, w.k, w.v, table.cosine, table.sine, norm, chunk_rows);
+  const bool beside = travel && travel->overlaps();
+  if (beside) travel->promise_to_await();
+  const auto out = AttentionInput::apply(x, w.norm, w.q, w.k, w.v, table.cosine, table.sine, norm, chunk_rows,
+                                         beside ? travel : KvTravelPtr());
   return {out[0], out[1]};
 }
 

@@ -1,9 +1,11 @@
 // The way from a block's input rows to the attention's operands, in chunks of rows:
 //   n = norm(x);  q = turn(n W_qᵀ);  kv = [turn(n W_kᵀ), n W_vᵀ],  turn: rotary positions of each head
-// Keys and values are written where the attention reads them. Only x is kept: the backward pass norms again.
+// Keys and values are written where the attention reads them. Only x is kept: the backward pass norms again. Where rows
+// travel beside other work, keys and values come first and the rows are normed once more for the queries.
 #pragma once
 
 #include "ops/chunks.h"
+#include "ops/kv_travel.h"
 #include "ops/row_norm.h"
 
 namespace smartbird {
@@ -24,9 +26,10 @@ struct AttentionOperands {
   at::Tensor q, kv;  // [T, H, D], [T, G, 2D]; kv lies head by head in memory
 };
 
-// x [T, C]; head_width D. Differentiable in x and the weights.
+// x [T, C]; head_width D. Differentiable in x and the weights. travel: null, or how kv travels; then only attend may read kv
+// with gradient, and forward and backward are collective.
 [[nodiscard]] AttentionOperands attention_input(const at::Tensor& x, const AttentionWeights& weights,
                                                 const RotaryTable& table, int64_t head_width, const NormSettings& norm,
-                                                int64_t chunk_rows = kChunkRows);
+                                                const KvTravelPtr& travel = {}, int64_t chunk_rows = kChunkRows);
 
 }  // namespace smartbird

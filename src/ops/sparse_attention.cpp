@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <memory>
 #include <vector>
 
 #include "ops/head_exchange.h"
@@ -99,17 +100,51 @@ struct AttentionGrads {
   at::Tensor q, units;
 };
 
-AttentionGrads backward_of(const at::Tensor& q, const at::Tensor& units, const Attended& out, const at::Tensor& grad_o,
-                           const Plan& plan) {
+// body(input, o, lse, grad_o, grad_q, grad_units) for one of the kernels' backward passes.
+template <class Body>
+AttentionGrads backward_with(const at::Tensor& q, const at::Tensor& units, const Attended& out,
+                             const at::Tensor& grad_o, const Plan& plan, Body body) {
   const at::Tensor grad = grad_o.contiguous();
   AttentionGrads grads{at::empty_like(q), at::empty(units.sizes(), q.options())};
   with_float_type(q, [&](auto t) {
     using T = decltype(t);
-    kernels::attention_backward<T>(kernel_input<T>(q, units, plan), out.o.const_data_ptr<T>(),
-                                   out.lse.const_data_ptr<T>(), grad.const_data_ptr<T>(), grads.q.mutable_data_ptr<T>(),
-                                   grads.units.mutable_data_ptr<T>());
+    body(kernel_input<T>(q, units, plan), out.o.const_data_ptr<T>(), out.lse.const_data_ptr<T>(),
+         grad.const_data_ptr<T>(), grads.q.mutable_data_ptr<T>(), grads.units.mutable_data_ptr<T>(), grads.units);
   });
   return grads;
+}
+
+AttentionGrads backward_of(const at::Tensor& q, const at::Tensor& units, const Attended& out, const at::Tensor& grad_o,
+                           const Plan& plan) {
+  return backward_with(q, units, out, grad_o, plan,
+                       [](const auto& in, auto* o, auto* lse, auto* grad, auto* to_q, auto* to_units, const auto&) {
+                         kernels::attention_backward(in, o, lse, grad, to_q, to_units);
+                       });
+}
+
+// The same, and the gradient of kv: what belongs to picked rows of other ranks leaves while the band follows.
+variable_list backward_home(KvTravel& travel, const at::Tensor& q, const at::Tensor& units, const Attended& out,
+                            const at::Tensor& grad_o) {
+  const Plan& plan = travel.plan();
+  std::unique_ptr<LeavingGradients> leaving;
+  const auto whole = [&](const auto& in, auto* o, auto* lse, auto* grad, auto* to_q, auto* to_units,
+                         const at::Tensor& grad_units) {
+    kernels::attention_backward(in, o, lse, grad, to_q, to_units);
+    leaving = travel.leaving(grad_units);
+    leaving->send_singles();
+  };
+  const auto singles_first = [&](const auto& in, auto* o, auto* lse, auto* grad, auto* to_q, auto* to_units,
+                                 const at::Tensor& grad_units) {
+    kernels::attention_backward_picks(in, o, lse, grad, to_q, to_units);
+    leaving = travel.leaving(grad_units);
+    leaving->send_singles();
+    kernels::attention_backward_band(in, o, lse, grad, to_q, to_units, [&] { leaving->make_progress(); });
+  };
+  const AttentionGrads grads = plan.rows.num_received() == 0
+                                   ? backward_with(q, units, out, grad_o, plan, whole)
+                                   : backward_with(q, units, out, grad_o, plan, singles_first);
+  leaving->send_tokens();
+  return {grads.q, travel.leave(std::move(leaving))};
 }
 
 struct SparseAttention : Function<SparseAttention> {
@@ -130,26 +165,23 @@ struct SparseAttention : Function<SparseAttention> {
 
 // Over kv itself: keeps the units or what they were fetched from.
 struct FetchingAttention : Function<FetchingAttention> {
-  static Variable forward(AutogradContext* ctx, const Variable& q_in, const Variable& kv_in, Communicator* group,
-                          const Plan* plan, KvStorage storage) {
-    const at::Tensor q = q_in.contiguous(), kv = storage.bfloat16 ? kv_in.to(at::kBFloat16) : kv_in;
-    ArrivingUnits arriving(*group, kv, *plan, "");
-    const Attended out = forward_of(q, arriving, *plan);
-    const bool keep = storage.rows == FetchedRows::Keep;
-    ctx->save_for_backward({q, keep ? arriving.units() : kv, out.o, out.lse});
-    ctx->saved_data["keep"] = keep;
-    ctx->saved_data["group"] = reinterpret_cast<int64_t>(group);
-    ctx->saved_data["plan"] = reinterpret_cast<int64_t>(plan);
+  static Variable forward(AutogradContext* ctx, const Variable& q_in, const Variable& kv, const KvTravelPtr& travel) {
+    const at::Tensor q = q_in.contiguous();
+    travel->depart(kv);
+    const auto arriving = travel->take_units();
+    const Attended out = forward_of(q, *arriving, travel->plan());
+    const bool keep = travel->storage().rows == FetchedRows::Keep;
+    ctx->save_for_backward({q, keep ? arriving->units() : travel->sent(), out.o, out.lse});
+    ctx->saved_data["travel"] = c10::IValue::make_capsule(travel);
     return out.o;
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
-    Communicator& group = *reinterpret_cast<Communicator*>(ctx->saved_data["group"].toInt());
-    const Plan& plan = *reinterpret_cast<const Plan*>(ctx->saved_data["plan"].toInt());
-    const at::Tensor units =
-        ctx->saved_data["keep"].toBool() ? saved[1] : ArrivingUnits(group, saved[1], plan, "_again").wait_for_all();
-    const AttentionGrads out = backward_of(saved[0], units, {saved[2], saved[3]}, grads[0], plan);
-    return {out.q, send_units_home(group, out.units, plan), {}, {}, {}};
+    const auto held = ctx->saved_data["travel"].toCapsule();
+    auto& travel = static_cast<KvTravel&>(*held);
+    const at::Tensor units = travel.storage().rows == FetchedRows::Keep ? saved[1] : travel.fetch_again(saved[1]);
+    const variable_list out = backward_home(travel, saved[0], units, {saved[2], saved[3]}, grads[0]);
+    return {out[0], out[1], {}};
   }
 };
 
@@ -166,25 +198,31 @@ at::Tensor sparse_attention(const at::Tensor& q, const at::Tensor& units, const 
 }
 
 // Of the rows and heads that the plan gives to this rank.
-static at::Tensor attend_here(const StepContext& context, const at::Tensor& q, const at::Tensor& kv, const Plan& plan,
-                              KvStorage storage) {
+static at::Tensor attend_here(const StepContext& context, const at::Tensor& q, const at::Tensor& kv,
+                              const KvTravelPtr& travel) {
+  const Plan& plan = travel->plan();
   SB_CHECK(q.dim() == 3 && q.size(0) == plan.num_rows && q.size(1) == plan.heads && kv.dim() == 3 &&
                kv.size(0) == plan.own_rows && kv.size(1) == plan.own_kv_heads && kv.size(2) == 2 * q.size(2),
            Shape, "attend: q ", q.sizes(), ", kv ", kv.sizes(), ", expected [", plan.num_rows, ", ", plan.heads,
            ", D], [", plan.own_rows, ", ", plan.own_kv_heads, ", 2D] (T, H, D), (T, G, 2D)");
   const auto timing = context.timer.measure("attention");
-  return FetchingAttention::apply(q, kv, &context.group(), &plan, storage);
+  return FetchingAttention::apply(q, kv, travel);
 }
 
-at::Tensor attend(const StepContext& context, const at::Tensor& q, const at::Tensor& kv, const Plan& plan,
-                  KvStorage storage) {
-  if (!plan.by_heads()) return attend_here(context, q, kv, plan, storage);
+at::Tensor attend(const StepContext& context, const at::Tensor& q, const at::Tensor& kv, const KvTravelPtr& travel) {
+  const Plan& plan = travel->plan();
+  if (!plan.by_heads()) return attend_here(context, q, kv, travel);
   const auto moved = [&](auto move, const char* what, const at::Tensor& x) {
     const auto timing = context.timer.measure("exchange");
     return move(context.group(), what, x, plan);
   };
-  const at::Tensor o = attend_here(context, moved(rows_to_heads, "head_queries", q), kv, plan, storage);
+  const at::Tensor o = attend_here(context, moved(rows_to_heads, "head_queries", q), kv, travel);
   return moved(heads_to_rows, "head_outputs", o);
+}
+
+at::Tensor attend(const StepContext& context, const at::Tensor& q, const at::Tensor& kv, const Plan& plan,
+                  KvStorage storage) {
+  return attend(context, q, kv, c10::make_intrusive<KvTravel>(context.group(), plan, storage));
 }
 
 }  // namespace smartbird

@@ -34,8 +34,29 @@ at::Tensor slots_of(const at::Tensor& units, const Plan& plan) {
       .transpose(0, 1);
 }
 
+RowsInFlight start(Communicator& group, const std::string& what, at::Tensor send, const std::vector<int64_t>& send_rows,
+                   at::Tensor receive, const std::vector<int64_t>& recv_rows) {
+  RowsInFlight out{std::move(send), std::move(receive), {}};
+  out.pending = start_exchange(group, what, out.send, send_rows, out.receive, recv_rows);
+  return out;
+}
+
+RowsInFlight fetch(Communicator& group, const std::string& what, const at::Tensor& from, const Requests& requests,
+                   at::Tensor receive) {
+  return start(group, what, from.index_select(0, requests.send_index), requests.send_rows, std::move(receive),
+               requests.recv_rows);
+}
+
 // A fresh tensor over the same memory: autograd functions may return it as their own.
 at::Tensor same_memory(const at::Tensor& x, at::IntArrayRef shape) { return x.variable_data().view(shape); }
+
+// [G, T, 2D] of the gradient of units: a copy where something will be added, since what came in is not ours to write on.
+at::Tensor own_rows(const at::Tensor& grad, const Plan& plan) {
+  const int64_t rows = plan.num_rows, heads = plan.kv_heads;
+  const bool adds = plan.rows.num_sent() + plan.halo.num_sent() + plan.globals.num_sent() > 0;
+  if (plan.num_units == rows * heads && !adds) return same_memory(grad, {heads, rows, grad.size(1)});
+  return slots_of(grad, plan).narrow(0, 0, rows).transpose(0, 1).clone(at::MemoryFormat::Contiguous);
+}
 
 struct GatherUnits : Function<GatherUnits> {
   static Variable forward(AutogradContext* ctx, const Variable& kv, Communicator* group, const Plan* plan) {
@@ -68,22 +89,15 @@ ArrivingUnits::ArrivingUnits(Communicator& group, const at::Tensor& kv_in, const
   const bool mine_only = plan.num_units == rows * plan.kv_heads;
   units_ = mine_only ? flat : at::empty({plan.num_units, width}, flat.options());
   for (const Part& part : token_parts(plan))
-    tokens_.push_back(start(group, part.what + turn, kv, part.requests,
+    tokens_.push_back(fetch(group, part.what + turn, kv, part.requests,
                             at::empty({part.requests.num_received(), plan.kv_heads, width}, flat.options())));
-  singles_ = start(group, "rows" + turn, flat, plan.rows, units_.narrow(0, slots, singles));
+  singles_ = fetch(group, "rows" + turn, flat, plan.rows, units_.narrow(0, slots, singles));
   if (!mine_only) slots_of(units_, plan).narrow(0, 0, rows).copy_(kv);
   if (!plan.overlap || make_progress()) wait_for_all();
 }
 
-ArrivingUnits::Flight ArrivingUnits::start(Communicator& group, const std::string& what, const at::Tensor& from,
-                                           const Requests& requests, at::Tensor receive) {
-  Flight out{from.index_select(0, requests.send_index), std::move(receive), {}};
-  out.pending = start_exchange(group, what, out.send, requests.send_rows, out.receive, requests.recv_rows);
-  return out;
-}
-
 bool ArrivingUnits::make_progress() {
-  for (Flight& part : tokens_)
+  for (RowsInFlight& part : tokens_)
     if (!part.pending.arrived()) return false;
   return singles_.pending.arrived();
 }
@@ -91,7 +105,7 @@ bool ArrivingUnits::make_progress() {
 void ArrivingUnits::wait_for_tokens() {
   const at::NoGradGuard no_grad;
   int64_t first = plan_.own_rows;
-  for (Flight& part : tokens_) {
+  for (RowsInFlight& part : tokens_) {
     part.pending.wait();
     const int64_t count = part.receive.size(0);
     if (count > 0) slots_of(units_, plan_).narrow(0, first, count).copy_(part.receive);
@@ -108,40 +122,71 @@ const at::Tensor& ArrivingUnits::wait_for_all() {
   return units_;
 }
 
-at::Tensor send_units_home(Communicator& group, const at::Tensor& grad_units, const Plan& plan) {
+LeavingGradients::LeavingGradients(Communicator& group, const Plan& plan, const at::Tensor& grad_units)
+    : group_(group), plan_(plan), grad_(grad_units.contiguous()) {}
+
+RowsInFlight LeavingGradients::send(const std::string& what, const at::Tensor& from, const Requests& requests) {
+  std::vector<int64_t> shape = from.sizes().vec();
+  shape[0] = requests.num_sent();
+  return start(group_, what + "_backward", from.contiguous(), requests.recv_rows, at::empty(shape, from.options()),
+               requests.send_rows);
+}
+
+void LeavingGradients::send_singles() {
   const at::NoGradGuard no_grad;
-  const at::Tensor grad = grad_units.contiguous();
-  const int64_t rows = plan.num_rows, heads = plan.kv_heads, width = grad.size(1);
-  if (plan.by_heads())
-    return units_to_rows(group, "head_rows_backward", grad.view({heads, rows, width}), plan).transpose(0, 1);
-  const at::Tensor slots = slots_of(grad, plan);
-  const bool sends = plan.rows.send_index.size(0) + plan.halo.send_index.size(0) + plan.globals.send_index.size(0) > 0;
-  // The gradient that came in is not ours to write on.
-  const bool whole = plan.num_units == rows * heads && !sends;
-  at::Tensor home = whole ? same_memory(grad, {heads, rows, width})
-                          : slots.narrow(0, 0, rows).transpose(0, 1).clone(at::MemoryFormat::Contiguous);
-  const auto back = [&](const std::string& what, const at::Tensor& from, const Requests& requests) {
-    return all_to_all_rows(group, (what + "_backward").c_str(), from.contiguous(), requests.recv_rows,
-                           requests.send_rows);
-  };
+  if (plan_.by_heads()) return;
+  const int64_t slots = plan_.token_slots * plan_.kv_heads;
+  singles_ = send("rows", grad_.narrow(0, slots, plan_.rows.num_received()), plan_.rows);
+  if (!plan_.overlap) singles_.pending.wait();
+}
+
+void LeavingGradients::send_tokens() {
+  const at::NoGradGuard no_grad;
+  if (plan_.by_heads()) return;
+  home_ = own_rows(grad_, plan_);
+  int64_t first = plan_.num_rows;
+  for (const Part& part : token_parts(plan_)) {
+    const int64_t count = part.requests.num_received();
+    tokens_.push_back(send(part.what, slots_of(grad_, plan_).narrow(0, first, count), part.requests));
+    first += count;
+  }
+}
+
+void LeavingGradients::make_progress() {
+  if (!singles_.pending.arrived()) return;
+  for (RowsInFlight& part : tokens_)
+    if (!part.pending.arrived()) return;
+}
+
+at::Tensor LeavingGradients::finish() {
+  const at::NoGradGuard no_grad;
+  const int64_t heads = plan_.kv_heads, width = grad_.size(1);
+  if (plan_.by_heads())
+    return units_to_rows(group_, "head_rows_backward", grad_.view({heads, plan_.num_rows, width}), plan_)
+        .transpose(0, 1);
+  singles_.pending.wait();
   const auto add = [&](const at::Tensor& received, const Requests& requests, at::Tensor to) {
-    with_float_type(grad, [&](auto t) {
+    with_float_type(grad_, [&](auto t) {
       using T = decltype(t);
       kernels::add_rows_by_index<T>(requests.send_index.const_data_ptr<int64_t>(), received.const_data_ptr<T>(),
                                     received.size(0), width, received.size(0) > 0 ? to.mutable_data_ptr<T>() : nullptr);
     });
   };
-  int64_t first = rows;
-  for (const Part& part : token_parts(plan)) {
-    const int64_t count = part.requests.num_received();
-    const at::Tensor received =
-        back(part.what, slots.narrow(0, first, count), part.requests).transpose(0, 1).contiguous();  // [G, n, 2D]
-    for (int64_t g = 0; g < heads; ++g) add(received.select(0, g), part.requests, home.select(0, g));
-    first += count;
+  const auto parts = token_parts(plan_);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    tokens_[i].pending.wait();
+    const at::Tensor by_head = tokens_[i].receive.transpose(0, 1).contiguous();  // [G, n, 2D]
+    for (int64_t g = 0; g < heads; ++g) add(by_head.select(0, g), parts[i].requests, home_.select(0, g));
   }
-  const int64_t singles = plan.rows.num_received();
-  add(back("rows", grad.narrow(0, plan.token_slots * heads, singles), plan.rows), plan.rows, home.view({-1, width}));
-  return home.transpose(0, 1);
+  add(singles_.receive, plan_.rows, home_.view({-1, width}));
+  return home();
+}
+
+at::Tensor send_units_home(Communicator& group, const at::Tensor& grad_units, const Plan& plan) {
+  LeavingGradients leaving(group, plan, grad_units);
+  leaving.send_singles();
+  leaving.send_tokens();
+  return leaving.finish();
 }
 
 at::Tensor gather_units(const StepContext& context, const at::Tensor& kv, const Plan& plan) {

@@ -48,7 +48,7 @@ TEST(BlockFunctions, AttentionInput) {
   for (const NormSettings& s : norms())
     for (const int64_t chunk : {3, 100}) {
       const auto both = [&](const Tensors& x) {
-        const AttentionOperands of = attention_input(x[0], {x[1], x[2], x[3], x[4]}, table, kHeadWidth, s, chunk);
+        const AttentionOperands of = attention_input(x[0], {x[1], x[2], x[3], x[4]}, table, kHeadWidth, s, {}, chunk);
         return at::cat({of.q.flatten(), of.kv.flatten()});
       };
       const at::Tensor n = plain_norm(in[0], in[1], s);
@@ -61,7 +61,7 @@ TEST(BlockFunctions, AttentionInput) {
       expect_gradients(both, in, "attention input");
       expect_gradients(
           [&](const Tensors& x) {
-            return attention_input(x[0], {x[1], x[2], in[3], in[4]}, table, kHeadWidth, s, chunk).q;
+            return attention_input(x[0], {x[1], x[2], in[3], in[4]}, table, kHeadWidth, s, {}, chunk).q;
           },
           {in[0], in[1], in[2]}, "queries alone");
     }

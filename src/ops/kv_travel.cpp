@@ -1,0 +1,40 @@
+// Departure, arrival and the way back.
+#include "ops/kv_travel.h"
+
+#include "core/error.h"
+
+namespace smartbird {
+
+void KvTravel::depart(const at::Tensor& kv) {
+  if (departed_) return;
+  departed_ = true;
+  const at::NoGradGuard no_grad;
+  sent_ = storage_.bfloat16 ? kv.to(at::kBFloat16) : kv;
+  arriving_ = std::make_unique<ArrivingUnits>(group_, sent_, plan_, "");
+}
+
+void KvTravel::make_progress() {
+  if (arriving_) arriving_->make_progress();
+  if (leaving_) leaving_->make_progress();
+}
+
+at::Tensor KvTravel::fetch_again(const at::Tensor& sent) const {
+  return ArrivingUnits(group_, sent, plan_, "_again").wait_for_all();
+}
+
+at::Tensor KvTravel::leave(std::unique_ptr<LeavingGradients> leaving) {
+  if (!promised_ || !overlaps()) return leaving->finish();
+  leaving_ = std::move(leaving);
+  return leaving_->home();
+}
+
+void KvTravel::await_gradient(const at::Tensor& grad_kv) {
+  if (!leaving_) return;
+  const at::Tensor complete = leaving_->finish();
+  leaving_ = nullptr;
+  SB_CHECK(complete.const_data_ptr() == grad_kv.const_data_ptr() && complete.strides() == grad_kv.strides(), Shape,
+           "attention: the gradient of keys and values was read while parts of it were on their way; they may have one "
+           "reader only");
+}
+
+}  // namespace smartbird
