@@ -1,7 +1,8 @@
 // Sparse attention backward on the CPU: each tile forms P and dz of its lanes once and from them grad_q, and adds to the
-// units it reads, for its band and its picks or, where rows shall leave early, for one of them. Tiles of one key/value head go in ascending rows, so that a unit's sum is one chain over its rows in
-// order, whatever the threads: deterministic, no atomics. Where there are few such heads the rows are cut into a few parts,
-// each with sums of its own that are added up in order.
+// units it reads, for its band and its picks or, where rows shall leave early, for one of them. Tiles of one key/value head
+// go in ascending rows, so that a unit's sum is one chain over its rows in order, whatever the threads: deterministic, no
+// atomics. Where there are few such heads the rows are cut into a few parts, each with sums of its own that are added up in
+// order.
 //   P = exp(z - lse), dz = P (do·v - Δ), Δ = do·o;  dq += dz k · scale, dk += dz q · scale, dv += P do
 #include <omp.h>
 

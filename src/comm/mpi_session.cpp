@@ -25,7 +25,8 @@ const char* cuda_support() { return "not known to be CUDA-aware"; }
 Session::Session(int* argc, char*** argv) {
   // Over TCP, Open MPI asks for the rest of a large message through the socket that its own rows leave by, so that two ranks
   // that send to each other take turns (measured: 0.82 s instead of 0.41 s for the same bytes). Sends do not ask.
-  setenv("OMPI_MCA_btl_tcp_flags", "send,inplace,need-ack,need-csum,hetero-rdma", 0);  // the user's own value stands
+  setenv("OMPI_MCA_btl_tcp_flags", "send,inplace,need-ack,need-csum,hetero-rdma",
+         0);  // what mpirun or the user exported stands
   int provided = MPI_THREAD_SINGLE;
   MPI_Init_thread(argc, argv, MPI_THREAD_SERIALIZED, &provided);
   SB_CHECK(provided >= MPI_THREAD_SERIALIZED, Environment, description(), " offers thread level ", provided,

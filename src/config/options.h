@@ -204,7 +204,7 @@ struct ExchangeOptions {
     v("exchange.link", link, "measure", any(),
       "connection that exchange.plan = auto counts with: LATENCY,RATE as in 50us,10Gbit/s, or measured at the start");
     v("exchange.overlap", overlap, true, any(),
-      "rows of other ranks travel while attention to the band is computed; the result is the same");
+      "rows of other ranks travel beside the work that does not need them; the result is the same");
   }
 };
 

@@ -6,11 +6,17 @@
 namespace smartbird {
 
 void KvTravel::depart(const at::Tensor& kv) {
+  SB_CHECK(!departed_ || kv.const_data_ptr() == from_, Shape,
+           "attention: other keys and values have departed than those that are attended");
   if (departed_) return;
-  departed_ = true;
-  const at::NoGradGuard no_grad;
-  sent_ = storage_.bfloat16 ? kv.to(at::kBFloat16) : kv;
+  departed_ = true, from_ = kv.const_data_ptr();
+  sent_ = storage_.bfloat16 ? kv.detach().to(at::kBFloat16) : kv.detach();
   arriving_ = std::make_unique<ArrivingUnits>(group_, sent_, plan_, "");
+}
+
+KvTravel::Departed KvTravel::take() {
+  SB_CHECK(arriving_ != nullptr, Shape, "attention: keys and values that departed once are attended twice");
+  return {std::move(arriving_), std::move(sent_)};
 }
 
 void KvTravel::make_progress() {

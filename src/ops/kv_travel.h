@@ -29,13 +29,16 @@ class KvTravel : public torch::CustomClassHolder {
   [[nodiscard]] const Plan& plan() const { return plan_; }
   [[nodiscard]] KvStorage storage() const { return storage_; }
 
-  // Collective; the first call counts. kv [T, G, 2D] is complete.
+  // Collective. kv [T, G, 2D] is complete; a second call must name the same memory.
   void depart(const at::Tensor& kv);
   // Between pieces of other work.
   void make_progress();
-  // Of the departed kv: the units, which change hands, and kv as it was sent.
-  [[nodiscard]] std::unique_ptr<ArrivingUnits> take_units() { return std::move(arriving_); }
-  [[nodiscard]] const at::Tensor& sent() const { return sent_; }
+  // Of the departed kv, once: the units, and kv as it was sent; both change hands.
+  struct Departed {
+    std::unique_ptr<ArrivingUnits> units;
+    at::Tensor sent;
+  };
+  [[nodiscard]] Departed take();
   // Collective: the units of what was sent, a second time.
   [[nodiscard]] at::Tensor fetch_again(const at::Tensor& sent) const;
 
@@ -53,8 +56,9 @@ class KvTravel : public torch::CustomClassHolder {
   const Plan& plan_;
   const KvStorage storage_;
   Communicator& group_;
+  const void* from_ = nullptr;  // memory of the kv that departed
   bool departed_ = false, promised_ = false;
-  at::Tensor sent_;
+  at::Tensor sent_;  // outside every graph: this is part of one
   std::unique_ptr<ArrivingUnits> arriving_;
   std::unique_ptr<LeavingGradients> leaving_;
 };

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <exception>
 #include <memory>
 #include <vector>
 
@@ -127,6 +128,14 @@ variable_list backward_home(KvTravel& travel, const at::Tensor& q, const at::Ten
                             const at::Tensor& grad_o) {
   const Plan& plan = travel.plan();
   std::unique_ptr<LeavingGradients> leaving;
+  std::exception_ptr failed;
+  const auto progress = [&]() noexcept {
+    try {
+      if (!failed) leaving->make_progress();
+    } catch (...) {
+      failed = std::current_exception();
+    }
+  };
   const auto whole = [&](const auto& in, auto* o, auto* lse, auto* grad, auto* to_q, auto* to_units,
                          const at::Tensor& grad_units) {
     kernels::attention_backward(in, o, lse, grad, to_q, to_units);
@@ -138,11 +147,13 @@ variable_list backward_home(KvTravel& travel, const at::Tensor& q, const at::Ten
     kernels::attention_backward_picks(in, o, lse, grad, to_q, to_units);
     leaving = travel.leaving(grad_units);
     leaving->send_singles();
-    kernels::attention_backward_band(in, o, lse, grad, to_q, to_units, [&] { leaving->make_progress(); });
+    kernels::attention_backward_band(in, o, lse, grad, to_q, to_units, progress);
   };
+  // Also where nothing shall overlap: the bits are those of the two passes.
   const AttentionGrads grads = plan.rows.num_received() == 0
                                    ? backward_with(q, units, out, grad_o, plan, whole)
                                    : backward_with(q, units, out, grad_o, plan, singles_first);
+  if (failed) std::rethrow_exception(failed);
   leaving->send_tokens();
   return {grads.q, travel.leave(std::move(leaving))};
 }
@@ -168,10 +179,10 @@ struct FetchingAttention : Function<FetchingAttention> {
   static Variable forward(AutogradContext* ctx, const Variable& q_in, const Variable& kv, const KvTravelPtr& travel) {
     const at::Tensor q = q_in.contiguous();
     travel->depart(kv);
-    const auto arriving = travel->take_units();
-    const Attended out = forward_of(q, *arriving, travel->plan());
+    const KvTravel::Departed departed = travel->take();
+    const Attended out = forward_of(q, *departed.units, travel->plan());
     const bool keep = travel->storage().rows == FetchedRows::Keep;
-    ctx->save_for_backward({q, keep ? arriving->units() : travel->sent(), out.o, out.lse});
+    ctx->save_for_backward({q, keep ? departed.units->units() : departed.sent, out.o, out.lse});
     ctx->saved_data["travel"] = c10::IValue::make_capsule(travel);
     return out.o;
   }

@@ -249,6 +249,28 @@ TEST(Attend, RowsThatTravelBesideProjectionsChangeNoBit) {
     }
 }
 
+// A step that is over holds nothing: what travelled is part of the graph and must not hold the graph.
+TEST(Attend, NothingOutlivesTheGraph) {
+  PlanCase c;
+  c.lengths = {60}, c.ranks = 2;
+  for (const KvStorage storage : {KvStorage{}, KvStorage{FetchedRows::FetchAgain, false}, KvStorage{{}, true}})
+    with_plan(c, [&](const StepContext& context, const Plan& plan) {
+      c10::weak_intrusive_ptr<KvTravel> weak(c10::make_intrusive<KvTravel>(context.group(), plan, storage));
+      {
+        const auto travel = c10::make_intrusive<KvTravel>(context.group(), plan, storage);
+        weak = c10::weak_intrusive_ptr<KvTravel>(travel);
+        const at::Tensor x = at::ones({plan.own_rows, 4}, at::kDouble).requires_grad_(true),
+                         norm = at::ones({4}, at::kDouble), wq = at::ones({plan.heads * kWidth, 4}, at::kDouble),
+                         wk = at::ones({plan.kv_heads * kWidth, 4}, at::kDouble);
+        const AttentionOperands of =
+            attention_input(x, {norm, wq, wk, wk}, rotary_table(at::arange(plan.own_rows), kWidth, 100, at::kDouble),
+                            kWidth, {}, travel);
+        attend(context, of.q, of.kv, travel).sum().backward();
+      }
+      EXPECT_TRUE(weak.expired());
+    });
+}
+
 // Somebody who reads the gradient of keys and values before all of it is there gets an error, never a wrong number.
 TEST(Attend, KeysOnTheirWayHaveOneReader) {
   PlanCase c;

@@ -107,6 +107,30 @@ TEST(SparseAttention, BackwardIsTheDerivative) {
   check(c.kv, at.grad_kv);
 }
 
+// In two calls: the same up to rounding; units that no band reads are complete after the first.
+TEST(SparseAttention, BackwardMayComeInTwoCalls) {
+  std::mt19937 random(6);
+  for (const AttentionShape& shape : kShapes) {
+    const auto c = reference::random_attention<double>(shape, random);
+    const auto whole = reference::run_kernels(c);
+    auto in = c.input();
+    const kernels::PickTiles tiles = kernels::unite_picks(in);
+    in.tiles = &tiles;
+    std::vector<double> grad_q(c.q.size(), 9), grad_kv(c.kv.size(), 9);
+    kernels::attention_backward_picks<double>(in, whole.o.data(), whole.lse.data(), c.grad_o.data(), grad_q.data(),
+                                              grad_kv.data());
+    const std::vector<double> after_picks = grad_kv;
+    int calls = 0;
+    kernels::attention_backward_band<double>(in, whole.o.data(), whole.lse.data(), c.grad_o.data(), grad_q.data(),
+                                             grad_kv.data(), [&] { ++calls; });
+    EXPECT_LT(max_error(grad_q, whole.grad_q), 1e-13);
+    EXPECT_LT(max_error(grad_kv, whole.grad_kv), 1e-13);
+    EXPECT_GT(calls, 0);
+    for (size_t i = static_cast<size_t>(c.slots * shape.kv_heads * 2 * shape.width); i < grad_kv.size(); ++i)
+      EXPECT_EQ(grad_kv[i], after_picks[i]);
+  }
+}
+
 TEST(SparseAttention, PicksMayArriveInParts) {
   std::mt19937 random(4);
   const auto c = reference::random_attention<double>(kShapes[3], random);
