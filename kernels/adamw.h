@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "kernels/device_stream.h"
+
 namespace smartbird::kernels {
 
 struct AdamW {
@@ -14,5 +16,9 @@ struct AdamW {
 
 template <class T>
 void adamw(const AdamW& options, int64_t count, const T* gradient, T* weight, T* m, T* v);
+
+// On a GPU, with pointers to its memory; the same bits.
+template <class T>
+void adamw(Stream stream, const AdamW& options, int64_t count, const T* gradient, T* weight, T* m, T* v);
 
 }  // namespace smartbird::kernels

@@ -1,0 +1,30 @@
+// How a scan on a GPU is cut: rows of one sequence by 64, their keys by 8,192. Cuts lie at fixed positions of the sequence,
+// so that a row's sums do not depend on the rows that share its tile.
+#pragma once
+
+#include <vector>
+
+#include "kernels/sketch_scan.h"
+
+namespace smartbird::kernels {
+
+inline constexpr int64_t kTileRows = 64, kSplitLeaves = 64;
+
+// Rows [first_row, first_row + rows) against leaves [first_leaf, last_leaf) of their sequence.
+struct ScanTile {
+  int64_t first_row = 0, first_key = 0;
+  int32_t rows = 0, first_leaf = 0, last_leaf = 0;
+};
+// Rows of a group, and its tiles, which lie side by side in the order of their keys.
+struct ScanGroup {
+  int64_t first_row = 0, first_tile = 0;
+  int32_t rows = 0, tiles = 0;
+};
+struct ScanTiles {
+  std::vector<ScanGroup> groups;
+  std::vector<ScanTile> tiles;
+};
+
+[[nodiscard]] ScanTiles scan_tiles(std::span<const ScanBlock> blocks);
+
+}  // namespace smartbird::kernels

@@ -1,0 +1,110 @@
+// The host's side of kernels/device.cuh: what the emulator does where a GPU has an instruction.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <utility>
+
+#include "tests/support/simt/memory.h"
+
+#define __global__
+#define __device__
+#define __launch_bounds__(...)
+#define SB_SHARED(T, name, count) const ::smartbird::simt::Shared<T> name(#name, count)
+
+namespace smartbird::kernels::device {
+
+using simt::Global, simt::Shared, simt::Site;
+inline constexpr uint32_t kAllLanes = ~uint32_t{0};
+
+inline int thread_in_block() { return simt::Block::current().place().thread; }
+inline int threads_in_block() { return simt::Block::current().place().threads; }
+inline int64_t block_in_grid() { return simt::Block::current().place().block; }
+inline int64_t blocks_in_grid() { return simt::Block::current().place().blocks; }
+
+inline void sync_block(Site site = Site::current()) { simt::Block::current().sync_block(site); }
+inline void sync_warp(uint32_t mask = kAllLanes, Site site = Site::current()) {
+  simt::Block::current().sync_warp(mask, site);
+}
+template <class T>
+T shuffle_xor(T value, int lanes, Site site = Site::current()) {
+  return simt::Block::current().exchange(kAllLanes, value, site)[static_cast<size_t>(thread_in_block() % 32 ^ lanes)];
+}
+template <class T>
+T shuffle(T value, int lane, Site site = Site::current()) {
+  return simt::Block::current().exchange(kAllLanes, value, site)[static_cast<size_t>(lane)];
+}
+inline uint32_t ballot(bool vote, Site site = Site::current()) {
+  uint32_t out = 0;
+  const auto votes = simt::Block::current().exchange(kAllLanes, vote, site);
+  for (size_t lane = 0; lane < 32; ++lane) out |= static_cast<uint32_t>(votes[lane]) << lane;
+  return out;
+}
+
+inline float exp2_fast(float x) { return std::exp2(x); }
+inline float fused(float a, float b, float c) { return std::fma(a, b, c); }
+inline double fused(double a, double b, double c) { return std::fma(a, b, c); }
+inline double root(double x) { return std::sqrt(x); }
+inline float root(float x) { return std::sqrt(x); }
+
+// Atomic on integers only: their sums do not depend on the order.
+inline int32_t add_atomically(Global<int32_t> at, int64_t i, int32_t value) { return std::exchange(at[i], at[i] + value); }
+
+template <class T>
+void start_copy16(const Shared<T>& to, int64_t i, Global<const T> from, int64_t j, bool valid) {
+  constexpr int64_t n = 16 / sizeof(T);
+  const T* source = valid ? from.checked(j, n) : nullptr;
+  T* target = to.raw(i, n);
+  if (reinterpret_cast<uintptr_t>(source) % 16 != 0 || i % n != 0)
+    throw simt::Fault(std::string("a copy of 16 bytes that are not aligned, to shared ") + to.name());
+  for (int64_t k = 0; k < n; ++k) {
+    simt::SharedMemory::current().note_write(to.shadow(i + k), to.name(), i + k);
+    to.shadow(i + k).in_flight = true;
+  }
+  simt::SharedMemory::current().start_copy([=] {
+    for (int64_t k = 0; k < n; ++k) {
+      target[k] = source == nullptr ? T{} : source[k];
+      to.shadow(i + k).in_flight = false;
+      simt::SharedMemory::current().note_write(to.shadow(i + k), to.name(), i + k);
+    }
+  });
+}
+inline void commit_copies() { simt::SharedMemory::current().commit(); }
+template <int kGroups>
+void await_copies() {
+  simt::SharedMemory::current().wait(kGroups);
+}
+
+// PTX ISA, "Matrix Fragments for mma.m16n8k16": with g = lane / 4, t = lane % 4, a[i] holds row g + 8 (i % 2), columns
+// 2t + 8 (i / 2) and the next; b[i] rows 2t + 8 i and the next, column g; c[i] row g + 8 (i / 2), column 2t + i % 2.
+inline void mma_16x8x16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site = Site::current()) {
+  struct Operands {
+    uint32_t a[4], b[2];
+  };
+  const auto all = simt::Block::current().exchange(
+      kAllLanes, Operands{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}}, site);
+  const auto half = [](uint32_t word, size_t odd) { return std::bit_cast<float>(odd != 0 ? word & 0xffff0000U : word << 16); };
+  const size_t lane = static_cast<size_t>(thread_in_block() % 32);
+  for (size_t i = 0; i < 4; ++i) {
+    const size_t row = lane / 4, column = lane % 4 * 2 + i % 2;
+    for (size_t k = 0; k < 16; ++k)
+      c[i] += half(all[row * 4 + k % 8 / 2].a[i / 2 + k / 8 * 2], k % 2) *
+              half(all[column * 4 + k % 8 / 2].b[k / 8], k % 2);
+  }
+}
+
+template <class... P, class... A>
+void launch(const char* name, void (*kernel)(P...), int64_t blocks, int threads, Stream, const A&... arguments) {
+  for (int64_t i = 0; i < blocks; ++i) {
+    simt::SharedMemory shared;
+    simt::Block block(i, blocks, threads);
+    try {
+      block.run([&] { kernel(P(arguments)...); });
+      shared.check_all_awaited();
+    } catch (const simt::Fault& fault) {
+      throw simt::Fault(std::string(name) + ", block " + std::to_string(i) + ": " + fault.what());
+    }
+  }
+}
+
+}  // namespace smartbird::kernels::device

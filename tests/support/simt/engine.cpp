@@ -1,0 +1,178 @@
+// Fibers, and who may go on.
+#include "tests/support/simt/engine.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
+
+namespace smartbird::simt {
+namespace {
+
+constexpr size_t kStackBytes = 256 << 10;
+Block* running = nullptr;
+
+bool same(const Site& a, const Site& b) {
+  return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+// The address sanitizer must know which stack is in use.
+const void* scheduler_stack = nullptr;
+size_t scheduler_bytes = 0;
+void leave_for(const void* stack, size_t bytes, void** kept) { __sanitizer_start_switch_fiber(kept, stack, bytes); }
+void arrive(void* kept, bool from_scheduler) {
+  __sanitizer_finish_switch_fiber(kept, from_scheduler ? &scheduler_stack : nullptr,
+                                  from_scheduler ? &scheduler_bytes : nullptr);
+}
+void leave_for_scheduler(void** kept) { leave_for(scheduler_stack, scheduler_bytes, kept); }
+#else
+void leave_for(const void*, size_t, void**) {}
+void arrive(void*, bool) {}
+void leave_for_scheduler(void**) {}
+#endif
+
+}  // namespace
+
+std::string text_of(const Site& site) {
+  const std::string file = site.file_name();
+  return file.substr(file.rfind('/') + 1) + ":" + std::to_string(site.line());
+}
+
+Block& Block::current() {
+  if (running == nullptr) throw Fault("device code was called outside a kernel");
+  return *running;
+}
+
+Block::Block(int64_t index, int64_t blocks, int threads)
+    : index_(index),
+      blocks_(blocks),
+      threads_(static_cast<size_t>(threads)),
+      warps_(static_cast<size_t>((threads + kLanes - 1) / kLanes)) {
+  if (threads < 1 || threads > 1024) throw Fault("a block of " + std::to_string(threads) + " threads; 1 to 1,024 fit");
+  running = this;
+}
+
+Block::~Block() { running = nullptr; }
+
+void Block::enter() {
+  arrive(nullptr, true);
+  Block& block = current();
+  try {
+    (*block.kernel_)();
+  } catch (...) {
+    block.error_ = std::current_exception();
+  }
+  block.threads_[static_cast<size_t>(block.current_)].state = State::Done;
+  leave_for_scheduler(nullptr);
+}
+
+void Block::resume(int thread) {
+  current_ = thread;
+  Fiber& fiber = threads_[static_cast<size_t>(thread)];
+  void* kept = nullptr;
+  leave_for(fiber.stack.get(), kStackBytes, &kept);
+  swapcontext(&scheduler_, &fiber.context);
+  arrive(kept, false);
+  if (error_) std::rethrow_exception(error_);
+}
+
+void Block::give_way(State state, const Site& site) {
+  Fiber& fiber = threads_[static_cast<size_t>(current_)];
+  fiber.state = state, fiber.site = site;
+  void* kept = nullptr;
+  leave_for_scheduler(&kept);
+  swapcontext(&fiber.context, &scheduler_);
+  arrive(kept, true);
+}
+
+void Block::run(const std::function<void()>& kernel) {
+  kernel_ = &kernel;
+  for (Fiber& fiber : threads_) {
+    fiber.stack = std::make_unique_for_overwrite<std::byte[]>(kStackBytes);
+    getcontext(&fiber.context);
+    fiber.context.uc_stack.ss_sp = fiber.stack.get(), fiber.context.uc_stack.ss_size = kStackBytes;
+    fiber.context.uc_link = &scheduler_;
+    makecontext(&fiber.context, &Block::enter, 0);
+  }
+  for (;;) {
+    bool all_done = true;
+    for (size_t i = 0; i < threads_.size(); ++i)
+      if (threads_[i].state == State::Ready) resume(static_cast<int>(i));
+    for (const Fiber& fiber : threads_) all_done = all_done && fiber.state == State::Done;
+    if (all_done) return;
+    const bool warps = release_warps();
+    if (!release_block() && !warps) report_deadlock();
+  }
+}
+
+void Block::meet(uint32_t mask, bool orders, const Site& site) {
+  if ((mask >> (current_ % kLanes) & 1) == 0)
+    throw Fault(text_of(site) + ": thread " + std::to_string(current_) + " is not in the mask it meets with");
+  threads_[static_cast<size_t>(current_)].mask = mask;
+  threads_[static_cast<size_t>(current_)].orders = orders;
+  give_way(State::AtWarp, site);
+}
+
+void Block::sync_warp(uint32_t mask, const Site& site) { meet(mask, true, site); }
+void Block::sync_block(const Site& site) { give_way(State::AtBlock, site); }
+
+// All threads of the block at one barrier.
+bool Block::release_block() {
+  const Fiber* first = nullptr;
+  for (const Fiber& fiber : threads_) {
+    if (fiber.state != State::AtBlock) return false;
+    if (first == nullptr) first = &fiber;
+    if (!same(fiber.site, first->site))
+      throw Fault("divergent barrier: threads 0 and " + std::to_string(&fiber - threads_.data()) + " wait at " +
+                  text_of(first->site) + " and " + text_of(fiber.site));
+  }
+  for (Fiber& fiber : threads_) fiber.state = State::Ready;
+  ++block_epoch_;
+  return true;
+}
+
+// Every group of lanes that stands at one place with one mask which names just them.
+bool Block::release_warps() {
+  bool released = false;
+  for (size_t w = 0; w < warps_.size(); ++w) {
+    const size_t begin = w * kLanes, count = std::min<size_t>(kLanes, threads_.size() - begin);
+    for (size_t i = 0; i < count; ++i) {
+      const Fiber& one = threads_[begin + i];
+      if (one.state != State::AtWarp) continue;
+      bool complete = true;
+      for (size_t lane = 0; lane < kLanes && complete; ++lane) {
+        if ((one.mask >> lane & 1) == 0) continue;
+        if (lane >= count) throw Fault(text_of(one.site) + ": the mask names lanes that the block does not have");
+        const Fiber& other = threads_[begin + lane];
+        complete = other.state == State::AtWarp && other.mask == one.mask && same(other.site, one.site);
+      }
+      if (!complete) continue;
+      const uint32_t mask = one.mask;
+      for (size_t lane = 0; lane < count; ++lane) {
+        if ((mask >> lane & 1) == 0) continue;
+        warps_[w].got[lane] = warps_[w].given[lane];
+        threads_[begin + lane].state = State::Ready;
+      }
+      if (mask == ~uint32_t{0} && one.orders) ++warps_[w].epoch;
+      released = true;
+    }
+  }
+  return released;
+}
+
+void Block::report_deadlock() const {
+  std::string text = "threads wait for each other:";
+  const Fiber* last = nullptr;
+  for (const Fiber& fiber : threads_) {
+    if (last != nullptr && last->state == fiber.state && (fiber.state == State::Done || same(last->site, fiber.site)))
+      continue;
+    last = &fiber;
+    text += " from thread " + std::to_string(&fiber - threads_.data()) + " on ";
+    text += fiber.state == State::Done
+                ? "ended;"
+                : (fiber.state == State::AtBlock ? "block barrier at " : "warp at ") + text_of(fiber.site) + ";";
+  }
+  throw Fault("divergent barrier: " + text);
+}
+
+}  // namespace smartbird::simt
