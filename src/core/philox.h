@@ -31,7 +31,7 @@ enum class Purpose : uint32_t {
   Tool = 11
 };
 
-[[nodiscard]] inline PhiloxCounter philox(PhiloxCounter counter, PhiloxKey key) {
+[[nodiscard]] constexpr PhiloxCounter philox(PhiloxCounter counter, PhiloxKey key) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t a = uint64_t{0xD2511F53u} * counter[0], b = uint64_t{0xCD9E8D57u} * counter[2];
     counter = {static_cast<uint32_t>(b >> 32) ^ counter[1] ^ key.low, static_cast<uint32_t>(b),
@@ -50,7 +50,7 @@ enum class Purpose : uint32_t {
   return {x[0], x[1]};
 }
 
-[[nodiscard]] inline double uniform(uint32_t bits) { return (bits + 0.5) * 0x1p-32; }
+[[nodiscard]] constexpr double uniform(uint32_t bits) { return (bits + 0.5) * 0x1p-32; }
 
 // One uniform for (a, b, c, d); a may exceed 32 bits (its upper half is folded into the key).
 [[nodiscard]] inline double uniform_at(PhiloxKey key, uint64_t a, uint32_t b, uint32_t c, uint32_t d) {

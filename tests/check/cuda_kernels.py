@@ -56,8 +56,7 @@ def check(nvcc, source, folder):
             print(f"{source.name}: {names[name]} has no __launch_bounds__", file=sys.stderr)
             good = False
             continue
-        short = re.sub(r"^.*\(anonymous namespace\)::", "", names[name].split("(smartbird")[0]).replace("void ", "")
-        short = re.sub(r"\(.*", "", re.sub(r"^.*::", "", short))
+        short = re.sub(r"smartbird::kernels::|\(anonymous namespace\)::|^void ", "", names[name]).split("(")[0]
         share = occupancy(int(arch), threads[name], int(registers), int(shared or 0))
         print(f"| {source.name} | {short} | sm_{arch} | {threads[name]} | {registers} | {int(stores) + int(loads)} | {stack} | "
               f"{int(shared or 0)} | {share:.0%} |")
