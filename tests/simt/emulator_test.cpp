@@ -6,6 +6,7 @@
 #include <random>
 
 #include "kernels/device.cuh"
+#include "tests/support/device_array.h"
 
 namespace smartbird::kernels {
 namespace {

@@ -5,10 +5,12 @@
 #include <cmath>
 #include <random>
 
+#include "core/error.h"
 #include "kernels/adamw.h"
+#include "kernels/draw_device.h"
 #include "kernels/sketch_scan_device.h"
-#include "tests/reference/reference_scan.h"
-#include "tests/support/simt/memory.h"
+#include "tests/reference/reference_draw.h"
+#include "tests/support/device_array.h"
 
 namespace smartbird::kernels {
 namespace {
@@ -64,28 +66,44 @@ std::vector<Element> elements(const std::vector<float>& x) {
   return out;
 }
 
+// Blocks of a stream, from `first_row` on, in device memory.
+template <class Element>
+struct OnDevice {
+  OnDevice(const reference::Stream<float>& stream, std::span<const ScanBlock> blocks, size_t first_row)
+      : cut(scan_tiles(blocks)),
+        queries(elements<Element>(
+            {stream.queries.begin() + static_cast<int64_t>(first_row) * stream.width,
+             stream.queries.begin() + static_cast<int64_t>(first_row + blocks.size()) * stream.width})),
+        keys(elements<Element>(stream.keys)),
+        device_blocks(blocks),
+        excluded(stream.excluded),
+        tiles(cut.tiles),
+        groups(cut.groups),
+        memory(cut.tiles.size() * kTileRows * 2, -7.0F),
+        lse(blocks.size(), -7.0) {
+    in.queries = queries.data(), in.keys = keys.data();
+    in.num_keys = static_cast<int64_t>(stream.keys.size()) / stream.width, in.width = stream.width, in.scale = 0.7F;
+    in.blocks = device_blocks.data(), in.excluded = stream.excluded.empty() ? nullptr : excluded.data();
+    in.num_excluded = static_cast<int64_t>(stream.excluded.size());
+    in.tiles = tiles.data(), in.groups = groups.data();
+    in.num_tiles = static_cast<int64_t>(cut.tiles.size()), in.num_groups = static_cast<int64_t>(cut.groups.size());
+  }
+  ScanTiles cut;
+  DeviceArray<Element> queries, keys;
+  DeviceArray<ScanBlock> device_blocks;
+  DeviceArray<int64_t> excluded;
+  DeviceArray<ScanTile> tiles;
+  DeviceArray<ScanGroup> groups;
+  DeviceArray<float> memory;
+  DeviceArray<double> lse;
+  DeviceScanInput<Element> in;
+};
+
 template <class Element>
 std::vector<double> scan(const reference::Stream<float>& stream, std::span<const ScanBlock> blocks, size_t first_row) {
-  const ScanTiles cut = scan_tiles(blocks);
-  const size_t width = static_cast<size_t>(stream.width);
-  const std::vector<float> rows(stream.queries.begin() + static_cast<int64_t>(first_row * width),
-                                stream.queries.begin() + static_cast<int64_t>((first_row + blocks.size()) * width));
-  DeviceArray<Element> queries(elements<Element>(rows)), keys(elements<Element>(stream.keys));
-  DeviceArray<ScanBlock> device_blocks(blocks);
-  DeviceArray<int64_t> excluded(stream.excluded);
-  DeviceArray<ScanTile> tiles(cut.tiles);
-  DeviceArray<ScanGroup> groups(cut.groups);
-  DeviceArray<float> memory(cut.tiles.size() * kTileRows * 2, -7.0F);
-  DeviceArray<double> lse(blocks.size(), -7.0);
-  DeviceScanInput<Element> in;
-  in.queries = queries.data(), in.keys = keys.data();
-  in.num_keys = static_cast<int64_t>(stream.keys.size() / width), in.width = stream.width, in.scale = 0.7F;
-  in.blocks = device_blocks.data(), in.excluded = stream.excluded.empty() ? nullptr : excluded.data();
-  in.num_excluded = static_cast<int64_t>(stream.excluded.size());
-  in.tiles = tiles.data(), in.groups = groups.data();
-  in.num_tiles = static_cast<int64_t>(cut.tiles.size()), in.num_groups = static_cast<int64_t>(cut.groups.size());
-  sketch_scan<Element>(Stream{}, in, memory.data(), lse.data());
-  return lse.values();
+  OnDevice<Element> device(stream, blocks, first_row);
+  sketch_scan<Element>(Stream{}, device.in, device.memory.data(), device.lse.data());
+  return device.lse.values();
 }
 
 std::vector<reference::StreamShape> shapes() {
@@ -95,14 +113,21 @@ std::vector<reference::StreamShape> shapes() {
           {.lengths = {520}, .block = 8, .window = 1, .width = 32, .causal = false, .excluded = {511}}};
 }
 
+// Values that Element holds exactly.
+template <class Element>
+reference::Stream<float> exact_stream(const reference::StreamShape& shape) {
+  std::mt19937 random(7);
+  reference::Stream<float> stream = reference::random_stream<float>(shape, random);
+  if constexpr (!std::is_same_v<Element, float>)
+    for (auto* side : {&stream.queries, &stream.keys})
+      for (float& x : *side) x = from_bits(bfloat16_bits(x));
+  return stream;
+}
+
 template <class Element>
 void expect_the_definition() {
   for (const auto& shape : shapes()) {
-    std::mt19937 random(7);
-    reference::Stream<float> stream = reference::random_stream<float>(shape, random);
-    if constexpr (!std::is_same_v<Element, float>)
-      for (auto* side : {&stream.queries, &stream.keys})
-        for (float& x : *side) x = from_bits(bfloat16_bits(x));
+    const auto stream = exact_stream<Element>(shape);
     const auto lse = scan<Element>(stream, stream.blocks, 0);
     for (size_t i = 0; i < lse.size(); ++i) {
       const double expected = reference::log_sum_exp(reference::scores(stream.input(), static_cast<int64_t>(i)));
@@ -142,6 +167,93 @@ TEST(SketchScan, JoinsTiles) {
   const auto lse = scan<float>(stream, stream.blocks, 0);
   for (size_t i = 0; i < lse.size(); ++i)
     EXPECT_NEAR(lse[i], reference::log_sum_exp(reference::scores(stream.input(), static_cast<int64_t>(i))), 1e-5);
+}
+
+template <class Element>
+Picks<float> draw_on_device(const reference::Stream<float>& stream, const DrawOptions& options) {
+  OnDevice<Element> device(stream, stream.blocks, 0);
+  std::vector<float> least;
+  std::vector<double> flat;
+  for (const ScanBlock& block : stream.blocks) {
+    const int64_t domain = domain_size(block, stream.excluded);
+    least.push_back(draw_least(options, domain)), flat.push_back(std::log(static_cast<double>(domain)));
+  }
+  const bool uniform = options.mode == DrawMode::Uniform;
+  if (uniform)
+    device.in.scale = 0;
+  else
+    sketch_scan<Element>(Stream{}, device.in, device.memory.data(), device.lse.data());
+  const size_t lists = stream.blocks.size() * static_cast<size_t>(options.heads);
+  DeviceArray<double> by_size(flat);
+  DeviceArray<float> floor(least);
+  DeviceArray<int32_t> in_tile(device.cut.tiles.size() * kTileRows * static_cast<size_t>(options.heads), -7),
+      lengths(lists, -7);
+  const DeviceDrawInput with{uniform ? by_size.data() : device.lse.data(), floor.data(), in_tile.data()};
+  count_picks<Element>(Stream{}, device.in, options, with, lengths.data());
+  Picks<float> out;
+  for (int32_t length : lengths.values()) out.start.push_back(out.start.back() + length);
+  const size_t count = static_cast<size_t>(out.start.back());
+  DeviceArray<int64_t> start(out.start);
+  DeviceArray<int32_t> key(count, -7);
+  DeviceArray<float> log_pi(count, 7.0F);
+  write_picks<Element>(Stream{}, device.in, options, with, start.data(), key.data(), log_pi.data());
+  for (int32_t k : key.values()) out.key.push_back(k);
+  for (float x : log_pi.values()) out.log_pi.push_back(x);
+  return out;
+}
+
+// Every pair is decided as by the definition, except where its probability comes within rounding of its random number.
+template <class Element>
+void expect_the_defined_picks(DrawMode mode) {
+  int64_t picks = 0, doubtful = 0;
+  for (reference::StreamShape shape : std::vector<reference::StreamShape>{
+           {.lengths = {70, 1, 130}, .window = 3, .width = 32},
+           {.lengths = {200}, .block = 4, .window = 2, .width = 16, .causal = false},
+           {.lengths = {129, 20}, .block = 3, .window = 0, .width = 64, .excluded = {0, 5, 63, 64, 127, 128}}})
+    for (const int64_t share : {1, 5, 0}) {
+      shape.share = share * shape.block;
+      const auto stream = exact_stream<Element>(shape);
+      const DrawOptions options{.mode = mode, .picks = 6, .heads = share == 5 ? 6 : 3, .layer = 2, .key = {77, 5}};
+      const Picks<float> got = draw_on_device<Element>(stream, options);
+      const auto input = stream.input();
+      for (size_t i = 0; i < stream.blocks.size(); ++i) {
+        const auto pi = reference::inclusion(input, static_cast<int64_t>(i), options);
+        for (int head = 0; head < options.heads; ++head) {
+          const size_t list = i * static_cast<size_t>(options.heads) + static_cast<size_t>(head);
+          int64_t at = got.start[list];
+          for (size_t j = 0; j < pi.key.size(); ++j) {
+            const auto& block = stream.blocks[i];
+            const double u = draw_uniform(options.key, block.sample, block.group, options.layer, head, pi.key[j]);
+            const bool expected = static_cast<int64_t>(pi.key.size()) <= options.picks || u < pi.pi[j],
+                       doubt = std::abs(std::log(u / pi.pi[j])) < 1e-5;
+            const bool picked = at < got.start[list + 1] && got.key[static_cast<size_t>(at)] == pi.key[j];
+            ASSERT_TRUE(doubt || picked == expected) << "block " << i << " head " << head << " key " << pi.key[j];
+            doubtful += doubt, picks += picked;
+            if (!picked) continue;
+            EXPECT_NEAR(got.log_pi[static_cast<size_t>(at)], std::log(pi.pi[j]), 1e-5);
+            ++at;
+          }
+          EXPECT_EQ(at, got.start[list + 1]) << "keys outside the domain, or not ascending";
+        }
+      }
+    }
+  EXPECT_GT(picks, 1000);
+  EXPECT_LT(doubtful, 50);
+}
+
+TEST(Draw, PicksWhatTheDefinitionPicksInFloat) { expect_the_defined_picks<float>(DrawMode::Poisson); }
+TEST(Draw, PicksWhatTheDefinitionPicksInBfloat16) { expect_the_defined_picks<uint16_t>(DrawMode::Poisson); }
+TEST(Draw, UniformlyToo) { expect_the_defined_picks<float>(DrawMode::Uniform); }
+
+TEST(Draw, RefusesWhatItCannot) {
+  DeviceScanInput<float> in;
+  in.width = 24;
+  EXPECT_THROW(count_picks<float>(Stream{}, in, {.picks = 1}, {}, nullptr), Error);
+  in.width = 32;
+  EXPECT_THROW(count_picks<float>(Stream{}, in, {.picks = 1, .heads = 33}, {}, nullptr), Error);
+  EXPECT_THROW(count_picks<float>(Stream{}, in, {.mode = DrawMode::TopK, .picks = 1}, {}, nullptr), Error);
+  in.width = 8;
+  EXPECT_THROW(sketch_scan<float>(Stream{}, in, nullptr, nullptr), Error);
 }
 
 }  // namespace

@@ -50,6 +50,12 @@ inline float root(float x) { return std::sqrt(x); }
 // Atomic on integers only: their sums do not depend on the order.
 inline int32_t add_atomically(Global<int32_t> at, int64_t i, int32_t value) { return std::exchange(at[i], at[i] + value); }
 
+inline void or_atomically(const Shared<uint32_t>& at, int64_t i, uint32_t bits) {
+  simt::SharedMemory::current().note_atomic(at.shadow(i), at.name(), i);
+  *at.raw(i, 1) |= bits;
+}
+inline int count_bits(uint32_t bits) { return std::popcount(bits); }
+
 template <class T>
 void start_copy16(const Shared<T>& to, int64_t i, Global<const T> from, int64_t j, bool valid) {
   constexpr int64_t n = 16 / sizeof(T);

@@ -1,10 +1,6 @@
 // Fibers, and who may go on.
 #include "tests/support/simt/engine.h"
 
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/common_interface_defs.h>
-#endif
-
 namespace smartbird::simt {
 namespace {
 
@@ -14,22 +10,6 @@ Block* running = nullptr;
 bool same(const Site& a, const Site& b) {
   return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
 }
-
-#if defined(__SANITIZE_ADDRESS__)
-// The address sanitizer must know which stack is in use.
-const void* scheduler_stack = nullptr;
-size_t scheduler_bytes = 0;
-void leave_for(const void* stack, size_t bytes, void** kept) { __sanitizer_start_switch_fiber(kept, stack, bytes); }
-void arrive(void* kept, bool from_scheduler) {
-  __sanitizer_finish_switch_fiber(kept, from_scheduler ? &scheduler_stack : nullptr,
-                                  from_scheduler ? &scheduler_bytes : nullptr);
-}
-void leave_for_scheduler(void** kept) { leave_for(scheduler_stack, scheduler_bytes, kept); }
-#else
-void leave_for(const void*, size_t, void**) {}
-void arrive(void*, bool) {}
-void leave_for_scheduler(void**) {}
-#endif
 
 }  // namespace
 
@@ -55,7 +35,6 @@ Block::Block(int64_t index, int64_t blocks, int threads)
 Block::~Block() { running = nullptr; }
 
 void Block::enter() {
-  arrive(nullptr, true);
   Block& block = current();
   try {
     (*block.kernel_)();
@@ -63,26 +42,19 @@ void Block::enter() {
     block.error_ = std::current_exception();
   }
   block.threads_[static_cast<size_t>(block.current_)].state = State::Done;
-  leave_for_scheduler(nullptr);
 }
 
 void Block::resume(int thread) {
   current_ = thread;
   Fiber& fiber = threads_[static_cast<size_t>(thread)];
-  void* kept = nullptr;
-  leave_for(fiber.stack.get(), kStackBytes, &kept);
   swapcontext(&scheduler_, &fiber.context);
-  arrive(kept, false);
   if (error_) std::rethrow_exception(error_);
 }
 
 void Block::give_way(State state, const Site& site) {
   Fiber& fiber = threads_[static_cast<size_t>(current_)];
   fiber.state = state, fiber.site = site;
-  void* kept = nullptr;
-  leave_for_scheduler(&kept);
   swapcontext(&fiber.context, &scheduler_);
-  arrive(kept, true);
 }
 
 void Block::run(const std::function<void()>& kernel) {

@@ -84,8 +84,16 @@ void SharedMemory::note_write(Shadow& shadow, const char* name, int64_t i) const
   const bool by_warp = shadow.reading_warp == me / kLanes && shadow.read_warp_epoch != block.warp_epoch(me);
   if (read_now && shadow.reader != me && !by_warp)
     throw Fault("race: " + who(me) + " writes shared " + what() + " that other threads read, no barrier in between");
-  shadow.writer = me;
+  shadow.atomic = false, shadow.writer = me;
   shadow.write_epoch = block.block_epoch(), shadow.write_warp_epoch = block.warp_epoch(me);
+}
+
+void SharedMemory::note_atomic(Shadow& shadow, const char* name, int64_t i) const {
+  const Block& block = Block::current();
+  if (!shadow.atomic || shadow.write_epoch != block.block_epoch()) {
+    note_read(shadow, name, i), note_write(shadow, name, i);
+    shadow.reader = -1, shadow.atomic = true;
+  }
 }
 
 void SharedMemory::start_copy(std::function<void()> finish) {

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <map>
-#include <span>
 
 #include "tests/support/simt/engine.h"
 
@@ -18,39 +17,12 @@ struct Bounds {
 void register_memory(const void* begin, size_t bytes);
 void forget_memory(const void* begin);
 
-// Device memory of a test.
-template <class T>
-class DeviceArray {
- public:
-  explicit DeviceArray(size_t count, T value = {}) : DeviceArray(std::vector<T>(count, value)) {}
-  explicit DeviceArray(std::span<const T> values) : DeviceArray(std::vector<T>(values.begin(), values.end())) {}
-  explicit DeviceArray(std::vector<T> values)
-      : count_(values.size()), data_(std::make_unique_for_overwrite<T[]>(values.size())) {
-    std::copy(values.begin(), values.end(), data_.get());
-    register_memory(data_.get(), count_ * sizeof(T));
-  }
-  ~DeviceArray() { forget_memory(data_.get()); }
-  DeviceArray(const DeviceArray&) = delete;
-  DeviceArray& operator=(const DeviceArray&) = delete;
-  [[nodiscard]] T* data() { return data_.get(); }
-  [[nodiscard]] std::vector<T> values() const { return {data_.get(), data_.get() + count_}; }
-
- private:
-  size_t count_;
-  std::unique_ptr<T[]> data_;
-};
-
 // A pointer to device memory inside a kernel.
 template <class T>
 class Global {
  public:
   Global(T* at) : at_(at), bounds_(bounds_of(at)) {}  // NOLINT: kernels take pointers
   T& operator[](int64_t i) const { return *checked(i, 1); }
-  Global operator+(int64_t i) const {
-    Global out = *this;
-    out.at_ += i;
-    return out;
-  }
   // The place of `count` elements from i on.
   T* checked(int64_t i, int64_t count) const {
     const auto* first = reinterpret_cast<const std::byte*>(at_) + i * static_cast<int64_t>(sizeof(T));
@@ -75,6 +47,7 @@ struct Shadow {
   int reader = -1, reading_warp = -1;  // -2: several
   uint32_t read_epoch = 0, read_warp_epoch = 0;
   bool in_flight = false;  // a copy was started and not awaited
+  bool atomic = false;     // the last write was
 };
 
 // Shared arrays of a block and copies into them.
@@ -88,6 +61,8 @@ class SharedMemory {
   Array& array(const Site& site, int64_t count, size_t element_bytes);
   void note_read(Shadow& shadow, const char* name, int64_t i) const;
   void note_write(Shadow& shadow, const char* name, int64_t i) const;
+  // Among atomics no order is needed.
+  void note_atomic(Shadow& shadow, const char* name, int64_t i) const;
   // Copies of the thread that runs: started ones form a group at commit; wait(n) ends all groups but the last n.
   void start_copy(std::function<void()> finish);
   void commit();
