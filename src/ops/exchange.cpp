@@ -10,22 +10,27 @@ namespace smartbird {
 
 int64_t Requests::num_received() const { return std::accumulate(recv_rows.begin(), recv_rows.end(), int64_t{0}); }
 
-Requests ask_for_rows(Communicator& group, const char* what, const std::vector<std::vector<int64_t>>& wanted) {
+AskedRows::AskedRows(Communicator& group, const char* what, const std::vector<std::vector<int64_t>>& wanted) {
   const size_t ranks = static_cast<size_t>(group.size());
-  Requests out;
-  std::vector<int32_t> ids;
   for (const auto& rows : wanted) {
-    out.recv_rows.push_back(static_cast<int64_t>(rows.size()));
-    for (int64_t row : rows) ids.push_back(static_cast<int32_t>(row));
+    out_.recv_rows.push_back(static_cast<int64_t>(rows.size()));
+    for (int64_t row : rows) ids_.push_back(static_cast<int32_t>(row));
   }
-  out.send_rows.resize(ranks);
+  out_.send_rows.resize(ranks);
   const std::vector<int64_t> ones(ranks, 1);
-  group.all_to_all_v("row_counts", out.recv_rows.data(), ones, out.send_rows.data(), ones, DType::i64);
-  std::vector<int32_t> asked(
-      static_cast<size_t>(std::accumulate(out.send_rows.begin(), out.send_rows.end(), int64_t{0})));
-  group.all_to_all_v(what, ids.data(), out.recv_rows, asked.data(), out.send_rows, DType::i32);
-  out.send_index = index_tensor(std::vector<int64_t>(asked.begin(), asked.end()));
-  return out;
+  group.all_to_all_v("row_counts", out_.recv_rows.data(), ones, out_.send_rows.data(), ones, DType::i64);
+  asked_.resize(static_cast<size_t>(std::accumulate(out_.send_rows.begin(), out_.send_rows.end(), int64_t{0})));
+  pending_ = group.start_all_to_all_v(what, ids_.data(), out_.recv_rows, asked_.data(), out_.send_rows, DType::i32);
+}
+
+Requests AskedRows::finish() {
+  pending_.wait();
+  out_.send_index = index_tensor(std::vector<int64_t>(asked_.begin(), asked_.end()));
+  return std::move(out_);
+}
+
+Requests ask_for_rows(Communicator& group, const char* what, const std::vector<std::vector<int64_t>>& wanted) {
+  return AskedRows(group, what, wanted).finish();
 }
 
 KnownRequests known_requests(const Layout& layout, int rank, const std::function<std::vector<int64_t>(int)>& needed) {

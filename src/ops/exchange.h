@@ -19,7 +19,20 @@ struct Requests {
   [[nodiscard]] int64_t num_sent() const { return send_index.size(0); }
 };
 
-// Every rank asks owner r for the local rows wanted[r]; collective (counts, then ids as int32 under `what`).
+// Every rank asks owner r for the local rows wanted[r]. Collective: counts are exchanged at once, ids (int32, under `what`) are
+// on their way until finish(), called once.
+class AskedRows {
+ public:
+  AskedRows(Communicator& group, const char* what, const std::vector<std::vector<int64_t>>& wanted);
+  AskedRows(const AskedRows&) = delete;
+  AskedRows& operator=(const AskedRows&) = delete;
+  [[nodiscard]] Requests finish();
+
+ private:
+  Requests out_;
+  std::vector<int32_t> ids_, asked_;
+  Pending pending_;  // before the memory it uses goes
+};
 [[nodiscard]] Requests ask_for_rows(Communicator& group, const char* what,
                                     const std::vector<std::vector<int64_t>>& wanted);
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "ops/choose_exchange.h"
 #include "ops/head_exchange.h"
@@ -147,6 +148,9 @@ void add_picks(const StepContext& context, const AttentionSettings& s, Drawn<T> 
   kernels::Picks<T>& picks = drawn.picks;
   plan.stats.scan_pairs = drawn.scan_pairs, plan.stats.picks_hash = drawn.hash;
   const Singles singles = number_singles(context, s, blocks, picks.start, picks.key, plan);
+  std::optional<AskedRows> asked;  // on its way while the picks are placed and united
+  if (s.exchange == ExchangePlan::Rows) asked.emplace(context.group(), "row_ids", singles.wanted);
+  if (asked && !s.overlap) plan.rows = asked->finish();
   PickRows rows;
   if (plan.by_heads()) {
     const DealtPicks<T> dealt = deal_picks(context, s, picks);
@@ -157,12 +161,12 @@ void add_picks(const StepContext& context, const AttentionSettings& s, Drawn<T> 
     plan.pick_heads = s.pick_heads;
     rows = place_picks(context.layout, s, blocks, picks.start, picks.key, singles, plan);
     plan.pick_log_pi = corrections(s, rows.source, picks.log_pi);
-    if (s.exchange == ExchangePlan::Rows) plan.rows = ask_for_rows(context.group(), "row_ids", singles.wanted);
   }
   plan.pick_start = std::move(rows.start);
   plan.pick_unit = std::move(rows.unit);
   plan.pick_token = std::move(rows.token);
   plan.tiles = tiles_of(plan);
+  if (asked && s.overlap) plan.rows = asked->finish();
   plan.drawn_heads = s.pick_heads;
   plan.drawn_start = std::move(picks.start);
   plan.drawn_key = std::move(picks.key);
