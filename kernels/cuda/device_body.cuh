@@ -44,7 +44,6 @@ __device__ inline double root(double x) { return __dsqrt_rn(x); }
 
 __device__ inline int32_t add_atomically(int32_t* at, int64_t i, int32_t value) { return atomicAdd(at + i, value); }
 
-__device__ inline void or_atomically(uint32_t* at, int64_t i, uint32_t bits) { atomicOr(at + i, bits); }
 __device__ inline int count_bits(uint32_t bits) { return __popc(bits); }
 
 template <class T>

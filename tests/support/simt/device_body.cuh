@@ -50,10 +50,6 @@ inline float root(float x) { return std::sqrt(x); }
 // Atomic on integers only: their sums do not depend on the order.
 inline int32_t add_atomically(Global<int32_t> at, int64_t i, int32_t value) { return std::exchange(at[i], at[i] + value); }
 
-inline void or_atomically(const Shared<uint32_t>& at, int64_t i, uint32_t bits) {
-  simt::SharedMemory::current().note_atomic(at.shadow(i), at.name(), i);
-  *at.raw(i, 1) |= bits;
-}
 inline int count_bits(uint32_t bits) { return std::popcount(bits); }
 
 template <class T>
@@ -77,25 +73,21 @@ void start_copy16(const Shared<T>& to, int64_t i, Global<const T> from, int64_t 
 }
 inline void commit_copies() { simt::SharedMemory::current().commit(); }
 template <int kGroups>
-void await_copies() {
-  simt::SharedMemory::current().wait(kGroups);
-}
+constexpr auto await_copies = [] { simt::SharedMemory::current().wait(kGroups); };
 
 // PTX ISA, "Matrix Fragments for mma.m16n8k16": with g = lane / 4, t = lane % 4, a[i] holds row g + 8 (i % 2), columns
 // 2t + 8 (i / 2) and the next; b[i] rows 2t + 8 i and the next, column g; c[i] row g + 8 (i / 2), column 2t + i % 2.
 inline void mma_16x8x16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site = Site::current()) {
-  struct Operands {
-    uint32_t a[4], b[2];
-  };
+  using Operands = std::array<uint32_t, 6>;
   const auto all = simt::Block::current().exchange(
-      kAllLanes, Operands{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}}, site);
+      kAllLanes, Operands{a[0], a[1], a[2], a[3], b[0], b[1]}, site);
   const auto half = [](uint32_t word, size_t odd) { return std::bit_cast<float>(odd != 0 ? word & 0xffff0000U : word << 16); };
   const size_t lane = static_cast<size_t>(thread_in_block() % 32);
   for (size_t i = 0; i < 4; ++i) {
     const size_t row = lane / 4, column = lane % 4 * 2 + i % 2;
     for (size_t k = 0; k < 16; ++k)
-      c[i] += half(all[row * 4 + k % 8 / 2].a[i / 2 + k / 8 * 2], k % 2) *
-              half(all[column * 4 + k % 8 / 2].b[k / 8], k % 2);
+      c[i] += half(all[row * 4 + k % 8 / 2][i / 2 + k / 8 * 2], k % 2) *
+              half(all[column * 4 + k % 8 / 2][4 + k / 8], k % 2);
   }
 }
 

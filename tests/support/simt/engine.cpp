@@ -1,6 +1,8 @@
 // Fibers, and who may go on.
 #include "tests/support/simt/engine.h"
 
+#include <algorithm>
+
 namespace smartbird::simt {
 namespace {
 
@@ -67,11 +69,9 @@ void Block::run(const std::function<void()>& kernel) {
     makecontext(&fiber.context, &Block::enter, 0);
   }
   for (;;) {
-    bool all_done = true;
     for (size_t i = 0; i < threads_.size(); ++i)
       if (threads_[i].state == State::Ready) resume(static_cast<int>(i));
-    for (const Fiber& fiber : threads_) all_done = all_done && fiber.state == State::Done;
-    if (all_done) return;
+    if (std::all_of(threads_.begin(), threads_.end(), [](const Fiber& f) { return f.state == State::Done; })) return;
     const bool warps = release_warps();
     if (!release_block() && !warps) report_deadlock();
   }
@@ -133,18 +133,15 @@ bool Block::release_warps() {
 }
 
 void Block::report_deadlock() const {
-  std::string text = "threads wait for each other:";
-  const Fiber* last = nullptr;
+  std::string text, last;
   for (const Fiber& fiber : threads_) {
-    if (last != nullptr && last->state == fiber.state && (fiber.state == State::Done || same(last->site, fiber.site)))
-      continue;
-    last = &fiber;
-    text += " from thread " + std::to_string(&fiber - threads_.data()) + " on ";
-    text += fiber.state == State::Done
-                ? "ended;"
-                : (fiber.state == State::AtBlock ? "block barrier at " : "warp at ") + text_of(fiber.site) + ";";
+    const std::string at = fiber.state == State::Done
+                               ? "ended"
+                               : (fiber.state == State::AtBlock ? "block at " : "warp at ") + text_of(fiber.site);
+    if (at != last) text += " from thread " + std::to_string(&fiber - threads_.data()) + " on " + at + ";";
+    last = at;
   }
-  throw Fault("divergent barrier: " + text);
+  throw Fault("divergent barrier: threads wait for each other:" + text);
 }
 
 }  // namespace smartbird::simt

@@ -40,28 +40,24 @@ class Block {
  public:
   Block(int64_t index, int64_t blocks, int threads);
   ~Block();
-  Block(const Block&) = delete;
-  Block& operator=(const Block&) = delete;
 
   // Until every thread has returned from `kernel`; throws what one of them throws.
   void run(const std::function<void()>& kernel);
 
   // From within a thread:
   [[nodiscard]] Place place() const { return {index_, blocks_, current_, static_cast<int>(threads_.size())}; }
-  [[nodiscard]] int warp() const { return current_ / kLanes; }
   void sync_block(const Site& site);
   void sync_warp(uint32_t mask, const Site& site);
   // Every lane of `mask` gives a value and gets those of all; all must call at the same place.
   template <class V>
   [[nodiscard]] std::array<V, kLanes> exchange(uint32_t mask, const V& value, const Site& site) {
     static_assert(sizeof(V) <= sizeof(Gift) && std::is_trivially_copyable_v<V>);
-    std::memcpy(warps_[static_cast<size_t>(warp())].given[static_cast<size_t>(current_ % kLanes)].data(), &value,
-                sizeof(V));
+    Warp& warp = warps_[static_cast<size_t>(current_ / kLanes)];
+    std::memcpy(warp.given[static_cast<size_t>(current_ % kLanes)].data(), &value, sizeof(V));
     meet(mask, false, site);
     std::array<V, kLanes> out{};
     for (size_t lane = 0; lane < kLanes; ++lane)
-      if ((mask >> lane & 1) != 0)
-        std::memcpy(&out[lane], warps_[static_cast<size_t>(warp())].got[lane].data(), sizeof(V));
+      if ((mask >> lane & 1) != 0) std::memcpy(&out[lane], warp.got[lane].data(), sizeof(V));
     return out;
   }
   // How often the block, and the whole of a warp by sync_warp, has met: accesses to memory before and after are ordered.

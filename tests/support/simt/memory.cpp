@@ -12,6 +12,7 @@ std::map<const std::byte*, size_t>& allocations() {
 SharedMemory* in_use = nullptr;
 constexpr int64_t kStaticBytes = 48 << 10;
 
+std::string place_in(const char* name, int64_t i) { return std::string(name) + "[" + std::to_string(i) + "]"; }
 std::string who(int thread) { return "thread " + std::to_string(thread); }
 
 }  // namespace
@@ -58,9 +59,8 @@ static bool ordered(int thread, uint32_t block_epoch, uint32_t warp_epoch) {
 void SharedMemory::note_read(Shadow& shadow, const char* name, int64_t i) const {
   const Block& block = Block::current();
   const int me = block.place().thread;
-  const auto what = [&] { return std::string(name) + "[" + std::to_string(i) + "]"; };
-  if (shadow.in_flight)
-    throw Fault("read of shared " + what() + " by " + who(me) + " while a copy to it is on its way");
+  const auto what = [&] { return place_in(name, i); };
+  if (shadow.in_flight) throw Fault("read of shared " + what() + " while a copy to it is on its way");
   if (shadow.writer < 0) throw Fault("read of shared " + what() + " by " + who(me) + ", which nobody wrote");
   if (!ordered(shadow.writer, shadow.write_epoch, shadow.write_warp_epoch))
     throw Fault("race: " + who(me) + " reads shared " + what() + " that " + who(shadow.writer) +
@@ -74,9 +74,8 @@ void SharedMemory::note_read(Shadow& shadow, const char* name, int64_t i) const 
 void SharedMemory::note_write(Shadow& shadow, const char* name, int64_t i) const {
   const Block& block = Block::current();
   const int me = block.place().thread;
-  const auto what = [&] { return std::string(name) + "[" + std::to_string(i) + "]"; };
-  if (shadow.in_flight)
-    throw Fault("write of shared " + what() + " by " + who(me) + " while a copy to it is on its way");
+  const auto what = [&] { return place_in(name, i); };
+  if (shadow.in_flight) throw Fault("write of shared " + what() + " while a copy to it is on its way");
   if (shadow.writer >= 0 && !ordered(shadow.writer, shadow.write_epoch, shadow.write_warp_epoch))
     throw Fault("race: " + who(me) + " and " + who(shadow.writer) + " write shared " + what() +
                 ", no barrier in between");
@@ -84,16 +83,8 @@ void SharedMemory::note_write(Shadow& shadow, const char* name, int64_t i) const
   const bool by_warp = shadow.reading_warp == me / kLanes && shadow.read_warp_epoch != block.warp_epoch(me);
   if (read_now && shadow.reader != me && !by_warp)
     throw Fault("race: " + who(me) + " writes shared " + what() + " that other threads read, no barrier in between");
-  shadow.atomic = false, shadow.writer = me;
-  shadow.write_epoch = block.block_epoch(), shadow.write_warp_epoch = block.warp_epoch(me);
-}
-
-void SharedMemory::note_atomic(Shadow& shadow, const char* name, int64_t i) const {
-  const Block& block = Block::current();
-  if (!shadow.atomic || shadow.write_epoch != block.block_epoch()) {
-    note_read(shadow, name, i), note_write(shadow, name, i);
-    shadow.reader = -1, shadow.atomic = true;
-  }
+  shadow.writer = me, shadow.write_epoch = block.block_epoch();
+  shadow.write_warp_epoch = block.warp_epoch(me);
 }
 
 void SharedMemory::start_copy(std::function<void()> finish) {
@@ -103,7 +94,7 @@ void SharedMemory::start_copy(std::function<void()> finish) {
 void SharedMemory::commit() {
   Copies& mine = copies_[Block::current().place().thread];
   mine.groups.push_back(std::move(mine.open));
-  mine.open.clear();
+  mine.open = {};
 }
 
 void SharedMemory::wait(int groups) {
@@ -116,9 +107,9 @@ void SharedMemory::wait(int groups) {
 
 void SharedMemory::check_all_awaited() const {
   for (const auto& [thread, copies] : copies_) {
-    bool open = !copies.open.empty();
-    for (const auto& group : copies.groups) open = open || !group.empty();
-    if (open) throw Fault(who(thread) + " ended while copies to shared memory were on their way");
+    size_t open = copies.open.size();
+    for (const auto& group : copies.groups) open += group.size();
+    if (open > 0) throw Fault(who(thread) + " ended while copies to shared memory were on their way");
   }
 }
 

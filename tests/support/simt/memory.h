@@ -47,7 +47,6 @@ struct Shadow {
   int reader = -1, reading_warp = -1;  // -2: several
   uint32_t read_epoch = 0, read_warp_epoch = 0;
   bool in_flight = false;  // a copy was started and not awaited
-  bool atomic = false;     // the last write was
 };
 
 // Shared arrays of a block and copies into them.
@@ -61,8 +60,6 @@ class SharedMemory {
   Array& array(const Site& site, int64_t count, size_t element_bytes);
   void note_read(Shadow& shadow, const char* name, int64_t i) const;
   void note_write(Shadow& shadow, const char* name, int64_t i) const;
-  // Among atomics no order is needed.
-  void note_atomic(Shadow& shadow, const char* name, int64_t i) const;
   // Copies of the thread that runs: started ones form a group at commit; wait(n) ends all groups but the last n.
   void start_copy(std::function<void()> finish);
   void commit();
@@ -97,8 +94,6 @@ class Shared {
       of_.data_[i_] = value;
       return *this;
     }
-    Element& operator=(const Element& other) { return *this = static_cast<T>(other); }
-    Element& operator+=(T value) { return *this = static_cast<T>(*this) + value; }
 
    private:
     const Shared& of_;
