@@ -16,7 +16,6 @@ using Shared = T*;
 inline constexpr uint32_t kAllLanes = ~uint32_t{0};
 
 __device__ inline int thread_in_block() { return static_cast<int>(threadIdx.x); }
-__device__ inline int threads_in_block() { return static_cast<int>(blockDim.x); }
 __device__ inline int64_t block_in_grid() { return blockIdx.x; }
 __device__ inline int64_t blocks_in_grid() { return gridDim.x; }
 
@@ -25,10 +24,6 @@ __device__ inline void sync_warp(uint32_t mask = kAllLanes) { __syncwarp(mask); 
 template <class T>
 __device__ T shuffle_xor(T value, int lanes) {
   return __shfl_xor_sync(kAllLanes, value, lanes);
-}
-template <class T>
-__device__ T shuffle(T value, int lane) {
-  return __shfl_sync(kAllLanes, value, lane);
 }
 __device__ inline uint32_t ballot(bool vote) { return __ballot_sync(kAllLanes, vote); }
 
@@ -42,9 +37,22 @@ __device__ inline double fused(double a, double b, double c) { return __fma_rn(a
 __device__ inline float root(float x) { return __fsqrt_rn(x); }
 __device__ inline double root(double x) { return __dsqrt_rn(x); }
 
-__device__ inline int32_t add_atomically(int32_t* at, int64_t i, int32_t value) { return atomicAdd(at + i, value); }
-
+__device__ inline uint32_t bits_of(float x) { return __float_as_uint(x); }
+__device__ inline float float_of(uint32_t bits) { return __uint_as_float(bits); }
 __device__ inline int count_bits(uint32_t bits) { return __popc(bits); }
+
+// 16 bytes at from + i, aligned; zeros where not valid.
+template <class T, int kCount>
+__device__ void load16(const T* from, int64_t i, bool valid, T (&to)[kCount]) {
+  static_assert(sizeof(to) == 16);
+  union {
+    uint4 words;
+    T out[kCount];
+  } both;
+  both.words = valid ? __ldg(reinterpret_cast<const uint4*>(from + i)) : make_uint4(0, 0, 0, 0);
+#pragma unroll
+  for (int n = 0; n < kCount; ++n) to[n] = both.out[n];
+}
 
 template <class T>
 __device__ void start_copy16(T* to, int64_t i, const T* from, int64_t j, bool valid) {

@@ -151,17 +151,15 @@ TEST(Emulator, FindsCopiesLeftBehindAndTooMuchSharedMemory) {
   EXPECT_THAT(fault_of(too_much_shared, 1, 32), HasSubstr("56000 bytes of static shared memory"));
 }
 
-__global__ void count(Global<int32_t> counts, Global<const int> of) {
-  device::add_atomically(counts, of[device::block_in_grid() * 32 + device::thread_in_block()], 1);
+__global__ void vote(Global<uint32_t> out, uint32_t odd) {
+  const uint32_t votes = device::ballot(device::thread_in_block() % 2 == static_cast<int>(odd));
+  out[device::thread_in_block()] = votes;
 }
 
-TEST(Emulator, AtomicsAndVotesCount) {
-  std::vector<int> of(96);
-  for (size_t i = 0; i < of.size(); ++i) of[i] = static_cast<int>(i % 5);
-  DeviceArray<int> numbers(of);
-  DeviceArray<int32_t> counts(5);
-  EXPECT_EQ(fault_of(count, 3, 32, counts.data(), numbers.data()), "");
-  EXPECT_EQ(counts.values(), (std::vector<int32_t>{20, 19, 19, 19, 19}));
+TEST(Emulator, LanesVoteInTheirPlaces) {
+  DeviceArray<uint32_t> out(64);
+  EXPECT_EQ(fault_of(vote, 1, 64, out.data(), 1U), "");
+  EXPECT_EQ(out.values(), std::vector<uint32_t>(64, 0xaaaaaaaa));
 }
 
 // One product of a warp, operands and result written row by row.

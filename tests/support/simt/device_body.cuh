@@ -18,7 +18,6 @@ using simt::Global, simt::Shared, simt::Site;
 inline constexpr uint32_t kAllLanes = ~uint32_t{0};
 
 inline int thread_in_block() { return simt::Block::current().place().thread; }
-inline int threads_in_block() { return simt::Block::current().place().threads; }
 inline int64_t block_in_grid() { return simt::Block::current().place().block; }
 inline int64_t blocks_in_grid() { return simt::Block::current().place().blocks; }
 
@@ -29,10 +28,6 @@ inline void sync_warp(uint32_t mask = kAllLanes, Site site = Site::current()) {
 template <class T>
 T shuffle_xor(T value, int lanes, Site site = Site::current()) {
   return simt::Block::current().exchange(kAllLanes, value, site)[static_cast<size_t>(thread_in_block() % 32 ^ lanes)];
-}
-template <class T>
-T shuffle(T value, int lane, Site site = Site::current()) {
-  return simt::Block::current().exchange(kAllLanes, value, site)[static_cast<size_t>(lane)];
 }
 inline uint32_t ballot(bool vote, Site site = Site::current()) {
   uint32_t out = 0;
@@ -47,10 +42,16 @@ inline double fused(double a, double b, double c) { return std::fma(a, b, c); }
 inline double root(double x) { return std::sqrt(x); }
 inline float root(float x) { return std::sqrt(x); }
 
-// Atomic on integers only: their sums do not depend on the order.
-inline int32_t add_atomically(Global<int32_t> at, int64_t i, int32_t value) { return std::exchange(at[i], at[i] + value); }
-
+inline uint32_t bits_of(float x) { return std::bit_cast<uint32_t>(x); }
+inline float float_of(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline int count_bits(uint32_t bits) { return std::popcount(bits); }
+
+template <class T, int kCount>
+void load16(Global<const T> from, int64_t i, bool valid, T (&to)[kCount]) {
+  const T* source = valid ? from.checked(i, kCount) : nullptr;
+  if (reinterpret_cast<uintptr_t>(source) % 16 != 0) throw simt::Fault("a load of 16 bytes that are not aligned");
+  for (int n = 0; n < kCount; ++n) to[n] = source == nullptr ? T{} : source[n];
+}
 
 template <class T>
 void start_copy16(const Shared<T>& to, int64_t i, Global<const T> from, int64_t j, bool valid) {

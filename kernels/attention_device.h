@@ -1,0 +1,32 @@
+// Sparse attention (sparse_attention.h) on a GPU: the same lists and the same formula, sums in float. Deterministic; a row's
+// bits do not depend on other rows. Element: float, or uint16_t for the bits of bfloat16 (of q, keys, values and output).
+#pragma once
+
+#include "kernels/device_stream.h"
+#include "kernels/sparse_attention.h"
+
+namespace smartbird::kernels {
+
+// As AttentionInput, with pointers to the GPU's memory; q and kv 16-byte aligned.
+template <class Element>
+struct DeviceAttentionInput {
+  int64_t rows = 0, units = 0;                               // T, U
+  int heads = 0, kv_heads = 0, width = 0;                    // H, G, D: 32, 64 or 128
+  float scale = 1;                                           // 1 / sqrt(D)
+  const Element* q = nullptr;                                // [T, H, D]
+  const Element* kv = nullptr;                               // [U, 2D]
+  const int64_t *band_begin = nullptr, *band_end = nullptr;  // [T]
+  const int32_t* token_slot = nullptr;                       // [N], -1 = not here
+  int64_t slots = 0;                                         // S
+  int pick_heads = 0;                                        // 0: no picks, and nothing below
+  const int64_t* row_block = nullptr;                        // [T]
+  const int64_t* pick_start = nullptr;                       // [Q · pick_heads + 1]
+  const int32_t* pick_unit = nullptr;                        // [picks]
+  const float* pick_log_pi = nullptr;                        // [picks], as subtracted
+};
+
+// o [T, H, D], lse [T, H]; a row without any key: 0 and -inf. ErrorKind::Shape for another width.
+template <class Element>
+void attention_forward(Stream stream, const DeviceAttentionInput<Element>& input, Element* o, float* lse);
+
+}  // namespace smartbird::kernels

@@ -1,0 +1,104 @@
+// Law: on the emulator a kernel for a GPU gives what its definition in double gives, within the error of sums in float and of the
+// output's own type.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "kernels/attention_device.h"
+#include "tests/reference/random_attention.h"
+#include "tests/simt/elements.h"
+#include "tests/support/device_array.h"
+
+namespace smartbird::kernels {
+namespace {
+
+using simt::DeviceArray;
+
+template <class Element>
+struct Attended {
+  std::vector<Element> o;
+  std::vector<float> lse;
+};
+
+template <class Element>
+Attended<Element> attend_on_device(const reference::AttentionCase<double>& c) {
+  const auto device = [](const std::vector<double>& x) {
+    return elements<Element>(std::vector<float>(x.begin(), x.end()));
+  };
+  DeviceArray<Element> q(device(c.q)), kv(device(c.kv)), o(c.q.size(), Element(9));
+  DeviceArray<int64_t> band_begin(c.band_begin), band_end(c.band_end), row_block(c.row_block), start(c.pick_start);
+  DeviceArray<int32_t> token_slot(c.token_slot), unit(c.pick_unit);
+  DeviceArray<float> log_pi(std::vector<float>(c.log_pi.begin(), c.log_pi.end())),
+      lse(static_cast<size_t>(c.shape.rows * c.shape.heads), 9.0F);
+  DeviceAttentionInput<Element> in;
+  in.rows = c.shape.rows, in.units = c.units, in.heads = c.shape.heads, in.kv_heads = c.shape.kv_heads;
+  in.width = c.shape.width, in.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(c.shape.width)));
+  in.q = q.data(), in.kv = kv.data(), in.band_begin = band_begin.data(), in.band_end = band_end.data();
+  in.token_slot = token_slot.data(), in.slots = c.slots, in.pick_heads = c.shape.pick_heads;
+  in.row_block = row_block.data(), in.pick_start = start.data(), in.pick_unit = unit.data();
+  in.pick_log_pi = log_pi.data();
+  attention_forward<Element>(Stream{}, in, o.data(), lse.data());
+  return {o.values(), lse.values()};
+}
+
+// Rounded to what Element holds, so that only the kernel's arithmetic differs.
+template <class Element>
+void round_to(std::vector<double>& numbers) {
+  for (double& x : numbers)
+    x = std::is_same_v<Element, float> ? static_cast<float>(x) : from_bits(bfloat16_bits(static_cast<float>(x)));
+}
+
+// The output's own rounding, and sums in float.
+template <class Element>
+void expect_dense_attention(double of_output) {
+  std::mt19937 random(4);
+  for (const reference::AttentionShape& shape : std::vector<reference::AttentionShape>{
+           {.rows = 0, .heads = 2, .kv_heads = 1, .width = 32, .pick_heads = 1},
+           {.rows = 1, .heads = 1, .kv_heads = 1, .width = 64, .pick_heads = 1},
+           {.rows = 37, .window = 9, .heads = 4, .kv_heads = 2, .width = 64, .pick_heads = 2},
+           {.rows = 41, .block = 4, .window = 1, .heads = 4, .kv_heads = 2, .width = 32, .pick_heads = 4},
+           {.rows = 30, .block = 7, .window = 0, .heads = 6, .kv_heads = 3, .width = 128, .pick_heads = 3},
+           {.rows = 29, .window = 40, .heads = 3, .kv_heads = 3, .width = 32, .pick_heads = 0}}) {
+    SCOPED_TRACE(::testing::Message() << "rows " << shape.rows << " width " << shape.width);
+    auto c = reference::random_attention<double>(shape, random);
+    round_to<Element>(c.q), round_to<Element>(c.kv), round_to<float>(c.log_pi);
+    const auto want = reference::attention(c.dense(), c.grad_o);
+    const Attended<Element> got = attend_on_device<Element>(c);
+    for (size_t i = 0; i < got.o.size(); ++i) {
+      double value = 0;
+      if constexpr (std::is_same_v<Element, float>)
+        value = got.o[i];
+      else
+        value = from_bits(got.o[i]);
+      ASSERT_NEAR(value, want.o[i], of_output * std::abs(want.o[i]) + 2e-6) << i;
+    }
+    for (size_t i = 0; i < got.lse.size(); ++i)
+      if (std::isinf(want.lse[i]))
+        ASSERT_EQ(got.lse[i], want.lse[i]);
+      else
+        ASSERT_NEAR(got.lse[i], want.lse[i], 4e-6 * (1 + std::abs(want.lse[i]))) << i;
+  }
+}
+
+TEST(AttentionForward, IsDenseAttentionInFloat) { expect_dense_attention<float>(0); }
+TEST(AttentionForward, IsDenseAttentionInBfloat16) { expect_dense_attention<uint16_t>(0x1p-8); }
+
+// A row alone, and the same row among others: the same bits.
+TEST(AttentionForward, RowsStandAlone) {
+  std::mt19937 random(5);
+  const auto c = reference::random_attention<double>(
+      {.rows = 11, .window = 3, .heads = 2, .kv_heads = 1, .width = 64, .pick_heads = 1}, random);
+  const auto all = attend_on_device<float>(c);
+  for (const int64_t row : {0, 6, 10}) {
+    auto one = c;
+    one.shape.rows = 1;
+    const auto row_of = [&](auto& x, int64_t width) { x = {x.begin() + row * width, x.begin() + (row + 1) * width}; };
+    row_of(one.q, 128), row_of(one.band_begin, 1), row_of(one.band_end, 1), row_of(one.row_block, 1);
+    const auto alone = attend_on_device<float>(one);
+    for (size_t i = 0; i < alone.o.size(); ++i) EXPECT_EQ(alone.o[i], all.o[static_cast<size_t>(row) * 128 + i]);
+  }
+}
+
+}  // namespace
+}  // namespace smartbird::kernels
