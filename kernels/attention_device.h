@@ -29,4 +29,9 @@ struct DeviceAttentionInput {
 template <class Element>
 void attention_forward(Stream stream, const DeviceAttentionInput<Element>& input, Element* o, float* lse);
 
+// From o, lse and grad_o [T, H, D]: grad_q [T, H, D] and delta [T, H] = grad_o · o, for the pass over keys.
+template <class Element>
+void attention_backward_q(Stream stream, const DeviceAttentionInput<Element>& input, const Element* o, const float* lse,
+                          const Element* grad_o, Element* grad_q, float* delta);
+
 }  // namespace smartbird::kernels

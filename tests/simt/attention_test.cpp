@@ -19,6 +19,8 @@ template <class Element>
 struct Attended {
   std::vector<Element> o;
   std::vector<float> lse;
+  std::vector<Element> grad_q;
+  std::vector<float> delta;
 };
 
 template <class Element>
@@ -39,7 +41,10 @@ Attended<Element> attend_on_device(const reference::AttentionCase<double>& c) {
   in.row_block = row_block.data(), in.pick_start = start.data(), in.pick_unit = unit.data();
   in.pick_log_pi = log_pi.data();
   attention_forward<Element>(Stream{}, in, o.data(), lse.data());
-  return {o.values(), lse.values()};
+  DeviceArray<Element> grad_o(device(c.grad_o)), grad_q(c.q.size(), Element(9));
+  DeviceArray<float> delta(static_cast<size_t>(c.shape.rows * c.shape.heads), 9.0F);
+  attention_backward_q<Element>(Stream{}, in, o.data(), lse.data(), grad_o.data(), grad_q.data(), delta.data());
+  return {o.values(), lse.values(), grad_q.values(), delta.values()};
 }
 
 // Rounded to what Element holds, so that only the kernel's arithmetic differs.
@@ -47,6 +52,14 @@ template <class Element>
 void round_to(std::vector<double>& numbers) {
   for (double& x : numbers)
     x = std::is_same_v<Element, float> ? static_cast<float>(x) : from_bits(bfloat16_bits(static_cast<float>(x)));
+}
+
+double value_of(float x) { return x; }
+double value_of(uint16_t bits) { return from_bits(bits); }
+double max_magnitude(const std::vector<double>& x) {
+  double most = 0;
+  for (double value : x) most = std::max(most, std::abs(value));
+  return most;
 }
 
 // The output's own rounding, and sums in float.
@@ -62,17 +75,14 @@ void expect_dense_attention(double of_output) {
            {.rows = 29, .window = 40, .heads = 3, .kv_heads = 3, .width = 32, .pick_heads = 0}}) {
     SCOPED_TRACE(::testing::Message() << "rows " << shape.rows << " width " << shape.width);
     auto c = reference::random_attention<double>(shape, random);
-    round_to<Element>(c.q), round_to<Element>(c.kv), round_to<float>(c.log_pi);
+    round_to<Element>(c.q), round_to<Element>(c.kv), round_to<Element>(c.grad_o), round_to<float>(c.log_pi);
     const auto want = reference::attention(c.dense(), c.grad_o);
     const Attended<Element> got = attend_on_device<Element>(c);
-    for (size_t i = 0; i < got.o.size(); ++i) {
-      double value = 0;
-      if constexpr (std::is_same_v<Element, float>)
-        value = got.o[i];
-      else
-        value = from_bits(got.o[i]);
-      ASSERT_NEAR(value, want.o[i], of_output * std::abs(want.o[i]) + 2e-6) << i;
-    }
+    for (size_t i = 0; i < got.o.size(); ++i)
+      ASSERT_NEAR(value_of(got.o[i]), want.o[i], of_output * std::abs(want.o[i]) + 2e-6) << i;
+    const double most = max_magnitude(want.grad_q);  // o, and with it Δ, was rounded
+    for (size_t i = 0; i < got.grad_q.size(); ++i)
+      ASSERT_NEAR(value_of(got.grad_q[i]), want.grad_q[i], 2 * of_output * most + 1e-5) << i;
     for (size_t i = 0; i < got.lse.size(); ++i)
       if (std::isinf(want.lse[i]))
         ASSERT_EQ(got.lse[i], want.lse[i]);
@@ -94,9 +104,13 @@ TEST(AttentionForward, RowsStandAlone) {
     auto one = c;
     one.shape.rows = 1;
     const auto row_of = [&](auto& x, int64_t width) { x = {x.begin() + row * width, x.begin() + (row + 1) * width}; };
-    row_of(one.q, 128), row_of(one.band_begin, 1), row_of(one.band_end, 1), row_of(one.row_block, 1);
+    row_of(one.q, 128), row_of(one.grad_o, 128), row_of(one.band_begin, 1), row_of(one.band_end, 1),
+        row_of(one.row_block, 1);
     const auto alone = attend_on_device<float>(one);
-    for (size_t i = 0; i < alone.o.size(); ++i) EXPECT_EQ(alone.o[i], all.o[static_cast<size_t>(row) * 128 + i]);
+    for (size_t i = 0; i < alone.o.size(); ++i) {
+      EXPECT_EQ(alone.o[i], all.o[static_cast<size_t>(row) * 128 + i]);
+      EXPECT_EQ(alone.grad_q[i], all.grad_q[static_cast<size_t>(row) * 128 + i]);
+    }
   }
 }
 
