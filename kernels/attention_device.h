@@ -34,4 +34,19 @@ template <class Element>
 void attention_backward_q(Stream stream, const DeviceAttentionInput<Element>& input, const Element* o, const float* lse,
                           const Element* grad_o, Element* grad_q, float* delta);
 
+// The lists from the side of the keys.
+struct DeviceKeyLists {
+  const int32_t* slot_token = nullptr;   // [S]: stream position of a slot
+  const int64_t* block_begin = nullptr;  // [Q + 1]: first row of every block
+  int64_t block_rows = 1;                // most rows of a block
+  const int32_t* pick_list = nullptr;    // [picks]: block · pick_heads + pick head
+  const int64_t* start = nullptr;        // [U + 1] and
+  const int32_t* pick = nullptr;         // [picks], from pick_transpose
+};
+
+// grad_kv [U, 2D] from lse, delta and grad_o. A unit's sum runs over the rows of its band, then over its picks, in order.
+template <class Element>
+void attention_backward_kv(Stream stream, const DeviceAttentionInput<Element>& input, const DeviceKeyLists& lists,
+                           const float* lse, const Element* grad_o, const float* delta, Element* grad_kv);
+
 }  // namespace smartbird::kernels

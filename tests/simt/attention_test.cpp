@@ -6,6 +6,7 @@
 #include <random>
 
 #include "kernels/attention_device.h"
+#include "kernels/pick_transpose.h"
 #include "tests/reference/random_attention.h"
 #include "tests/simt/elements.h"
 #include "tests/support/device_array.h"
@@ -21,10 +22,52 @@ struct Attended {
   std::vector<float> lse;
   std::vector<Element> grad_q;
   std::vector<float> delta;
+  std::vector<Element> grad_kv;
+};
+
+// The lists of a case from the side of its keys.
+struct ByKey {
+  explicit ByKey(const reference::AttentionCase<double>& c)
+      : slot_token(tokens_of(c)),
+        block_begin(blocks_of(c)),
+        pick_list(lists_of_picks(c)),
+        unit(c.pick_unit),
+        start(static_cast<size_t>(c.units) + 1, -7),
+        pick(c.pick_unit.size(), -7),
+        memory(static_cast<size_t>(pick_transpose_bytes(static_cast<int64_t>(c.pick_unit.size())) / 4)) {
+    pick_transpose(Stream{}, static_cast<int64_t>(c.pick_unit.size()), c.units, unit.data(), memory.data(),
+                   {start.data(), pick.data()});
+    lists = {slot_token.data(), block_begin.data(), c.shape.block, pick_list.data(), start.data(), pick.data()};
+  }
+  static std::vector<int32_t> tokens_of(const reference::AttentionCase<double>& c) {
+    std::vector<int32_t> out(static_cast<size_t>(c.slots), -1);
+    for (size_t token = 0; token < c.token_slot.size(); ++token)
+      if (c.token_slot[token] >= 0) out[static_cast<size_t>(c.token_slot[token])] = static_cast<int32_t>(token);
+    return out;
+  }
+  static std::vector<int64_t> blocks_of(const reference::AttentionCase<double>& c) {
+    std::vector<int64_t> out;
+    for (int64_t row = 0; row < c.shape.rows; row += c.shape.block) out.push_back(row);
+    out.push_back(c.shape.rows);
+    return out;
+  }
+  static std::vector<int32_t> lists_of_picks(const reference::AttentionCase<double>& c) {
+    std::vector<int32_t> out;
+    for (size_t list = 0; list + 1 < c.pick_start.size(); ++list)
+      out.insert(out.end(), static_cast<size_t>(c.pick_start[list + 1] - c.pick_start[list]),
+                 static_cast<int32_t>(list));
+    return out;
+  }
+  DeviceArray<int32_t> slot_token;
+  DeviceArray<int64_t> block_begin;
+  DeviceArray<int32_t> pick_list, unit;
+  DeviceArray<int64_t> start;
+  DeviceArray<int32_t> pick, memory;
+  DeviceKeyLists lists;
 };
 
 template <class Element>
-Attended<Element> attend_on_device(const reference::AttentionCase<double>& c) {
+Attended<Element> attend_on_device(const reference::AttentionCase<double>& c, bool keys = true) {
   const auto device = [](const std::vector<double>& x) {
     return elements<Element>(std::vector<float>(x.begin(), x.end()));
   };
@@ -44,7 +87,11 @@ Attended<Element> attend_on_device(const reference::AttentionCase<double>& c) {
   DeviceArray<Element> grad_o(device(c.grad_o)), grad_q(c.q.size(), Element(9));
   DeviceArray<float> delta(static_cast<size_t>(c.shape.rows * c.shape.heads), 9.0F);
   attention_backward_q<Element>(Stream{}, in, o.data(), lse.data(), grad_o.data(), grad_q.data(), delta.data());
-  return {o.values(), lse.values(), grad_q.values(), delta.values()};
+  if (!keys) return {o.values(), lse.values(), grad_q.values(), delta.values(), {}};
+  ByKey by_key(c);
+  DeviceArray<Element> grad_kv(c.kv.size(), Element(9));
+  attention_backward_kv<Element>(Stream{}, in, by_key.lists, lse.data(), grad_o.data(), delta.data(), grad_kv.data());
+  return {o.values(), lse.values(), grad_q.values(), delta.values(), grad_kv.values()};
 }
 
 // Rounded to what Element holds, so that only the kernel's arithmetic differs.
@@ -80,9 +127,13 @@ void expect_dense_attention(double of_output) {
     const Attended<Element> got = attend_on_device<Element>(c);
     for (size_t i = 0; i < got.o.size(); ++i)
       ASSERT_NEAR(value_of(got.o[i]), want.o[i], of_output * std::abs(want.o[i]) + 2e-6) << i;
-    const double most = max_magnitude(want.grad_q);  // o, and with it Δ, was rounded
-    for (size_t i = 0; i < got.grad_q.size(); ++i)
-      ASSERT_NEAR(value_of(got.grad_q[i]), want.grad_q[i], 2 * of_output * most + 1e-5) << i;
+    // Of bfloat16, o and with it Δ was rounded.
+    const auto expect_gradient = [&](const std::vector<Element>& gradient, const std::vector<double>& wanted) {
+      const double within = 2 * of_output * max_magnitude(wanted) + 1e-5;
+      for (size_t i = 0; i < gradient.size(); ++i) ASSERT_NEAR(value_of(gradient[i]), wanted[i], within) << i;
+    };
+    expect_gradient(got.grad_q, want.grad_q);
+    expect_gradient(got.grad_kv, want.grad_kv);
     for (size_t i = 0; i < got.lse.size(); ++i)
       if (std::isinf(want.lse[i]))
         ASSERT_EQ(got.lse[i], want.lse[i]);
@@ -91,22 +142,22 @@ void expect_dense_attention(double of_output) {
   }
 }
 
-TEST(AttentionForward, IsDenseAttentionInFloat) { expect_dense_attention<float>(0); }
-TEST(AttentionForward, IsDenseAttentionInBfloat16) { expect_dense_attention<uint16_t>(0x1p-8); }
+TEST(Attention, IsDenseAttentionInFloat) { expect_dense_attention<float>(0); }
+TEST(Attention, IsDenseAttentionInBfloat16) { expect_dense_attention<uint16_t>(0x1p-8); }
 
 // A row alone, and the same row among others: the same bits.
-TEST(AttentionForward, RowsStandAlone) {
+TEST(Attention, RowsStandAlone) {
   std::mt19937 random(5);
   const auto c = reference::random_attention<double>(
       {.rows = 11, .window = 3, .heads = 2, .kv_heads = 1, .width = 64, .pick_heads = 1}, random);
-  const auto all = attend_on_device<float>(c);
+  const auto all = attend_on_device<float>(c, false);
   for (const int64_t row : {0, 6, 10}) {
     auto one = c;
     one.shape.rows = 1;
     const auto row_of = [&](auto& x, int64_t width) { x = {x.begin() + row * width, x.begin() + (row + 1) * width}; };
     row_of(one.q, 128), row_of(one.grad_o, 128), row_of(one.band_begin, 1), row_of(one.band_end, 1),
         row_of(one.row_block, 1);
-    const auto alone = attend_on_device<float>(one);
+    const auto alone = attend_on_device<float>(one, false);
     for (size_t i = 0; i < alone.o.size(); ++i) {
       EXPECT_EQ(alone.o[i], all.o[static_cast<size_t>(row) * 128 + i]);
       EXPECT_EQ(alone.grad_q[i], all.grad_q[static_cast<size_t>(row) * 128 + i]);

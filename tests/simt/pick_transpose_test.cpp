@@ -1,0 +1,58 @@
+// Law: the picks of a unit, in ascending order, are those that name it; nothing is lost.
+#include "kernels/pick_transpose.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "tests/support/device_array.h"
+
+namespace smartbird::kernels {
+namespace {
+
+using simt::DeviceArray;
+
+void expect_transposed(int64_t units, const std::vector<int32_t>& pick_unit) {
+  const int64_t picks = static_cast<int64_t>(pick_unit.size());
+  DeviceArray<int32_t> unit(pick_unit), pick(pick_unit.size(), -7);
+  DeviceArray<int64_t> start(static_cast<size_t>(units) + 1, -7);
+  DeviceArray<int32_t> memory(static_cast<size_t>(pick_transpose_bytes(picks) / 4), -7);
+  pick_transpose(Stream{}, picks, units, unit.data(), memory.data(), {start.data(), pick.data()});
+  std::vector<std::vector<int32_t>> by_unit(static_cast<size_t>(units));
+  for (size_t i = 0; i < pick_unit.size(); ++i)
+    by_unit[static_cast<size_t>(pick_unit[i])].push_back(static_cast<int32_t>(i));
+  const auto starts = start.values();
+  const auto sorted = pick.values();
+  ASSERT_EQ(starts.back(), picks);
+  for (size_t u = 0; u < by_unit.size(); ++u)
+    ASSERT_EQ(std::vector<int32_t>(sorted.begin() + starts[u], sorted.begin() + starts[u + 1]), by_unit[u])
+        << "unit " << u << " of " << units;
+}
+
+TEST(PickTranspose, GathersThePicksOfEveryUnit) {
+  std::mt19937 random(3);
+  for (const int64_t units : {1, 5, 256, 257, 70000})
+    for (const size_t picks : {0, 1, 31, 1023, 1024, 1025, 5000}) {
+      std::vector<int32_t> pick_unit(picks);
+      for (int32_t& unit : pick_unit) unit = static_cast<int32_t>(random() % static_cast<uint32_t>(units));
+      expect_transposed(units, pick_unit);
+    }
+}
+
+// One key that every row picks, and units that nobody does.
+TEST(PickTranspose, TakesHeavyUnits) {
+  std::vector<int32_t> pick_unit(3000, 299);
+  for (size_t i = 0; i < pick_unit.size(); i += 7) pick_unit[i] = 40;
+  expect_transposed(300, pick_unit);
+}
+
+// More counts than one block adds up.
+TEST(PickTranspose, AddsUpOverSeveralBlocks) {
+  std::mt19937 random(4);
+  std::vector<int32_t> pick_unit(20000);
+  for (int32_t& unit : pick_unit) unit = static_cast<int32_t>(random() % 300);
+  expect_transposed(300, pick_unit);
+}
+
+}  // namespace
+}  // namespace smartbird::kernels
