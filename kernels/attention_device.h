@@ -7,7 +7,7 @@
 
 namespace smartbird::kernels {
 
-// As AttentionInput, with pointers to the GPU's memory; q and kv 16-byte aligned.
+// As AttentionInput, with pointers to the GPU's memory; rows of q, kv, o and grad_o are 16-byte aligned.
 template <class Element>
 struct DeviceAttentionInput {
   int64_t rows = 0, units = 0;                               // T, U
@@ -44,7 +44,8 @@ struct DeviceKeyLists {
   const int32_t* pick = nullptr;         // [picks], from pick_transpose
 };
 
-// grad_kv [U, 2D] from lse, delta and grad_o. A unit's sum runs over the rows of its band, then over its picks, in order.
+// grad_kv [U, 2D] from lse, delta and grad_o. A unit's sum runs over the rows of its band,
+// then over its picks, in a fixed order.
 template <class Element>
 void attention_backward_kv(Stream stream, const DeviceAttentionInput<Element>& input, const DeviceKeyLists& lists,
                            const float* lse, const Element* grad_o, const float* delta, Element* grad_kv);

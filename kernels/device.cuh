@@ -14,3 +14,9 @@
 #include "kernels/device_stream.h"
 // After the stream.
 #include "device_body.cuh"
+
+namespace smartbird::kernels {
+
+inline constexpr float kLog2OfE = 1.44269504088896340736F;
+
+}  // namespace smartbird::kernels

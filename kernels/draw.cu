@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kScoreThreads, 4)
   for (int i = 0; i < Tile::kRows; ++i) {
     const bool here = scores.row(i) < tile.rows;
     const int64_t row = tile.first_row + scores.row(i);
-    shift[i] = here ? static_cast<float>(rules.log2_budget - lse[row] * static_cast<double>(kLog2OfE)) : 0;
+    shift[i] = here ? static_cast<float>(device::fused(-lse[row], static_cast<double>(kLog2OfE), rules.log2_budget)) : 0;
     floor[i] = here ? least[row] : 0;
   }
   const auto half_piece = [&](int half, int64_t first) {

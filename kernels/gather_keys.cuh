@@ -11,7 +11,7 @@
 namespace smartbird::kernels {
 
 inline constexpr int kGatherWarps = 4, kGatherThreads = 32 * kGatherWarps, kAhead = 4;  // keys of a lane group in flight
-inline constexpr float kNothing = -std::numeric_limits<float>::infinity(), kLog2OfE = 1.44269504088896340736F;
+inline constexpr float kNothing = -std::numeric_limits<float>::infinity();
 
 // How a row of kWidth numbers lies over lanes.
 template <class Element, int kWidth>
@@ -23,6 +23,10 @@ __device__ inline float number(float x) { return x; }
 __device__ inline float number(uint16_t bits) { return device::float_of(static_cast<uint32_t>(bits) << 16); }
 __device__ inline void put(float x, float& to) { to = x; }
 __device__ inline void put(float x, uint16_t& to) {  // to nearest, ties to even
+  if (x != x) {  // rounding would carry the GPU's NaN, 0x7fffffff, into the sign
+    to = 0x7fff;
+    return;
+  }
   const uint32_t bits = device::bits_of(x);
   to = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }

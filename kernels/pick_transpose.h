@@ -1,6 +1,6 @@
 // Picks by key on a GPU: for every unit the picks that name it, in ascending order, so that the pass over keys adds in a fixed
 // order without atomics. A stable radix sort of the picks by their unit, eight bits a pass; 33 million picks of 2^19 units take
-// three passes of 16 bytes a pick.
+// three passes of 16 to 20 bytes a pick.
 #pragma once
 
 #include <cstdint>

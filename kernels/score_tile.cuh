@@ -15,7 +15,6 @@ namespace smartbird::kernels {
 
 inline constexpr int kScoreThreads = 128;
 inline constexpr float kUnseen = -std::numeric_limits<float>::infinity();
-inline constexpr float kLog2OfE = 1.44269504088896340736F;
 
 // Positions of its sequence that a row may see.
 struct SeenBy {

@@ -68,7 +68,7 @@ __device__ void await_copies() {
 }
 
 __device__ inline void mma_16x8x16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
       : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
@@ -76,6 +76,7 @@ __device__ inline void mma_16x8x16(float (&c)[4], const uint32_t (&a)[4], const 
 template <class... P, class... A>
 void launch(const char* name, void (*kernel)(P...), int64_t blocks, int threads, Stream stream, const A&... arguments) {
   if (blocks == 0) return;
+  if (blocks > INT32_MAX) fail(ErrorKind::Device, name, ": ", blocks, " blocks, a grid has at most 2^31 - 1");
   kernel<<<static_cast<unsigned>(blocks), static_cast<unsigned>(threads), 0,
            static_cast<cudaStream_t>(stream.handle)>>>(arguments...);
   const cudaError_t error = cudaGetLastError();

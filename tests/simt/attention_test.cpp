@@ -5,7 +5,7 @@
 #include <cmath>
 #include <random>
 
-#include "kernels/attention_device.h"
+#include "kernels/gather_keys.cuh"
 #include "kernels/pick_transpose.h"
 #include "tests/reference/random_attention.h"
 #include "tests/simt/elements.h"
@@ -144,6 +144,19 @@ void expect_dense_attention(double of_output) {
 
 TEST(Attention, IsDenseAttentionInFloat) { expect_dense_attention<float>(0); }
 TEST(Attention, IsDenseAttentionInBfloat16) { expect_dense_attention<uint16_t>(0x1p-8); }
+
+// The NaN that a GPU makes, and how numbers are rounded otherwise.
+TEST(Attention, StoresNanAsNan) {
+  const auto stored = [](float x) {
+    uint16_t bits = 0;
+    put(x, bits);
+    return from_bits(bits);
+  };
+  EXPECT_TRUE(std::isnan(stored(device::float_of(0x7fffffff))));
+  EXPECT_TRUE(std::isnan(stored(-device::float_of(0x7f800001))));
+  EXPECT_EQ(stored(1.00390625F), 1.0F);  // ties to even
+  EXPECT_EQ(stored(1.01171875F), 1.015625F);
+}
 
 // A row alone, and the same row among others: the same bits.
 TEST(Attention, RowsStandAlone) {

@@ -157,48 +157,73 @@ Picks<float> draw_on_device(const reference::Stream<float>& stream, const DrawOp
   return out;
 }
 
+struct Decided {
+  int64_t picks = 0, doubtful = 0;
+};
+
 // Every pair is decided as by the definition, except where its probability comes within rounding of its random number.
 template <class Element>
+void expect_defined(const reference::StreamShape& shape, const DrawOptions& options, Decided& sum) {
+  const auto stream = exact_stream<Element>(shape);
+  const Picks<float> got = draw_on_device<Element>(stream, options);
+  const auto input = stream.input();
+  for (size_t list = 0; list < stream.blocks.size() * static_cast<size_t>(options.heads); ++list) {
+    const size_t i = list / static_cast<size_t>(options.heads), head = list % static_cast<size_t>(options.heads);
+    const auto pi = reference::inclusion(input, static_cast<int64_t>(i), options);
+    const ScanBlock& block = stream.blocks[i];
+    int64_t at = got.start[list];
+    for (size_t j = 0; j < pi.key.size(); ++j) {
+      const double u =
+          draw_uniform(options.key, block.sample, block.group, options.layer, static_cast<int>(head), pi.key[j]);
+      const bool expected = static_cast<int64_t>(pi.key.size()) <= options.picks || u < pi.pi[j],
+                 doubt = std::abs(std::log(u / pi.pi[j])) < 1e-5;
+      const bool picked = at < got.start[list + 1] && got.key[static_cast<size_t>(at)] == pi.key[j];
+      ASSERT_TRUE(doubt || picked == expected) << "block " << i << " head " << head << " key " << pi.key[j];
+      sum.doubtful += doubt, sum.picks += picked;
+      if (!picked) continue;
+      EXPECT_NEAR(got.log_pi[static_cast<size_t>(at)], std::log(pi.pi[j]), 1e-5);
+      ++at;
+    }
+    EXPECT_EQ(at, got.start[list + 1]) << "keys outside the domain, or not ascending";
+  }
+}
+
+template <class Element>
 void expect_the_defined_picks(DrawMode mode) {
-  int64_t picks = 0, doubtful = 0;
+  Decided sum;
   for (reference::StreamShape shape : std::vector<reference::StreamShape>{
            {.lengths = {70, 1, 130}, .window = 3, .width = 32},
            {.lengths = {200}, .block = 4, .window = 2, .width = 16, .causal = false},
            {.lengths = {129, 20}, .block = 3, .window = 0, .width = 64, .excluded = {0, 5, 63, 64, 127, 128}}})
     for (const int64_t share : {1, 5, 0}) {
       shape.share = share * shape.block;
-      const auto stream = exact_stream<Element>(shape);
-      const DrawOptions options{.mode = mode, .picks = 6, .heads = share == 5 ? 6 : 3, .layer = 2, .key = {77, 5}};
-      const Picks<float> got = draw_on_device<Element>(stream, options);
-      const auto input = stream.input();
-      for (size_t i = 0; i < stream.blocks.size(); ++i) {
-        const auto pi = reference::inclusion(input, static_cast<int64_t>(i), options);
-        for (int head = 0; head < options.heads; ++head) {
-          const size_t list = i * static_cast<size_t>(options.heads) + static_cast<size_t>(head);
-          int64_t at = got.start[list];
-          for (size_t j = 0; j < pi.key.size(); ++j) {
-            const auto& block = stream.blocks[i];
-            const double u = draw_uniform(options.key, block.sample, block.group, options.layer, head, pi.key[j]);
-            const bool expected = static_cast<int64_t>(pi.key.size()) <= options.picks || u < pi.pi[j],
-                       doubt = std::abs(std::log(u / pi.pi[j])) < 1e-5;
-            const bool picked = at < got.start[list + 1] && got.key[static_cast<size_t>(at)] == pi.key[j];
-            ASSERT_TRUE(doubt || picked == expected) << "block " << i << " head " << head << " key " << pi.key[j];
-            doubtful += doubt, picks += picked;
-            if (!picked) continue;
-            EXPECT_NEAR(got.log_pi[static_cast<size_t>(at)], std::log(pi.pi[j]), 1e-5);
-            ++at;
-          }
-          EXPECT_EQ(at, got.start[list + 1]) << "keys outside the domain, or not ascending";
-        }
-      }
+      expect_defined<Element>(shape,
+                              {.mode = mode, .picks = 6, .heads = share == 5 ? 6 : 3, .layer = 2, .key = {77, 5}}, sum);
     }
-  EXPECT_GT(picks, 1000);
-  EXPECT_LT(doubtful, 50);
+  EXPECT_GT(sum.picks, 1000);
+  EXPECT_LT(sum.doubtful, 50);
 }
 
 TEST(Draw, PicksWhatTheDefinitionPicksInFloat) { expect_the_defined_picks<float>(DrawMode::Poisson); }
 TEST(Draw, PicksWhatTheDefinitionPicksInBfloat16) { expect_the_defined_picks<uint16_t>(DrawMode::Poisson); }
 TEST(Draw, UniformlyToo) { expect_the_defined_picks<float>(DrawMode::Uniform); }
+
+TEST(Draw, TakesTheEndsOfItsOptions) {
+  Decided sum;
+  for (const double floor : {0.0, 1.0})
+    for (const int64_t picks : {1, 20})
+      expect_defined<float>({.lengths = {90}, .window = 1, .share = 0, .width = 16},
+                            {.picks = picks, .floor = floor, .heads = 2, .key = {3, 4}}, sum);
+  EXPECT_GT(sum.picks, 100);
+}
+
+// More keys than one tile takes: a list goes on where the tile before ended.
+TEST(Draw, ListsGoOnOverTiles) {
+  Decided sum;
+  expect_defined<float>({.lengths = {9000}, .block = 3000, .window = 0, .share = 0, .width = 16, .causal = false},
+                        {.picks = 100, .floor = 0.5, .heads = 2, .key = {3, 4}}, sum);
+  EXPECT_GT(sum.picks, 400);
+}
 
 TEST(Draw, RefusesWhatItCannot) {
   DeviceScanInput<float> in;

@@ -1,6 +1,6 @@
 // Runs the threads of a block of a CUDA C++ kernel on the CPU, as fibers that give way where a warp or the block must meet.
-// What a GPU answers with a hang or with luck is a Fault here: a barrier that not all threads reach at the same place, lanes
-// of a warp that wait for each other. Blocks run one after the other.
+// What a GPU answers with a hang is a Fault here: a barrier that not all threads reach at the same place (a line of the source;
+// loops are not told apart), lanes of a warp that wait for each other. Blocks run one after the other.
 #pragma once
 
 #include <ucontext.h>

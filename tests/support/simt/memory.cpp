@@ -34,8 +34,8 @@ SharedMemory::SharedMemory() { in_use = this; }
 SharedMemory::~SharedMemory() { in_use = nullptr; }
 SharedMemory& SharedMemory::current() { return *in_use; }
 
-SharedMemory::Array& SharedMemory::array(const Site& site, int64_t count, size_t element_bytes) {
-  Array& out = arrays_[std::string(site.file_name()) + ":" + std::to_string(site.line()) + ":" + site.function_name()];
+SharedMemory::Array& SharedMemory::array(const Site& site, const char* name, int64_t count, size_t element_bytes) {
+  Array& out = arrays_[std::string(site.file_name()) + ":" + name + ":" + site.function_name()];
   if (out.shadows.empty()) {
     const int64_t bytes = count * static_cast<int64_t>(element_bytes);
     bytes_ += bytes;

@@ -57,7 +57,7 @@ class SharedMemory {
     std::vector<Shadow> shadows;
   };
   // The array declared at a place, the same for all threads of the block.
-  Array& array(const Site& site, int64_t count, size_t element_bytes);
+  Array& array(const Site& site, const char* name, int64_t count, size_t element_bytes);
   void note_read(Shadow& shadow, const char* name, int64_t i) const;
   void note_write(Shadow& shadow, const char* name, int64_t i) const;
   // Copies of the thread that runs: started ones form a group at commit; wait(n) ends all groups but the last n.
@@ -100,7 +100,7 @@ class Shared {
     int64_t i_;
   };
   Shared(const char* name, int64_t count, Site site = Site::current()) : name_(name), count_(count) {
-    SharedMemory::Array& array = SharedMemory::current().array(site, count, sizeof(T));
+    SharedMemory::Array& array = SharedMemory::current().array(site, name, count, sizeof(T));
     data_ = reinterpret_cast<T*>(array.bytes.data()), shadows_ = array.shadows.data();
   }
   Element operator[](int64_t i) const { return {*this, i}; }
