@@ -5,6 +5,11 @@
 
 namespace smartbird {
 
+bool KvTravel::overlaps() const {
+  const auto moves = [](const Requests& requests) { return requests.num_sent() + requests.num_received() > 0; };
+  return plan_.overlap && !plan_.by_heads() && (moves(plan_.halo) || moves(plan_.globals) || moves(plan_.rows));
+}
+
 void KvTravel::depart(const at::Tensor& kv) {
   SB_CHECK(!departed_ || kv.const_data_ptr() == from_, Shape,
            "attention: other keys and values have departed than those that are attended");

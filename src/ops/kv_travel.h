@@ -24,8 +24,8 @@ struct KvStorage {
 class KvTravel : public torch::CustomClassHolder {
  public:
   KvTravel(Communicator& group, const Plan& plan, KvStorage storage) : plan_(plan), storage_(storage), group_(group) {}
-  // Whether there is anything that could travel beside other work.
-  [[nodiscard]] bool overlaps() const { return plan_.overlap && !plan_.by_heads() && group_.size() > 1; }
+  // Whether this rank has anything that could travel beside other work; the order of collectives is the same either way.
+  [[nodiscard]] bool overlaps() const;
   [[nodiscard]] const Plan& plan() const { return plan_; }
   [[nodiscard]] KvStorage storage() const { return storage_; }
 
