@@ -36,8 +36,10 @@ std::string text_of(const Intent& of) {
 
 }  // namespace
 
-CheckedComm::CheckedComm(std::unique_ptr<Communicator> inner)
-    : Communicator(inner->rank(), inner->size()), inner_(std::move(inner)) {}
+CheckedComm::CheckedComm(std::unique_ptr<Communicator> inner) : CheckedComm(std::move(inner), nullptr) {}
+
+CheckedComm::CheckedComm(std::unique_ptr<Communicator> inner, std::unique_ptr<Communicator> host)
+    : Communicator(inner->rank(), inner->size()), inner_(std::move(inner)), host_(std::move(host)) {}
 
 void CheckedComm::barrier() {
   const std::vector<Piece> none(static_cast<size_t>(size()));
@@ -48,7 +50,7 @@ void CheckedComm::barrier() {
 std::unique_ptr<Communicator> CheckedComm::split(int color, int key) {
   const std::vector<Piece> none(static_cast<size_t>(size()));
   compare("split", DType::u8, none, none);
-  return std::make_unique<CheckedComm>(inner_->split(color, key));
+  return std::make_unique<CheckedComm>(inner_->split(color, key), host_ ? host_->split(color, key) : nullptr);
 }
 
 void CheckedComm::compare(const char* what, DType type, std::span<const Piece> send_pieces,
@@ -62,7 +64,7 @@ void CheckedComm::compare(const char* what, DType type, std::span<const Piece> s
   }
   ++exchanges_;
   const std::vector<int64_t> bytes(ranks, sizeof(Intent));
-  inner_->all_to_all_v(kCheck, mine.data(), bytes, theirs.data(), bytes, DType::u8);
+  host().all_to_all_v(kCheck, mine.data(), bytes, theirs.data(), bytes, DType::u8);
   for (size_t r = 0; r < ranks; ++r) {
     const Intent &a = mine[r], &b = theirs[r];
     SB_CHECK(a.number == b.number && a.what == b.what && a.type == b.type, Comm, "run.check_comm: rank ", rank(),
@@ -77,7 +79,36 @@ Pending CheckedComm::start_exchange(const char* what, DType type, const std::byt
                                     std::span<const Piece> send_pieces, std::byte* recv,
                                     std::span<const Piece> recv_pieces) {
   compare(what, type, send_pieces, recv_pieces);
-  return exchange_on(*inner_, what, type, send, send_pieces, recv, recv_pieces);
+  return inner_->start_exchange(what, type, send, send_pieces, recv, recv_pieces);
+}
+
+std::vector<Communicator::Piece> CheckedComm::to_each(int64_t bytes) const {
+  return std::vector<Piece>(static_cast<size_t>(size()), {0, bytes});
+}
+
+Pending CheckedComm::start_gather(const char* what, DType type, const std::byte* send, std::byte* recv,
+                                  std::span<const Piece> recv_pieces) {
+  compare(what, type, to_each(recv_pieces[static_cast<size_t>(rank())].bytes), recv_pieces);
+  return inner_->start_gather(what, type, send, recv, recv_pieces);
+}
+
+Pending CheckedComm::start_reduce_scatter(const char* what, DType type, const std::byte* send,
+                                          std::span<const Piece> send_pieces, std::byte* recv, ReduceOp op) {
+  compare(what, type, send_pieces, to_each(send_pieces[static_cast<size_t>(rank())].bytes));
+  return inner_->start_reduce_scatter(what, type, send, send_pieces, recv, op);
+}
+
+Pending CheckedComm::start_all_reduce(const char* what, DType type, std::byte* data, int64_t count, ReduceOp op) {
+  const int64_t bytes = count * size_bytes(type);
+  compare(what, type, to_each(bytes), to_each(bytes));
+  return inner_->start_all_reduce(what, type, data, count, op);
+}
+
+Pending CheckedComm::start_broadcast(const char* what, DType type, std::byte* data, int64_t bytes, int root) {
+  std::vector<Piece> from(static_cast<size_t>(size()));
+  from[static_cast<size_t>(root)] = {0, bytes};
+  compare(what, type, rank() == root ? to_each(bytes) : to_each(0), from);
+  return inner_->start_broadcast(what, type, data, bytes, root);
 }
 
 }  // namespace smartbird

@@ -1,6 +1,6 @@
 // Who is in a group of ranks, and the collectives among them. Buffers are contiguous; counts are elements; zero counts
-// are legal everywhere; every rank of the group calls the same collectives in the same order. Sums run in rank order
-// (0, 1, 2, ...), so a result is the same bits on every rank and for every back end.
+// are legal everywhere; every rank of the group calls the same collectives in the same order. A result is the same bits on
+// every rank. Sums of a group over host memory run in rank order (0, 1, 2, ...), so they are those of every such back end.
 // `what` names the operation ("rows", "gradients", ...): the bytes a rank sends to others are counted under it.
 // Payloads above the chunk limit travel in several messages. Errors: ErrorKind::Comm, with the operation, both ranks
 // and the values.
@@ -67,6 +67,8 @@ class Communicator {
   void all_reduce(const char* what, void* data, int64_t count, DType type, ReduceOp op = ReduceOp::Sum);
   void broadcast(const char* what, void* data, int64_t count, DType type, int root);
   virtual void barrier() = 0;
+  // Returns when everything that was awaited has really ended; a group over device memory only queues until then.
+  virtual void finish() {}
   // A group of the ranks that give the same color, ordered by key, then by rank. Collective.
   [[nodiscard]] virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
 
@@ -105,16 +107,30 @@ class Communicator {
                              std::span<const Piece> send_pieces, std::byte* recv, std::span<const Piece> recv_pieces) {
     return group.start_exchange(what, type, send, send_pieces, recv, recv_pieces);
   }
+  // From here on all_reduce sends 2 (P - 1) / P of its buffer instead of P - 1 times the whole.
+  static constexpr int64_t kLargeReduceElements = 65536;
+  // What a back end may have of its own; here in terms of the primitive, folding in host memory and in rank order.
+  virtual Pending start_gather(const char* what, DType type, const std::byte* send, std::byte* recv,
+                               std::span<const Piece> recv_pieces);
+  virtual Pending start_reduce_scatter(const char* what, DType type, const std::byte* send,
+                                       std::span<const Piece> send_pieces, std::byte* recv, ReduceOp op);
+  virtual Pending start_all_reduce(const char* what, DType type, std::byte* data, int64_t count, ReduceOp op);
+  virtual Pending start_broadcast(const char* what, DType type, std::byte* data, int64_t bytes, int root);
+  friend class CheckedComm;  // stands in front of a group, whatever it is over
+  // The bytes that a rank sends to itself, which must be those that it expects from itself.
+  int64_t check_own_piece(const char* what, std::span<const Piece> send_pieces,
+                          std::span<const Piece> recv_pieces) const;
   // The part of an exchange that stays on this rank; send and recv may be the same place.
   void copy_own_piece(const char* what, const std::byte* send, std::span<const Piece> send_pieces, std::byte* recv,
                       std::span<const Piece> recv_pieces) const;
 
  private:
   std::vector<Piece> consecutive(const char* what, const char* name, Counts counts, DType type) const;
-  Pending start_counted(const char* what, DType type, const void* send, std::span<const Piece> send_pieces, void* recv,
-                        std::span<const Piece> recv_pieces);
-  void fold_scatter(const char* what, const void* send, void* recv, Counts counts, DType type, ReduceOp op);
-  void count_sent(const char* what, std::span<const Piece> pieces);
+  // In equal parts as far as possible, the first ones larger by one element.
+  std::vector<Piece> shares(int64_t count, DType type) const;
+  [[nodiscard]] int64_t bytes_to_others(std::span<const Piece> send_pieces) const;
+  // Counts the bytes and keeps the time of what `start` starts.
+  Pending timed(const char* what, int64_t sent_bytes, const std::function<Pending()>& start);
 
   int rank_, size_;
   std::map<std::string, int64_t> sent_bytes_;

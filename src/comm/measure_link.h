@@ -7,6 +7,8 @@
 
 namespace smartbird {
 
-[[nodiscard]] Link measure_link(Communicator& group);
+// `group` carries `send` and `recv` (kLinkBytes each, in the memory that it is over); `host` are the same ranks over host memory.
+inline constexpr int64_t kLinkBytes = int64_t{1} << 25;
+[[nodiscard]] Link measure_link(Communicator& group, Communicator& host, void* send, void* recv);
 
 }  // namespace smartbird

@@ -41,7 +41,7 @@ at::Tensor attention_half(const BlockInput& in, const at::Tensor& h, const std::
   const ModelShape& shape = in.shape;
   const auto weight = [&](const char* what) -> const at::Tensor& { return in.parameters.value(prefix + what); };
   const KvStorage storage{shape.fetch_again ? FetchedRows::FetchAgain : FetchedRows::Keep, shape.bfloat16_kv};
-  const auto travel = c10::make_intrusive<KvTravel>(in.context.group(), in.plan, storage);
+  const auto travel = c10::make_intrusive<KvTravel>(in.context.tensors(), in.plan, storage);
   AttentionOperands of;
   {
     const auto timing = in.context.timer.measure("projection");

@@ -32,7 +32,7 @@ at::Tensor pooling_weights(const StepContext& context, const Parameters& paramet
     T* to = largest.mutable_data_ptr<T>();
     for (int64_t row = 0; row < flat.size(0); ++row) to[of_row[row]] = std::max(to[of_row[row]], from[row]);
   });
-  all_reduce_(context.group(), "pooling", largest, ReduceOp::Max);
+  all_reduce_(context.tensors(), "pooling", largest, ReduceOp::Max);
   return (score - largest.index_select(0, sequence)).exp();
 }
 
@@ -73,7 +73,7 @@ LabelScores label_head(const StepContext& context, const Parameters& parameters,
       sums_by_sequence(rows, pooling_weights(context, parameters, shape, h, stream, sequence), sequence, sequences);
   std::vector<int64_t> share;
   for (int64_t r = 0; r < ranks; ++r) share.push_back((r + 1) * sequences / ranks - r * sequences / ranks);
-  const at::Tensor mine = reduce_scatter_rows(context.group(), "pooling", sums, share);
+  const at::Tensor mine = reduce_scatter_rows(context.tensors(), "pooling", sums, share);
   const at::Tensor pooled = mine.narrow(1, 0, rows.size(1)) / mine.narrow(1, rows.size(1), 1);
   const int64_t first = context.rank() * sequences / ranks;
   const at::Tensor label = index_tensor(stream.label).narrow(0, first, mine.size(0));

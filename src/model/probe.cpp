@@ -151,7 +151,7 @@ void Probes::for_scores(const at::Tensor& q, const at::Tensor& k, Body body) {
 void Probes::add_layer(const StepContext& context, const at::Tensor& q_in, const at::Tensor& k_in) {
   const at::NoGradGuard no_grad;
   const auto timing = context.timer.measure("probe");
-  const at::Tensor k = k_in.detach(), q = all_gather_rows(context.group(), "probe_queries",
+  const at::Tensor k = k_in.detach(), q = all_gather_rows(context.tensors(), "probe_queries",
                                                           q_in.detach().index_select(0, my_rows_), rows_by_rank_) /
                                           std::sqrt(static_cast<double>(shape_.head_width));
   const int64_t heads = shape_.heads, kv_heads = shape_.kv_heads, per = heads / kv_heads;
@@ -169,9 +169,9 @@ void Probes::add_layer(const StepContext& context, const at::Tensor& q_in, const
     });
   });
   at::Tensor global = largest.clone();
-  all_reduce_(context.group(), "probe_sums", global, ReduceOp::Max);
+  all_reduce_(context.tensors(), "probe_sums", global, ReduceOp::Max);
   sum.mul_((largest - global).exp());
-  all_reduce_(context.group(), "probe_sums", sum, ReduceOp::Sum);
+  all_reduce_(context.tensors(), "probe_sums", sum, ReduceOp::Sum);
   // The heads that pick together are rows that lie together, or every per-th row.
   const int64_t pick_heads = shape_.attention.pick_heads, step = pick_heads == kv_heads ? 1 : per;
   at::Tensor by_head;  // [pick heads, keys seen]

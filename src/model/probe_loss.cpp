@@ -32,7 +32,7 @@ struct KnownGradients : Function<KnownGradients> {
 }  // namespace
 
 at::Tensor Probes::loss(const StepContext& context, const SketchOutput& sketch) {
-  const at::Tensor queries_all = all_gather_rows(context.group(), "probe_sketch_queries",
+  const at::Tensor queries_all = all_gather_rows(context.tensors(), "probe_sketch_queries",
                                                  sketch.queries.index_select(0, my_blocks_), probes_by_rank_);
   const at::NoGradGuard no_grad;
   const at::Tensor queries = queries_all.detach(), keys = sketch.keys.detach(), tau = sketch.temperature.detach();
@@ -49,13 +49,13 @@ at::Tensor Probes::loss(const StepContext& context, const SketchOutput& sketch) 
     in[static_cast<size_t>(p)] = (dots[static_cast<size_t>(p)] * tau).masked_fill(probe.domain.logical_not(), none);
     if (mine > 0) largest[p] = in[static_cast<size_t>(p)].max();
   }
-  all_reduce_(context.group(), "probe_sums", largest, ReduceOp::Max);
+  all_reduce_(context.tensors(), "probe_sums", largest, ReduceOp::Max);
   largest.masked_fill_(largest == none, 0);
   for (int64_t p = 0; p < count; ++p) {
     sums[0][p] = (in[static_cast<size_t>(p)] - largest[p]).exp().sum();
     sums[1][p] = probes_[static_cast<size_t>(p)].target.sum();
   }
-  all_reduce_(context.group(), "probe_sums", sums, ReduceOp::Sum);
+  all_reduce_(context.tensors(), "probe_sums", sums, ReduceOp::Sum);
   at::Tensor value = at::zeros({}, keys.options()), grad_queries = at::zeros_like(queries),
              grad_keys = at::zeros_like(keys), grad_tau = at::zeros_like(tau);
   for (int64_t p = 0; p < count; ++p) {

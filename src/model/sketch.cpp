@@ -44,7 +44,7 @@ Neighbourhood with_halo(const StepContext& context, const char* what, const at::
     if (run.rank == context.rank())
       for (int64_t token = run.begin; token < run.end; ++token) out.slot[static_cast<size_t>(token)] = next++;
   for (int64_t token : known.tokens) out.slot[static_cast<size_t>(token)] = next++;
-  const at::Tensor halo = fetch_rows(context.group(), what, x, known.requests);
+  const at::Tensor halo = fetch_rows(context.tensors(), what, x, known.requests);
   out.rows = at::cat({x, halo}, 0);
   return out;
 }

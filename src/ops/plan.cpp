@@ -235,7 +235,8 @@ at::Tensor gather_keys(const StepContext& context, const at::Tensor& mine) {
   at::Tensor by_rank = at::empty({layout.num_tokens(), send.size(1)}, send.options());
   std::vector<int64_t> counts;
   for (int64_t rows : layout.tokens_by_rank()) counts.push_back(rows * send.size(1));
-  context.group().all_gather("sketch_keys", send.const_data_ptr(), by_rank.mutable_data_ptr(), counts, dtype_of(send));
+  context.tensors().all_gather("sketch_keys", send.const_data_ptr(), by_rank.mutable_data_ptr(), counts,
+                               dtype_of(send));
   std::vector<int64_t> place(static_cast<size_t>(layout.num_tokens()));
   int64_t next = 0;
   for (int rank = 0; rank < layout.num_ranks(); ++rank)

@@ -225,7 +225,7 @@ at::Tensor attend(const StepContext& context, const at::Tensor& q, const at::Ten
   if (!plan.by_heads()) return attend_here(context, q, kv, travel);
   const auto moved = [&](auto move, const char* what, const at::Tensor& x) {
     const auto timing = context.timer.measure("exchange");
-    return move(context.group(), what, x, plan);
+    return move(context.tensors(), what, x, plan);
   };
   const at::Tensor o = attend_here(context, moved(rows_to_heads, "head_queries", q), kv, travel);
   return moved(heads_to_rows, "head_outputs", o);
@@ -233,7 +233,7 @@ at::Tensor attend(const StepContext& context, const at::Tensor& q, const at::Ten
 
 at::Tensor attend(const StepContext& context, const at::Tensor& q, const at::Tensor& kv, const Plan& plan,
                   KvStorage storage) {
-  return attend(context, q, kv, c10::make_intrusive<KvTravel>(context.group(), plan, storage));
+  return attend(context, q, kv, c10::make_intrusive<KvTravel>(context.tensors(), plan, storage));
 }
 
 }  // namespace smartbird

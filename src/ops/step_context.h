@@ -22,6 +22,7 @@ struct StepContext {
   Link link = {};  // of the sequence group, for exchange.plan = auto
 
   [[nodiscard]] Communicator& group() const { return world.sequence(); }
+  [[nodiscard]] Communicator& tensors() const { return world.sequence_tensors(); }
   [[nodiscard]] int rank() const { return world.sequence().rank(); }
   // Evaluation has a fixed key of its own, so that it does not depend on when it happens.
   [[nodiscard]] PhiloxKey key(Purpose purpose) const {

@@ -193,7 +193,7 @@ at::Tensor gather_units(const StepContext& context, const at::Tensor& kv, const 
   SB_CHECK(kv.dim() == 3 && kv.size(0) == plan.own_rows && kv.size(1) == plan.own_kv_heads, Shape,
            "gather_units: kv has shape ", kv.sizes(), ", expected [", plan.own_rows, ", ", plan.own_kv_heads,
            ", 2D] (T, G, 2D)");
-  return GatherUnits::apply(kv, &context.group(), &plan);
+  return GatherUnits::apply(kv, &context.tensors(), &plan);
 }
 
 }  // namespace smartbird

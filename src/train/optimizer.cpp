@@ -32,8 +32,8 @@ Optimizer::Optimizer(const World& world, Parameters& parameters, const TrainOpti
 GradNorms Optimizer::step(int64_t step, double sketch_scale, StageTimer& timer) {
   {
     const auto timing = timer.measure("reduce");
-    world_.everyone().reduce_scatter("gradients", parameters_.flat_grad().const_data_ptr(),
-                                     gradient_.mutable_data_ptr(), counts_, dtype_of(gradient_));
+    world_.everyone_tensors().reduce_scatter("gradients", parameters_.flat_grad().const_data_ptr(),
+                                             gradient_.mutable_data_ptr(), counts_, dtype_of(gradient_));
   }
   const auto timing = timer.measure("optimizer");
   const int64_t split = std::clamp(parameters_.sketch_begin(), shard_.begin, shard_.end) - shard_.begin;
@@ -51,8 +51,8 @@ GradNorms Optimizer::step(int64_t step, double sketch_scale, StageTimer& timer) 
            "); no weight was changed; lower train.learning_rate or resume from the last checkpoint");
   update(step, norms, sketch_scale);
   const at::Tensor mine = parameters_.flat().narrow(0, shard_.begin, shard_.end - shard_.begin).clone();
-  world_.everyone().all_gather("parameters", mine.const_data_ptr(), parameters_.flat().mutable_data_ptr(), counts_,
-                               dtype_of(mine));
+  world_.everyone_tensors().all_gather("parameters", mine.const_data_ptr(), parameters_.flat().mutable_data_ptr(),
+                                       counts_, dtype_of(mine));
   return norms;
 }
 

@@ -32,8 +32,7 @@ void PicksRecorder::write(const StepRecord& record) {
   const auto ms = [&](const char* stage) { return record.step_ms.contains(stage) ? record.step_ms.at(stage) : 0.0; };
   const World& world = setup_.world;
   double waited_ms = 0;
-  for (const Communicator* group : {&world.everyone(), &world.sequence(), &world.across()})
-    waited_ms += group->exchange_time().exposed_ms;
+  for (const Communicator* group : world.groups()) waited_ms += group->exchange_time().exposed_ms;
   const double scan_s = (ms("scan") + ms("draw")) * 1e-3;
   double seconds[] = {std::max(scan_s, (ms("total") - waited_ms) * 1e-3), scan_s};
   world.sequence().all_reduce("recorded_picks", seconds, std::size(seconds), DType::f64);

@@ -162,7 +162,9 @@ void set_threads(const World& world, int64_t threads) {
 
 Link link_of(const World& world, const Options& o) {
   if (const auto given = parse_link(o.exchange.link)) return *given;
-  return o.exchange.plan == "auto" ? measure_link(world.sequence()) : Link{};
+  if (o.exchange.plan != "auto") return {};
+  at::Tensor send = at::empty({kLinkBytes}, at::kByte), recv = at::empty_like(send);
+  return measure_link(world.sequence_tensors(), world.sequence(), send.mutable_data_ptr(), recv.mutable_data_ptr());
 }
 
 void warn_of_small_data(const World& world, const Options& o, const Corpus& corpus) {
@@ -178,8 +180,9 @@ std::string banner(const World& world, const Options& o, const Transformer& mode
   const bool counts = o.exchange.plan == "auto" && world.sequence().size() > 1;
   return join("model: ", p.sketch_begin(), " parameters + ", p.size() - p.sketch_begin(),
               " of the sketch; ranks: ", world.everyone().size(), " (", world.num_replicas(), " replica(s) x ",
-              world.sequence().size(), " sequence rank(s)); data: ", data.train->num_documents(), " documents, ",
-              data.train->num_tokens(), " tokens; step: ", o.train.batch_tokens, " tokens; run folder: ", o.run.dir,
+              world.sequence().size(), " sequence rank(s)", o.parallel.transport == "nccl" ? ", tensors over NCCL" : "",
+              "); data: ", data.train->num_documents(), " documents, ", data.train->num_tokens(),
+              " tokens; step: ", o.train.batch_tokens, " tokens; run folder: ", o.run.dir,
               counts ? join("; link: ", to_text(link), o.exchange.link == "measure" ? " (measured)" : "") : "");
 }
 

@@ -28,8 +28,8 @@ std::map<std::string, int64_t> names_of_everyone(Communicator& everyone, const s
 }
 
 std::map<std::string, int64_t> sent_by_everyone(const World& world) {
-  std::map<std::string, int64_t> mine = world.everyone().sent_bytes();
-  for (const Communicator* group : {&world.sequence(), &world.across()})
+  std::map<std::string, int64_t> mine;
+  for (const Communicator* group : world.groups())
     for (const auto& [what, bytes] : group->sent_bytes()) mine[what] += bytes;
   std::map<std::string, int64_t> sent = names_of_everyone(world.everyone(), mine);
   for (const auto& [what, bytes] : mine) sent[what] = bytes;
@@ -43,7 +43,7 @@ std::map<std::string, int64_t> sent_by_everyone(const World& world) {
 
 ExchangeTime time_of_slowest(const World& world) {
   double ms[] = {0, 0};
-  for (const Communicator* group : {&world.everyone(), &world.sequence(), &world.across()})
+  for (const Communicator* group : world.groups())
     ms[0] += group->exchange_time().exposed_ms, ms[1] += group->exchange_time().hidden_ms;
   world.everyone().all_reduce("statistics", ms, std::size(ms), DType::f64, ReduceOp::Max);
   return {ms[0], ms[1]};
@@ -136,9 +136,7 @@ std::vector<std::vector<double>> Totals::phi_by_layer_head(const ModelShape& sha
 }
 
 void clear_counters(const World& world) {
-  world.everyone().clear_counters();
-  world.sequence().clear_counters();
-  world.across().clear_counters();
+  for (Communicator* group : world.groups()) group->clear_counters();
 }
 
 }  // namespace smartbird
