@@ -30,8 +30,8 @@ Moments pooled_moments(const StepSetup& setup, const Corpus& corpus, const Sampl
       m.sum += pooled.sum(0), m.squares += at::mm(pooled.t(), pooled);
     }
   }
-  all_reduce_(setup.world.everyone(), "whitening", m.sum, ReduceOp::Sum);
-  all_reduce_(setup.world.everyone(), "whitening", m.squares, ReduceOp::Sum);
+  all_reduce_(setup.world.everyone_tensors(), "whitening", m.sum, ReduceOp::Sum);
+  all_reduce_(setup.world.everyone_tensors(), "whitening", m.squares, ReduceOp::Sum);
   return m;
 }
 
@@ -46,9 +46,9 @@ void whiten_label_head(const StepSetup& setup, const Corpus& corpus, const Sampl
   const at::Tensor scale = (values.clamp_min(0) + kWhiteningFloor * largest).rsqrt();
   at::Tensor to_mean = setup.model.parameters().value("classifier.mean"),
              to_whitening = setup.model.parameters().value("classifier.whitening");
-  const at::Tensor whitening = (scale.unsqueeze(1) * vectors.t()).contiguous();
-  setup.world.everyone().broadcast("whitening", whitening.mutable_data_ptr(), whitening.numel(), DType::f64,
-                                   0);  // hosts may differ in the eigenvectors
+  const at::Tensor whitening = at::mm(vectors * scale, vectors.t()).contiguous();
+  setup.world.everyone_tensors().broadcast("whitening", whitening.mutable_data_ptr(), whitening.numel(), DType::f64,
+                                           0);  // hosts may differ in the eigenvectors
   to_mean.copy_(mean);
   to_whitening.copy_(whitening);
 }

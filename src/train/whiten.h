@@ -1,8 +1,9 @@
 // Data-dependent start of a classifier on a pre-trained model: classifier.mean and classifier.whitening are set from the
 // pooled rows x of training sequences, so that whitening · (x - mean) has a covariance near 1. Pooled rows of one model
 // differ by far less than their common part and mostly in a few directions; a classifier that reads them raw sees little
-// else. With Σ = V diag(λ) Vᵀ: whitening = diag(λ + ε λmax)^-1/2 Vᵀ (PCA whitening; Kessy, Lewin and Strimmer, 2018);
-// ε keeps directions small that are mostly noise.
+// else. With Σ = V diag(λ) Vᵀ: whitening = V diag(λ + ε λmax)^-1/2 Vᵀ (ZCA whitening; Kessy, Lewin and Strimmer, 2018);
+// ε keeps directions small that are mostly noise. Unlike diag(...)^-1/2 Vᵀ it does not depend on the signs of the
+// eigenvectors, nor on their choice where there are fewer sequences than columns, which rounding decides.
 #pragma once
 
 #include "train/step.h"
