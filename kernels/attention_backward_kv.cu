@@ -1,7 +1,8 @@
 // The gradient of keys and values on a GPU, one warp a unit: it holds its key and value and goes through the queries that attend
 // it, a query to a group of lanes, several in flight; groups are joined by shuffles at the end. P and dz are formed again.
 //   dk = scale Σ dz q,  dv = Σ P do
-// Bound by the gather of q and do. Units that very many rows pick keep one warp busy for long: they are not cut yet.
+// Bound by the gather of q and do. Of a unit that very many rows pick, the picks beyond the first kPicksOfWarp are summed by other
+// warps before; its own adds their sums in order.
 #include "kernels/gather_keys.cuh"
 
 namespace smartbird::kernels {
@@ -48,12 +49,12 @@ __device__ void add_queries(const Queries<Element>& from, float scale, const int
   }
 }
 
-// The first row whose edge lies beyond the token; edges ascend.
-__device__ inline int64_t first_beyond(Global<const int64_t> edge, int64_t rows, int64_t token) {
-  int64_t low = 0, high = rows;
+// The first of `count` ascending numbers that lies beyond x.
+__device__ inline int64_t first_beyond(Global<const int64_t> number, int64_t count, int64_t x) {
+  int64_t low = 0, high = count;
   while (low < high) {
     const int64_t middle = (low + high) / 2;
-    if (edge[middle] > token)
+    if (number[middle] > x)
       high = middle;
     else
       low = middle + 1;
@@ -61,11 +62,89 @@ __device__ inline int64_t first_beyond(Global<const int64_t> edge, int64_t rows,
   return low;
 }
 
+// The picks from the side of the keys, in device memory.
+struct PicksByKey {
+  Global<const int64_t> block_begin;
+  Global<const int32_t> pick_list;
+  Global<const int64_t> start;
+  Global<const int32_t> pick;
+  Global<const float> log_pi;
+};
+
+// Adds the queries of the sorted picks [first, end), each a pick head's rows of a block.
+template <class Element, int kWidth>
+__device__ void add_picks(const DeviceAttentionInput<Element>& in, int64_t block_rows, const PicksByKey& picks,
+                          const Queries<Element>& from, int64_t first, int64_t end,
+                          KeySums<Spread<Element, kWidth>::kPart>& key) {
+  using S = Spread<Element, kWidth>;
+  const int group = device::thread_in_block() % 32 / S::kLanes;
+  const int64_t heads = in.heads / in.pick_heads, each = block_rows * heads;
+  for (; first < end; first += kAhead * S::kGroups)
+    for (int64_t n = 0; n < each; ++n) {
+      int64_t at[kAhead];
+      float bias[kAhead];
+#pragma unroll
+      for (int i = 0; i < kAhead; ++i) {
+        const int64_t entry = first + i * S::kGroups + group;
+        at[i] = 0, bias[i] = kNothing;
+        if (entry >= end) continue;
+        const int32_t index = picks.pick[entry];
+        const int64_t list = picks.pick_list[index], block = list / in.pick_heads,
+                      row = picks.block_begin[block] + n / heads;
+        if (row >= picks.block_begin[block + 1]) continue;
+        at[i] = row * in.heads + list % in.pick_heads * heads + n % heads;
+        bias[i] = -picks.log_pi[index] * kLog2OfE;
+      }
+      add_queries<Element, kWidth>(from, in.scale * kLog2OfE, at, bias, key);
+    }
+}
+
+// Joins the lane groups, in all of them.
+template <class Element, int kWidth>
+__device__ void join_groups(KeySums<Spread<Element, kWidth>::kPart>& key) {
+  using S = Spread<Element, kWidth>;
+#pragma unroll
+  for (int lanes = S::kLanes; lanes < 32; lanes *= 2)
+#pragma unroll
+    for (int n = 0; n < S::kPart; ++n) {
+      key.dk[n] += device::shuffle_xor(key.dk[n], lanes);
+      key.dv[n] += device::shuffle_xor(key.dv[n], lanes);
+    }
+}
+
+// Tail t: of the unit that begins before sorted pick t · kPicksOfWarp, the next kPicksOfWarp picks from its own multiple on. There
+// is one unit at most, since a later one's first cut lies beyond the tail.
 template <class Element, int kWidth>
 __global__ void __launch_bounds__(kGatherThreads, 3)
-    backward_kv(DeviceAttentionInput<Element> in, DeviceKeyLists by_key, Global<const Element> kv, KeyLists lists,
-                Queries<Element> from, Global<const int32_t> slot_token, Global<const int64_t> block_begin,
-                Global<const int32_t> pick_list, Global<const int64_t> start, Global<const int32_t> pick,
+    sum_tails(DeviceAttentionInput<Element> in, int64_t block_rows, PicksByKey picks, int64_t num_picks,
+              Global<const Element> kv, Queries<Element> from, Global<float> tails) {
+  using S = Spread<Element, kWidth>;
+  const int64_t tail = device::block_in_grid() * kGatherWarps + device::thread_in_block() / 32,
+                place = tail * kPicksOfWarp;
+  if (place >= num_picks) return;
+  const int64_t unit = first_beyond(picks.start, in.units, place) - 1, begin = picks.start[unit],
+                first = begin + (place - begin + kPicksOfWarp - 1) / kPicksOfWarp * kPicksOfWarp,
+                end = picks.start[unit + 1];
+  if (first == begin || first >= end) return;
+  KeySums<S::kPart> key;
+  load_part<Element, kWidth>(kv, 2 * unit, key.k);
+  load_part<Element, kWidth>(kv, 2 * unit + 1, key.v);
+  add_picks<Element, kWidth>(in, block_rows, picks, from, first, first + kPicksOfWarp < end ? first + kPicksOfWarp : end,
+                             key);
+  join_groups<Element, kWidth>(key);
+  const int lane = device::thread_in_block() % 32;
+  if (lane >= S::kLanes) return;
+#pragma unroll
+  for (int n = 0; n < S::kPart; ++n) {
+    tails[2 * tail * kWidth + lane * S::kPart + n] = key.dk[n];
+    tails[(2 * tail + 1) * kWidth + lane * S::kPart + n] = key.dv[n];
+  }
+}
+
+template <class Element, int kWidth>
+__global__ void __launch_bounds__(kGatherThreads, 3)
+    backward_kv(DeviceAttentionInput<Element> in, int64_t block_rows, PicksByKey picks, Global<const Element> kv,
+                KeyLists lists, Queries<Element> from, Global<const int32_t> slot_token, Global<const float> tails,
                 Global<Element> grad_kv) {
   using S = Spread<Element, kWidth>;
   const int64_t unit = device::block_in_grid() * kGatherWarps + device::thread_in_block() / 32;
@@ -90,34 +169,22 @@ __global__ void __launch_bounds__(kGatherThreads, 3)
       add_queries<Element, kWidth>(from, scale, at, bias, key);
     }
   }
+  int64_t next = 0, end = 0;
   if (in.pick_heads > 0) {
-    const int64_t heads = in.heads / in.pick_heads, each = by_key.block_rows * heads;
-    for (int64_t first = start[unit]; first < start[unit + 1]; first += kAhead * S::kGroups)
-      for (int64_t n = 0; n < each; ++n) {
-        int64_t at[kAhead];
-        float bias[kAhead];
-#pragma unroll
-        for (int i = 0; i < kAhead; ++i) {
-          const int64_t entry = first + i * S::kGroups + group;
-          at[i] = 0, bias[i] = kNothing;
-          if (entry >= start[unit + 1]) continue;
-          const int32_t index = pick[entry];
-          const int64_t list = pick_list[index], block = list / in.pick_heads, row = block_begin[block] + n / heads;
-          if (row >= block_begin[block + 1]) continue;
-          at[i] = row * in.heads + list % in.pick_heads * heads + n % heads;
-          bias[i] = -lists.pick_log_pi[index] * kLog2OfE;
-        }
-        add_queries<Element, kWidth>(from, scale, at, bias, key);
-      }
+    const int64_t first = picks.start[unit];
+    next = first + kPicksOfWarp, end = picks.start[unit + 1];
+    add_picks<Element, kWidth>(in, block_rows, picks, from, first, next < end ? next : end, key);
   }
-#pragma unroll
-  for (int lanes = S::kLanes; lanes < 32; lanes *= 2)
+  join_groups<Element, kWidth>(key);
+  if (lane >= S::kLanes) return;
+  for (; next < end; next += kPicksOfWarp) {
+    const int64_t tail = next / kPicksOfWarp;
 #pragma unroll
     for (int n = 0; n < S::kPart; ++n) {
-      key.dk[n] += device::shuffle_xor(key.dk[n], lanes);
-      key.dv[n] += device::shuffle_xor(key.dv[n], lanes);
+      key.dk[n] += tails[2 * tail * kWidth + lane * S::kPart + n];
+      key.dv[n] += tails[(2 * tail + 1) * kWidth + lane * S::kPart + n];
     }
-  if (lane >= S::kLanes) return;
+  }
 #pragma unroll
   for (int n = 0; n < S::kPart; ++n) {
     put(key.dk[n] * in.scale, grad_kv[2 * unit * kWidth + lane * S::kPart + n]);
@@ -128,10 +195,15 @@ __global__ void __launch_bounds__(kGatherThreads, 3)
 template <class Element, int kWidth>
 void backward_with(Stream stream, const DeviceAttentionInput<Element>& in, const DeviceKeyLists& by_key,
                    const float* lse, const Element* grad_o, const float* delta, Element* grad_kv) {
+  const Queries<Element> from{in.q, grad_o, lse, delta};
+  const PicksByKey picks{by_key.block_begin, by_key.pick_list, by_key.start, by_key.pick, in.pick_log_pi};
+  if (in.pick_heads > 0)
+    device::launch("attention_backward_kv", sum_tails<Element, kWidth>,
+                   (attention_tails(by_key.picks) + kGatherWarps - 1) / kGatherWarps, kGatherThreads, stream, in,
+                   by_key.block_rows, picks, by_key.picks, in.kv, from, by_key.tails);
   device::launch("attention_backward_kv", backward_kv<Element, kWidth>, (in.units + kGatherWarps - 1) / kGatherWarps,
-                 kGatherThreads, stream, in, by_key, in.kv, lists_of(in),
-                 Queries<Element>{in.q, grad_o, lse, delta}, by_key.slot_token, by_key.block_begin, by_key.pick_list,
-                 by_key.start, by_key.pick, grad_kv);
+                 kGatherThreads, stream, in, by_key.block_rows, picks, in.kv, lists_of(in), from, by_key.slot_token,
+                 by_key.tails, grad_kv);
 }
 
 }  // namespace

@@ -42,10 +42,16 @@ struct DeviceKeyLists {
   const int32_t* pick_list = nullptr;    // [picks]: block · pick_heads + pick head
   const int64_t* start = nullptr;        // [U + 1] and
   const int32_t* pick = nullptr;         // [picks], from pick_transpose
+  int64_t picks = 0;
+  float* tails = nullptr;  // [attention_tails(picks), 2D], worked in
 };
 
+// A unit's picks are cut at multiples of this, so that a key that every row picks does not keep one warp busy.
+inline constexpr int64_t kPicksOfWarp = 512;
+[[nodiscard]] inline int64_t attention_tails(int64_t picks) { return (picks + kPicksOfWarp - 1) / kPicksOfWarp; }
+
 // grad_kv [U, 2D] from lse, delta and grad_o. A unit's sum runs over the rows of its band,
-// then over its picks, in a fixed order.
+// then over its picks, kPicksOfWarp at a time, in a fixed order.
 template <class Element>
 void attention_backward_kv(Stream stream, const DeviceAttentionInput<Element>& input, const DeviceKeyLists& lists,
                            const float* lse, const Element* grad_o, const float* delta, Element* grad_kv);

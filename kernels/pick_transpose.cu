@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "kernels/device.cuh"
+#include "kernels/running_sums.cuh"
 
 namespace smartbird::kernels {
 namespace {
@@ -14,7 +15,6 @@ namespace {
 using device::Global, device::Shared;
 
 constexpr int kThreads = 128, kWarps = kThreads / 32, kSteps = 8, kTile = kThreads * kSteps, kDigits = 256;
-constexpr int kRun = 32, kScanned = kThreads * kRun;  // numbers of a thread and of a block in a scan
 
 int64_t tiles_of(int64_t picks) { return (picks + kTile - 1) / kTile; }
 
@@ -63,40 +63,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// Exclusive sums of each block's 4,096 numbers in place, and their total. carried: one block walks all numbers instead.
-__global__ void __launch_bounds__(kThreads)
-    scan_runs(Global<int32_t> numbers, int64_t count, bool carried, Global<int32_t> totals) {
-  SB_SHARED(int32_t, sums, kThreads);
-  const int me = device::thread_in_block();
-  int32_t carry = 0;
-  for (int64_t first = device::block_in_grid() * kScanned; first < count; first += kScanned) {
-    const int64_t begin = first + me * kRun, end = begin + kRun < count ? begin + kRun : count;
-    int32_t sum = 0;
-    for (int64_t i = begin; i < end; ++i) sum += numbers[i];
-    sums[me] = sum;
-    device::sync_block();
-    int32_t before = carry;
-    for (int other = 0; other < me; ++other) before += sums[other];
-    for (int other = 0; other < kThreads; ++other) carry += sums[other];
-    for (int64_t i = begin; i < end; ++i) {
-      const int32_t number = numbers[i];
-      numbers[i] = before;
-      before += number;
-    }
-    device::sync_block();
-    if (!carried) break;
-  }
-  if (!carried && me == 0) totals[device::block_in_grid()] = carry;
-}
-
-__global__ void __launch_bounds__(kThreads)
-    add_totals(Global<int32_t> numbers, int64_t count, Global<const int32_t> totals) {
-  const int64_t first = device::block_in_grid() * kScanned;
-  const int32_t before = totals[device::block_in_grid()];
-  for (int64_t i = first + device::thread_in_block(); i < first + kScanned && i < count; i += kThreads)
-    numbers[i] += before;
-}
-
 // indices: the values are the places of the pairs.
 __global__ void __launch_bounds__(kThreads)
     move_pairs(Global<const int32_t> key, Global<const int32_t> value, bool indices, int64_t count, int shift,
@@ -119,13 +85,20 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
-// start of every unit between the one before and that of pair i; the last pair also those behind it.
+// start of unit u: the first pair whose key is u or beyond.
 __global__ void __launch_bounds__(kThreads)
     find_starts(Global<const int32_t> key, int64_t count, int64_t units, Global<int64_t> start) {
-  const int64_t i = device::block_in_grid() * kThreads + device::thread_in_block();
-  if (i > count) return;
-  const int64_t last = i < count ? key[i] : units;
-  for (int64_t unit = i > 0 ? key[i - 1] + 1 : 0; unit <= last; ++unit) start[unit] = i;
+  const int64_t unit = device::block_in_grid() * kThreads + device::thread_in_block();
+  if (unit > units) return;
+  int64_t low = 0, high = count;
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    if (key[middle] >= unit)
+      high = middle;
+    else
+      low = middle + 1;
+  }
+  start[unit] = low;
 }
 
 int passes_of(int64_t units) {
@@ -134,18 +107,11 @@ int passes_of(int64_t units) {
   return passes;
 }
 
-void scan(Stream stream, int32_t* numbers, int64_t count, int32_t* totals) {
-  const int64_t blocks = (count + kScanned - 1) / kScanned;
-  device::launch("pick_transpose", scan_runs, blocks, kThreads, stream, numbers, count, false, totals);
-  device::launch("pick_transpose", scan_runs, int64_t{1}, kThreads, stream, totals, blocks, true, totals);
-  device::launch("pick_transpose", add_totals, blocks, kThreads, stream, numbers, count, totals);
-}
-
 }  // namespace
 
 int64_t pick_transpose_bytes(int64_t picks) {
   const int64_t counts = tiles_of(picks) * kDigits;
-  return 4 * (3 * picks + counts + counts / kScanned + 1);
+  return 4 * (3 * picks + counts + running_totals(counts));
 }
 
 void pick_transpose(Stream stream, int64_t picks, int64_t units, const int32_t* pick_unit, void* memory,
@@ -163,12 +129,12 @@ void pick_transpose(Stream stream, int64_t picks, int64_t units, const int32_t* 
   for (int pass = 0; pass < passes && picks > 0; ++pass) {
     int32_t* to = (passes - pass) % 2 == 1 ? out.pick : other;
     device::launch("pick_transpose", count_digits, tiles, kThreads, stream, from_key, picks, 8 * pass, tiles, counts);
-    scan(stream, counts, tiles * kDigits, totals);
+    running_sums(stream, counts, tiles * kDigits, totals);
     device::launch("pick_transpose", move_pairs, tiles, kThreads, stream, from_key, from, from == nullptr, picks,
                    8 * pass, tiles, counts, keys[pass % 2], to);
     from_key = keys[pass % 2], from = to;
   }
-  device::launch("pick_transpose", find_starts, picks / kThreads + 1, kThreads, stream, from_key, picks, units,
+  device::launch("pick_transpose", find_starts, units / kThreads + 1, kThreads, stream, from_key, picks, units,
                  out.start);
 }
 

@@ -34,10 +34,19 @@ struct ByKey {
         unit(c.pick_unit),
         start(static_cast<size_t>(c.units) + 1, -7),
         pick(c.pick_unit.size(), -7),
-        memory(static_cast<size_t>(pick_transpose_bytes(static_cast<int64_t>(c.pick_unit.size())) / 4)) {
+        memory(static_cast<size_t>(pick_transpose_bytes(static_cast<int64_t>(c.pick_unit.size())) / 4)),
+        tails(static_cast<size_t>(attention_tails(static_cast<int64_t>(c.pick_unit.size())) * 2 * c.shape.width),
+              std::nanf("")) {
     pick_transpose(Stream{}, static_cast<int64_t>(c.pick_unit.size()), c.units, unit.data(), memory.data(),
                    {start.data(), pick.data()});
-    lists = {slot_token.data(), block_begin.data(), c.shape.block, pick_list.data(), start.data(), pick.data()};
+    lists = {slot_token.data(),
+             block_begin.data(),
+             c.shape.block,
+             pick_list.data(),
+             start.data(),
+             pick.data(),
+             static_cast<int64_t>(c.pick_unit.size()),
+             tails.data()};
   }
   static std::vector<int32_t> tokens_of(const reference::AttentionCase<double>& c) {
     std::vector<int32_t> out(static_cast<size_t>(c.slots), -1);
@@ -63,6 +72,7 @@ struct ByKey {
   DeviceArray<int32_t> pick_list, unit;
   DeviceArray<int64_t> start;
   DeviceArray<int32_t> pick, memory;
+  DeviceArray<float> tails;
   DeviceKeyLists lists;
 };
 
@@ -111,6 +121,27 @@ double max_magnitude(const std::vector<double>& x) {
 
 // The output's own rounding, and sums in float.
 template <class Element>
+void expect_dense_attention(reference::AttentionCase<double>& c, double of_output) {
+  round_to<Element>(c.q), round_to<Element>(c.kv), round_to<Element>(c.grad_o), round_to<float>(c.log_pi);
+  const auto want = reference::attention(c.dense(), c.grad_o);
+  const Attended<Element> got = attend_on_device<Element>(c);
+  for (size_t i = 0; i < got.o.size(); ++i)
+    ASSERT_NEAR(value_of(got.o[i]), want.o[i], of_output * std::abs(want.o[i]) + 2e-6) << i;
+  // Of bfloat16, o and with it Δ was rounded.
+  const auto expect_gradient = [&](const std::vector<Element>& gradient, const std::vector<double>& wanted) {
+    const double within = 2 * of_output * max_magnitude(wanted) + 1e-5;
+    for (size_t i = 0; i < gradient.size(); ++i) ASSERT_NEAR(value_of(gradient[i]), wanted[i], within) << i;
+  };
+  expect_gradient(got.grad_q, want.grad_q);
+  expect_gradient(got.grad_kv, want.grad_kv);
+  for (size_t i = 0; i < got.lse.size(); ++i)
+    if (std::isinf(want.lse[i]))
+      ASSERT_EQ(got.lse[i], want.lse[i]);
+    else
+      ASSERT_NEAR(got.lse[i], want.lse[i], 4e-6 * (1 + std::abs(want.lse[i]))) << i;
+}
+
+template <class Element>
 void expect_dense_attention(double of_output) {
   std::mt19937 random(4);
   for (const reference::AttentionShape& shape : std::vector<reference::AttentionShape>{
@@ -122,28 +153,29 @@ void expect_dense_attention(double of_output) {
            {.rows = 29, .window = 40, .heads = 3, .kv_heads = 3, .width = 32, .pick_heads = 0}}) {
     SCOPED_TRACE(::testing::Message() << "rows " << shape.rows << " width " << shape.width);
     auto c = reference::random_attention<double>(shape, random);
-    round_to<Element>(c.q), round_to<Element>(c.kv), round_to<Element>(c.grad_o), round_to<float>(c.log_pi);
-    const auto want = reference::attention(c.dense(), c.grad_o);
-    const Attended<Element> got = attend_on_device<Element>(c);
-    for (size_t i = 0; i < got.o.size(); ++i)
-      ASSERT_NEAR(value_of(got.o[i]), want.o[i], of_output * std::abs(want.o[i]) + 2e-6) << i;
-    // Of bfloat16, o and with it Δ was rounded.
-    const auto expect_gradient = [&](const std::vector<Element>& gradient, const std::vector<double>& wanted) {
-      const double within = 2 * of_output * max_magnitude(wanted) + 1e-5;
-      for (size_t i = 0; i < gradient.size(); ++i) ASSERT_NEAR(value_of(gradient[i]), wanted[i], within) << i;
-    };
-    expect_gradient(got.grad_q, want.grad_q);
-    expect_gradient(got.grad_kv, want.grad_kv);
-    for (size_t i = 0; i < got.lse.size(); ++i)
-      if (std::isinf(want.lse[i]))
-        ASSERT_EQ(got.lse[i], want.lse[i]);
-      else
-        ASSERT_NEAR(got.lse[i], want.lse[i], 4e-6 * (1 + std::abs(want.lse[i]))) << i;
+    expect_dense_attention<Element>(c, of_output);
   }
 }
 
 TEST(Attention, IsDenseAttentionInFloat) { expect_dense_attention<float>(0); }
 TEST(Attention, IsDenseAttentionInBfloat16) { expect_dense_attention<uint16_t>(0x1p-8); }
+
+// Units whose picks are cut: by all rows, by one more than fit a warp, by as many, by one less.
+TEST(Attention, CutsHeavyUnits) {
+  std::mt19937 random(5);
+  auto c = reference::random_attention<double>({.rows = 1100, .window = 0, .width = 32, .pick_heads = 1}, random);
+  c.pick_unit.clear(), c.pick_start = {0}, c.log_pi.clear();
+  const int64_t picked_by[] = {1100, 513, 512, 511, 3, 1024};
+  for (int64_t row = 0; row < c.shape.rows; ++row) {
+    for (int32_t i = 0; i < 6; ++i)
+      if (row < picked_by[i]) {
+        c.pick_unit.push_back(static_cast<int32_t>(c.slots) + i);
+        c.log_pi.push_back(-0.1 * i);
+      }
+    c.pick_start.push_back(static_cast<int64_t>(c.pick_unit.size()));
+  }
+  expect_dense_attention<float>(c, 0);
+}
 
 // The NaN that a GPU makes, and how numbers are rounded otherwise.
 TEST(Attention, StoresNanAsNan) {

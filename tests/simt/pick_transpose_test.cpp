@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "kernels/running_sums.cuh"
 #include "tests/support/device_array.h"
 
 namespace smartbird::kernels {
@@ -44,6 +45,22 @@ TEST(PickTranspose, TakesHeavyUnits) {
   std::vector<int32_t> pick_unit(3000, 299);
   for (size_t i = 0; i < pick_unit.size(); i += 7) pick_unit[i] = 40;
   expect_transposed(300, pick_unit);
+}
+
+// With one number a thread: more totals than the one block that adds them up takes at a time.
+TEST(RunningSums, CarryFromOneRunOfTotalsToTheNext) {
+  std::mt19937 random(6);
+  for (const size_t count : {0, 1, 128, 129, 128 * 128, 128 * 128 + 1, 3 * 128 * 128 + 77}) {
+    std::vector<int32_t> want(count), numbers(count);
+    int32_t sum = 0;
+    for (size_t i = 0; i < count; ++i) {
+      numbers[i] = static_cast<int32_t>(random() % 9), want[i] = sum;
+      sum += numbers[i];
+    }
+    DeviceArray<int32_t> in(numbers), totals(static_cast<size_t>(running_totals<1>(static_cast<int64_t>(count))), -7);
+    running_sums<1>(Stream{}, in.data(), static_cast<int64_t>(count), totals.data());
+    ASSERT_EQ(in.values(), want) << count;
+  }
 }
 
 // More counts than one block adds up.
