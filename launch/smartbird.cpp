@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "comm/nccl_groups.h"
 #include "comm/session.h"
 #include "core/build_info.h"
 #include "core/error.h"
@@ -43,7 +44,7 @@ constexpr const char* kUsage =
 
 void print_version(const Communicator& everyone) {
   if (everyone.rank() != 0) return;
-  std::cout << build_text() << "MPI: " << Session::description() << "\n";
+  std::cout << build_text() << "MPI: " << Session::description() << "\nNCCL: " << nccl_version() << "\n";
 }
 
 // Runs no kernel.

@@ -1,8 +1,10 @@
 // pretrain, finetune, evaluate: from arguments to a run.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 #include "comm/checked_comm.h"
+#include "comm/nccl_groups.h"
 #include "config/inherit.h"
 #include "config/rules.h"
 #include "core/error.h"
@@ -16,9 +18,25 @@
 namespace smartbird {
 namespace {
 
+// While the host is stuck in an exchange nobody can catch an error: the launcher ends the other ranks.
+void end_stuck_process(const std::string& text) {
+  std::fprintf(stderr, "error: %s\n", text.c_str());
+  std::_Exit(exit_code(ErrorKind::Comm));
+}
+
+DeviceGroup tensor_groups(const Options& o) {
+  if (o.parallel.transport == "mpi") return {};
+  const DeviceGroup nccl = over_nccl({.timeout_s = o.parallel.nccl_timeout_s, .last_resort = end_stuck_process});
+  if (!o.run.check_comm) return nccl;
+  return [nccl](std::unique_ptr<Communicator> host) {
+    std::unique_ptr<Communicator> compares = host->split(0, host->rank());
+    return std::make_unique<CheckedComm>(nccl(std::move(host)), std::move(compares));
+  };
+}
+
 World world_of(std::unique_ptr<Communicator> everyone, const Options& o) {
   if (o.run.check_comm) everyone = std::make_unique<CheckedComm>(std::move(everyone));
-  return World(std::move(everyone), static_cast<int>(o.parallel.sequence_ranks));
+  return World(std::move(everyone), static_cast<int>(o.parallel.sequence_ranks), tensor_groups(o));
 }
 
 bool wants_help(const Arguments& arguments) {

@@ -3,44 +3,12 @@
 // other ranks print their failures; the exit code is not zero when any rank failed.
 #include "comm/mpi_comm.h"
 
-#include <cstdio>
-
 #include "comm/session.h"
 #include "comm/world.h"
-#include "tests/support/comm_bodies.h"
+#include "tests/support/rank_tests.h"
 
 namespace smartbird::testing {
 namespace {
-
-class BodyTest : public ::testing::Test {
- public:
-  BodyTest(CommBody body, Communicator& group) : body_(body), group_(group) {}
-  void TestBody() override { body_.run(group_); }
-
- private:
-  CommBody body_;
-  Communicator& group_;
-};
-
-class FailurePrinter : public ::testing::EmptyTestEventListener {
- public:
-  explicit FailurePrinter(int rank) : rank_(rank) {}
-  void OnTestPartResult(const ::testing::TestPartResult& result) override {
-    if (!result.failed()) return;
-    std::fprintf(stderr, "rank %d: %s:%d: %s\n", rank_, result.file_name() ? result.file_name() : "?",
-                 result.line_number(), result.message());
-  }
-
- private:
-  int rank_;
-};
-
-void register_bodies(const char* suite, Communicator& group) {
-  for (const CommBody& body : kCommBodies) {
-    ::testing::RegisterTest(suite, body.name, nullptr, nullptr, __FILE__, __LINE__,
-                            [body, &group]() -> ::testing::Test* { return new BodyTest(body, group); });
-  }
-}
 
 void world_of_pairs(Communicator& group) {
   const int width = group.size() % 2 == 0 ? 2 : 1;
@@ -67,22 +35,16 @@ void tags_wrap_around(Communicator& group) {
 
 int run_tests(const Session& session) {
   const auto everyone = session.everyone();
-  if (session.rank() != 0) {
-    auto& listeners = ::testing::UnitTest::GetInstance()->listeners();
-    delete listeners.Release(listeners.default_result_printer());
-    listeners.Append(new FailurePrinter(session.rank()));
-  }
+  report_from_rank_0(session.rank());
   MpiComm chunked(MPI_COMM_WORLD, 509);
   const auto half = chunked.split(session.rank() % 2, -session.rank());
   register_bodies("MpiComm", *everyone);
   register_bodies("MpiCommInChunks", chunked);
   register_bodies("MpiCommSplit", *half);
-  for (const CommBody& body : {CommBody{"WorldOfPairs", world_of_pairs},
-                               {"ChunkLimitIsChecked", chunk_limit_is_checked},
-                               {"TagsWrapAround", tags_wrap_around}}) {
-    ::testing::RegisterTest("MpiOnly", body.name, nullptr, nullptr, __FILE__, __LINE__,
-                            [body, &everyone]() -> ::testing::Test* { return new BodyTest(body, *everyone); });
-  }
+  register_bodies("MpiOnly", *everyone,
+                  {{"WorldOfPairs", world_of_pairs},
+                   {"ChunkLimitIsChecked", chunk_limit_is_checked},
+                   {"TagsWrapAround", tags_wrap_around}});
   const int failed = RUN_ALL_TESTS();
   return everyone->reduce_value("failed", int32_t{failed}, ReduceOp::Max);
 }
@@ -91,14 +53,5 @@ int run_tests(const Session& session) {
 }  // namespace smartbird::testing
 
 int main(int argc, char** argv) {
-  ::testing::InitGoogleTest(&argc, argv);
-  // A body that throws on one rank would leave the others waiting: it ends the job instead.
-  GTEST_FLAG_SET(catch_exceptions, false);
-  const smartbird::Session session(&argc, &argv);
-  try {
-    return smartbird::testing::run_tests(session);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "rank %d: %s\n", session.rank(), error.what());
-    session.abort(1);
-  }
+  return smartbird::testing::rank_tests_main(argc, argv, smartbird::testing::run_tests);
 }

@@ -54,9 +54,10 @@ inline TrainingRun read_run(const std::string& folder) {
 }
 
 // Pre-trains configs/tiny.ini, changed by `arguments`, in `folder`; the command must succeed.
-inline TrainingRun train_tiny(const std::string& folder, int ranks, const std::string& arguments) {
+inline TrainingRun train_tiny(const std::string& folder, int ranks, const std::string& arguments,
+                              const std::string& binary = SMARTBIRD_BINARY) {
   const CommandResult result =
-      smartbird(ranks, "pretrain --config configs/tiny.ini --run.dir=" + folder + " " + arguments);
+      smartbird(ranks, "pretrain --config configs/tiny.ini --run.dir=" + folder + " " + arguments, binary);
   EXPECT_EQ(result.code, 0) << ranks << " ranks, " << arguments << "\n" << result.output;
   return read_run(folder);
 }

@@ -1,0 +1,21 @@
+// One lane for all groups.
+#include "comm/nccl_groups.h"
+
+#include "comm/nccl_comm.h"
+#include "core/error.h"
+
+namespace smartbird {
+
+DeviceGroup over_nccl(const NcclGroups& groups) {
+  const auto lane =
+      std::make_shared<NcclLane>(NcclLimits{.timeout_s = groups.timeout_s}, groups.last_resort, groups.compute_stream);
+  return [lane](std::unique_ptr<Communicator> host) { return std::make_unique<NcclComm>(std::move(host), lane); };
+}
+
+std::string nccl_version() {
+  int version = 0;
+  if (ncclGetVersion(&version) != ncclSuccess) return "unknown";
+  return join(version / 10000, ".", version / 100 % 100, ".", version % 100);
+}
+
+}  // namespace smartbird

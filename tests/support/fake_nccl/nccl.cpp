@@ -1,0 +1,317 @@
+// The calls of NCCL: the start, groups, errors.
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+
+#include "core/error.h"
+#include "tests/support/fake_nccl/state.h"
+
+namespace smartbird::fake_nccl {
+
+void progress_operations(ncclComm_t comm);
+
+namespace {
+
+constexpr int kHelloTag = 1 << 20, kAnswerTag = kHelloTag + 1000, kFirstTag = kAnswerTag + 1000;
+
+// In ncclUniqueId: who made it, and how many that rank had made before.
+struct Id {
+  int maker, number;
+};
+
+struct Group {
+  int depth = 0;
+  Operations operations;
+};
+
+Group& group() {
+  static thread_local Group of_this_thread;
+  return of_this_thread;
+}
+
+std::set<ncclComm_t>& gone() {
+  static std::set<ncclComm_t> all;
+  return all;
+}
+
+void listen(ncclComm_t comm) {
+  MPI_Irecv(comm->heard.data(), 2, MPI_INT, MPI_ANY_SOURCE, comm->start_tag + kHelloTag, MPI_COMM_WORLD,
+            &comm->starting);
+}
+
+void hear(ncclComm_t comm, int from) {
+  const auto [rank, size] = comm->heard;
+  if (size != comm->size || rank < 0 || rank >= comm->size || comm->gathered[static_cast<size_t>(rank)] >= 0)
+    return fail(comm, ncclInvalidUsage,
+                join("rank ", rank, " of ", size, " joins a communicator of ", comm->size,
+                     " ranks that another one may have joined in its place"));
+  comm->gathered[static_cast<size_t>(rank)] = from;
+  if (++comm->come < comm->size) return listen(comm);
+  for (int to : comm->gathered)
+    if (to != comm->maker)
+      MPI_Send(comm->gathered.data(), comm->size, MPI_INT, to, comm->start_tag + kAnswerTag, MPI_COMM_WORLD);
+  comm->world = comm->gathered;
+}
+
+void progress_start(ncclComm_t comm) {
+  if (comm->starting == MPI_REQUEST_NULL) return;
+  int there = 0;
+  MPI_Status status{};
+  MPI_Test(&comm->starting, &there, &status);
+  if (!there) return;
+  int me = 0;
+  MPI_Comm_rank(MPI_COMM_WORLD, &me);
+  if (me == comm->maker)
+    hear(comm, status.MPI_SOURCE);
+  else
+    comm->world = comm->gathered;
+  if (!comm->world.empty() && comm->error == ncclInProgress) comm->error = ncclSuccess;
+}
+
+// Nullptr with a word to stderr where the handle is none, or no longer one.
+bool usable(ncclComm_t comm, const char* call) {
+  if (communicators().contains(comm)) return true;
+  std::fprintf(stderr, "stand-in NCCL: %s with a communicator that %s\n", call,
+               gone().contains(comm) ? "was destroyed" : "does not exist");
+  return false;
+}
+
+ncclResult_t launch_group(Group& of) {
+  bool launched = false;
+  ncclResult_t result = ncclSuccess;
+  for (const auto& operation : of.operations) {
+    ncclComm_t comm = operation->comm;
+    if (comm->error != ncclSuccess) {
+      result = comm->error;
+      continue;
+    }
+    comm->operations.push_back(operation);
+    launch(*operation);
+    launched = true;
+  }
+  of.operations.clear();
+  if (launched) stream_launched();
+  return result;
+}
+
+bool meet(const std::byte* a, int64_t a_bytes, const std::byte* b, int64_t b_bytes) {
+  return a_bytes > 0 && b_bytes > 0 && a < b + b_bytes && b < a + a_bytes;
+}
+
+bool awaits_nobody(const Operation& o, const Operations& under_way) {
+  return std::any_of(under_way.begin(), under_way.end(), [&](const auto& other) {
+    return meet(o.send, o.send_bytes, other->recv, other->recv_bytes) ||
+           meet(o.recv, o.recv_bytes, other->recv, other->recv_bytes);
+  });
+}
+
+ncclResult_t hand_over(const char* call, Operation operation, cudaStream_t stream) {
+  const std::lock_guard guard(lock());
+  ncclComm_t comm = operation.comm;
+  if (!usable(comm, call)) return ncclInvalidArgument;
+  if (comm->error == ncclInProgress) fail(comm, ncclInvalidUsage, join(call, " before the communicator is ready"));
+  if (comm->ending) fail(comm, ncclInvalidUsage, join(call, " after ncclCommFinalize"));
+  if (operation.header.root < 0 || operation.header.root >= comm->size)
+    fail(comm, ncclInvalidArgument, join(call, " names rank ", operation.header.root, " of ", comm->size));
+  if ((operation.send_bytes > 0 && !operation.send) || (operation.recv_bytes > 0 && !operation.recv))
+    fail(comm, ncclInvalidArgument, join(call, " with a null buffer"));
+  if (comm->error == ncclSuccess) check_stream(comm, stream);
+  if (comm->error != ncclSuccess) return comm->error;
+  if (awaits_nobody(operation, comm->operations) || awaits_nobody(operation, group().operations))
+    fail(comm, ncclInvalidUsage,
+         join(text_of(operation.header), " uses a buffer that is being received into, and nobody waited"));
+  if (comm->error != ncclSuccess) return comm->error;
+  const auto kept = std::make_shared<Operation>(std::move(operation));
+  push(stream, kept);
+  group().operations.push_back(kept);
+  return group().depth > 0 ? ncclSuccess : launch_group(group());
+}
+
+Operation operation_of(ncclComm_t comm, Call call, const void* send, int64_t send_count, void* recv, int64_t recv_count,
+                       Header header) {
+  Operation o;
+  const int64_t size = size_of(static_cast<ncclDataType_t>(header.type));
+  header.call = call;
+  o.comm = comm, o.header = header;
+  o.send = static_cast<const std::byte*>(send), o.send_bytes = send_count * size;
+  o.recv = static_cast<std::byte*>(recv), o.recv_bytes = recv_count * size;
+  return o;
+}
+
+}  // namespace
+
+std::set<ncclComm_t>& communicators() {
+  static std::set<ncclComm_t> all;
+  return all;
+}
+
+void fail(ncclComm_t comm, ncclResult_t code, const std::string& text) {
+  if (comm->error != ncclSuccess && comm->error != ncclInProgress) return;
+  comm->error = code, comm->text = text;
+}
+
+void progress() {
+  if (!on_main_thread()) return;
+  for (ncclComm_t comm : communicators()) {
+    progress_start(comm);
+    if (comm->error == ncclSuccess) progress_operations(comm);
+  }
+}
+
+}  // namespace smartbird::fake_nccl
+
+using namespace smartbird::fake_nccl;
+using Guard = std::lock_guard<std::recursive_mutex>;
+
+ncclResult_t ncclGetVersion(int* version) { return *version = 22809, ncclSuccess; }
+
+ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
+  static int made = 0;
+  const Guard guard(lock());
+  Id mine{};
+  MPI_Comm_rank(MPI_COMM_WORLD, &mine.maker);
+  mine.number = made++;
+  std::memset(id, 0, sizeof *id);
+  std::memcpy(id, &mine, sizeof mine);
+  return ncclSuccess;
+}
+
+ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank, ncclConfig_t* config) {
+  const Guard guard(lock());
+  if (config == nullptr || config->blocking != 0) {
+    std::fprintf(stderr, "stand-in NCCL: a communicator that blocks, so that a missing rank is waited for for ever\n");
+    return ncclInvalidUsage;
+  }
+  Id made{};
+  std::memcpy(&made, &id, sizeof made);
+  int me = 0;
+  MPI_Comm_rank(MPI_COMM_WORLD, &me);
+  ncclComm_t c = new ncclComm;
+  c->rank = rank, c->size = ranks, c->maker = made.maker, c->start_tag = made.number % 1000;
+  c->tag = kFirstTag + made.maker * 1000 + made.number % 1000;
+  c->incoming.resize(static_cast<size_t>(ranks));
+  c->gathered.assign(static_cast<size_t>(ranks), -1);
+  c->hello = {rank, ranks};
+  communicators().insert(c);
+  if (me == made.maker) {
+    c->heard = c->hello;
+    hear(c, me);
+    if (!c->world.empty()) c->error = ncclSuccess;
+  } else {
+    MPI_Send(c->hello.data(), 2, MPI_INT, c->maker, c->start_tag + kHelloTag, MPI_COMM_WORLD);
+    MPI_Irecv(c->gathered.data(), ranks, MPI_INT, c->maker, c->start_tag + kAnswerTag, MPI_COMM_WORLD, &c->starting);
+  }
+  *comm = c;
+  return ncclInProgress;
+}
+
+ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
+  const Guard guard(lock());
+  if (!usable(comm, "ncclCommGetAsyncError")) return ncclInvalidArgument;
+  progress();
+  *error = comm->state();
+  return ncclSuccess;
+}
+
+ncclResult_t ncclCommFinalize(ncclComm_t comm) {
+  const Guard guard(lock());
+  if (!usable(comm, "ncclCommFinalize")) return ncclInvalidArgument;
+  comm->ending = true;
+  progress();
+  return comm->state();
+}
+
+static ncclResult_t end(ncclComm_t comm, const char* call) {
+  const Guard guard(lock());
+  if (!usable(comm, call)) return ncclInvalidArgument;
+  communicators().erase(comm);
+  gone().insert(comm);  // kept, so that a later use is seen
+  comm->alive = false;
+  return ncclSuccess;
+}
+
+ncclResult_t ncclCommDestroy(ncclComm_t comm) { return end(comm, "ncclCommDestroy"); }
+ncclResult_t ncclCommAbort(ncclComm_t comm) { return end(comm, "ncclCommAbort"); }
+
+const char* ncclGetErrorString(ncclResult_t result) {
+  switch (result) {
+    case ncclSuccess: return "no error";
+    case ncclInProgress: return "in progress";
+    case ncclInvalidArgument: return "invalid argument";
+    case ncclInvalidUsage: return "invalid usage";
+    default: return "another error";
+  }
+}
+
+const char* ncclGetLastError(ncclComm_t comm) {
+  const Guard guard(lock());
+  return communicators().contains(comm) ? comm->text.c_str() : "";
+}
+
+ncclResult_t ncclGroupStart() { return ++group().depth, ncclSuccess; }
+
+ncclResult_t ncclGroupEnd() {
+  const Guard guard(lock());
+  if (group().depth == 0) {
+    std::fprintf(stderr, "stand-in NCCL: ncclGroupEnd without ncclGroupStart\n");
+    return ncclInvalidUsage;
+  }
+  return --group().depth > 0 ? ncclSuccess : launch_group(group());
+}
+
+ncclResult_t ncclSend(const void* send, size_t count, ncclDataType_t type, int peer, ncclComm_t comm,
+                      cudaStream_t stream) {
+  const int64_t n = static_cast<int64_t>(count);
+  return hand_over("ncclSend",
+                   operation_of(comm, Call::SendReceive, send, n, nullptr, 0, {.type = type, .root = peer, .count = n}),
+                   stream);
+}
+
+ncclResult_t ncclRecv(void* recv, size_t count, ncclDataType_t type, int peer, ncclComm_t comm, cudaStream_t stream) {
+  const int64_t n = static_cast<int64_t>(count);
+  return hand_over("ncclRecv",
+                   operation_of(comm, Call::SendReceive, nullptr, 0, recv, n, {.type = type, .root = peer, .count = n}),
+                   stream);
+}
+
+ncclResult_t ncclAllGather(const void* send, void* recv, size_t count, ncclDataType_t type, ncclComm_t comm,
+                           cudaStream_t stream) {
+  const int64_t n = static_cast<int64_t>(count);
+  return hand_over("ncclAllGather",
+                   operation_of(comm, Call::AllGather, send, n, recv, n * comm->size, {.type = type, .count = n}),
+                   stream);
+}
+
+ncclResult_t ncclReduceScatter(const void* send, void* recv, size_t count, ncclDataType_t type, ncclRedOp_t op,
+                               ncclComm_t comm, cudaStream_t stream) {
+  const int64_t n = static_cast<int64_t>(count);
+  return hand_over(
+      "ncclReduceScatter",
+      operation_of(comm, Call::ReduceScatter, send, n * comm->size, recv, n, {.type = type, .op = op, .count = n}),
+      stream);
+}
+
+ncclResult_t ncclReduce(const void* send, void* recv, size_t count, ncclDataType_t type, ncclRedOp_t op, int root,
+                        ncclComm_t comm, cudaStream_t stream) {
+  const int64_t n = static_cast<int64_t>(count);
+  return hand_over("ncclReduce",
+                   operation_of(comm, Call::Reduce, send, n, recv, comm->rank == root ? n : 0,
+                                {.type = type, .op = op, .root = root, .count = n}),
+                   stream);
+}
+
+ncclResult_t ncclAllReduce(const void* send, void* recv, size_t count, ncclDataType_t type, ncclRedOp_t op,
+                           ncclComm_t comm, cudaStream_t stream) {
+  const int64_t n = static_cast<int64_t>(count);
+  return hand_over("ncclAllReduce",
+                   operation_of(comm, Call::AllReduce, send, n, recv, n, {.type = type, .op = op, .count = n}), stream);
+}
+
+ncclResult_t ncclBroadcast(const void* send, void* recv, size_t count, ncclDataType_t type, int root, ncclComm_t comm,
+                           cudaStream_t stream) {
+  const int64_t n = static_cast<int64_t>(count);
+  return hand_over("ncclBroadcast",
+                   operation_of(comm, Call::Broadcast, send, comm->rank == root ? n : 0, recv, n,
+                                {.type = type, .root = root, .count = n}),
+                   stream);
+}

@@ -1,0 +1,180 @@
+// Streams and events. The computation's stream is the null one: what it does is done at once, so that waiting on it blocks.
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <thread>
+
+#include "tests/support/fake_nccl/state.h"
+
+namespace fake = smartbird::fake_nccl;
+using fake::Operations;
+
+struct CUstream_st {
+  Operations operations;  // not seen to be done
+  int64_t follows = -1;   // the number of launches when the computation that it waits for was recorded
+};
+
+struct CUevent_st {
+  Operations operations;
+  int64_t launches = 0;
+};
+
+namespace smartbird::fake_nccl {
+namespace {
+
+std::set<cudaStream_t>& streams() {
+  static std::set<cudaStream_t> all;
+  return all;
+}
+
+std::set<cudaEvent_t>& events() {
+  static std::set<cudaEvent_t> all;
+  return all;
+}
+
+int64_t launches = 0;
+const std::thread::id main_thread = std::this_thread::get_id();
+
+bool ended(const std::shared_ptr<Operation>& operation) {
+  return operation->arrived || !operation->comm->alive || operation->comm->error != ncclSuccess;
+}
+
+bool all_ended(const Operations& operations) { return std::all_of(operations.begin(), operations.end(), ended); }
+
+// Until all have arrived, or their communicator has an error; without the lock between looks, so that others may abort.
+void await(const Operations& operations) {
+  for (;; sched_yield()) {
+    const std::lock_guard guard(lock());
+    progress();
+    if (all_ended(operations)) return publish(operations);
+  }
+}
+
+}  // namespace
+
+std::recursive_mutex& lock() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
+
+std::set<const void*>& host_memory() {
+  static std::set<const void*> all;
+  return all;
+}
+
+bool on_main_thread() { return std::this_thread::get_id() == main_thread; }
+
+void check_stream(ncclComm_t comm, cudaStream_t stream) {
+  if (stream == nullptr)
+    return fail(comm, ncclInvalidUsage, "an operation on the default stream, which everything waits for");
+  if (!streams().contains(stream)) return fail(comm, ncclInvalidUsage, "an operation on a stream that does not exist");
+  if (comm->stream != nullptr && comm->stream != stream && !comm->operations.empty())
+    return fail(comm, ncclInvalidUsage, "operations of one communicator on two streams at once");
+  if (stream->follows != launches)
+    return fail(comm, ncclInvalidUsage,
+                "an operation that does not follow an event of the computation since the last one");
+  comm->stream = stream;
+}
+
+void push(cudaStream_t stream, std::shared_ptr<Operation> operation) {
+  std::erase_if(stream->operations, [](const auto& old) { return old->done || !old->comm->alive; });
+  stream->operations.push_back(std::move(operation));
+}
+
+void stream_launched() { ++launches; }
+
+}  // namespace smartbird::fake_nccl
+
+using Guard = std::lock_guard<std::recursive_mutex>;
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* at) {
+  const Guard guard(fake::lock());
+  attributes->type = fake::host_memory().contains(at) ? cudaMemoryTypeUnregistered : cudaMemoryTypeDevice;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  const Guard guard(fake::lock());
+  *stream = new CUstream_st;
+  fake::streams().insert(*stream);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  const Guard guard(fake::lock());
+  if (fake::streams().erase(stream) == 0) return cudaErrorInvalidResourceHandle;
+  delete stream;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  Operations before;
+  {
+    const Guard guard(fake::lock());
+    if (!fake::events().contains(event) || (stream && !fake::streams().contains(stream)))
+      return cudaErrorInvalidResourceHandle;
+    before = event->operations;
+    if (stream) {
+      stream->follows = std::max(stream->follows, event->launches);
+      stream->operations.insert(stream->operations.end(), before.begin(), before.end());
+      return cudaSuccess;
+    }
+  }
+  fake::await(before);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  Operations before;
+  {
+    const Guard guard(fake::lock());
+    if (stream == nullptr) return cudaSuccess;
+    if (!fake::streams().contains(stream)) return cudaErrorInvalidResourceHandle;
+    before = stream->operations;
+  }
+  fake::await(before);
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+  const Guard guard(fake::lock());
+  *event = new CUevent_st;
+  fake::events().insert(*event);
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  const Guard guard(fake::lock());
+  if (fake::events().erase(event) == 0) return cudaErrorInvalidResourceHandle;
+  delete event;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  const Guard guard(fake::lock());
+  if (!fake::events().contains(event) || (stream && !fake::streams().contains(stream)))
+    return cudaErrorInvalidResourceHandle;
+  event->operations = stream ? stream->operations : Operations{};
+  event->launches = stream ? -1 : fake::launches;
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  const Guard guard(fake::lock());
+  if (!fake::events().contains(event)) return cudaErrorInvalidResourceHandle;
+  fake::progress();
+  if (!fake::all_ended(event->operations)) return cudaErrorNotReady;
+  if (fake::on_main_thread()) fake::publish(event->operations);
+  return cudaSuccess;
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+  switch (error) {
+    case cudaSuccess: return "no error";
+    case cudaErrorNotReady: return "device not ready";
+    case cudaErrorInvalidResourceHandle: return "invalid resource handle";
+    default: return "another error";
+  }
+}
