@@ -1,8 +1,8 @@
-// Pass B on a GPU. A block takes a tile (score_tile.cuh). Of every piece of its keys the log probabilities go to shared memory,
-// half a piece at a time, where a lane stands for a key: it holds the logarithms of its random numbers for four heads, and a
-// ballot of a row and head is its picks. The bits before a pick are its place in the list, so that lists are in order without
-// sorting and the same every time. Bound by comparisons where rows share numbers, by Philox and logarithms where each row has
-// its own.
+// Pass B on a GPU. A block takes a tile (score_tile.cuh). Of every piece of its keys, half a piece at a time, each thread turns its
+// scores into probabilities and compares them with the least random number that any head has for the key. Few rows have a key
+// that exceeds it; of these the warp goes through such keys in order, a head to a lane, and each lane adds the key to its list:
+// lists are in order without sorting, and the same every time. Random numbers and probabilities are compared as such, not their
+// logarithms, which only picks need.
 #include "kernels/draw_device.h"
 
 #include <cmath>
@@ -15,9 +15,9 @@ namespace {
 
 using device::Global, device::Shared;
 
-constexpr int kHeadsAtOnce = 4;               // of one Philox block
-constexpr int kHalf = 32, kStride = kHalf + 1;  // keys of half a piece: one a lane
-constexpr float kLn2 = 0.693147180559945309417F;
+constexpr int kHeadsAtOnce = 8;                 // of two Philox blocks
+constexpr int kHalf = 32, kStride = kHalf + 1;  // keys of half a piece; a row of them
+constexpr float kBelowOne = 1 - 0x1p-24F, kNever = std::numeric_limits<float>::infinity();
 
 struct Rules {
   float scale = 1;         // of scores, to base 2
@@ -26,18 +26,29 @@ struct Rules {
   PhiloxKey key;
 };
 
-// log2 of the uniforms of a share group, heads [head, head + 4), keys [first, first + 32): one a thread.
-__device__ inline void make_thresholds(const Rules& rules, const ScanBlock& block, int head, int64_t first,
-                                       const Shared<float>& log_u) {
+// The uniforms of a share group for heads [head, head + 8) and keys [first, first + 32), and the least of each key, by one warp.
+__device__ inline void make_uniforms(const Rules& rules, const ScanBlock& block, int head, int64_t first,
+                                     const Shared<float>& u, const Shared<float>& least) {
+  const int lane = device::thread_in_block() % 32;
   PhiloxKey key = rules.key;
   key.high ^= static_cast<uint32_t>(block.sample >> 32);
-  const int me = device::thread_in_block();
-  const PhiloxCounter words = philox({static_cast<uint32_t>(block.sample), static_cast<uint32_t>(block.group),
-                                      static_cast<uint32_t>(rules.layer * 65536 + head / 4),
-                                      static_cast<uint32_t>(first + me % kHalf)},
-                                     key);
-  const uint32_t low = me < 2 * kHalf ? words[0] : words[2], high = me < 2 * kHalf ? words[1] : words[3];
-  log_u[me] = static_cast<float>(log2(uniform(me / kHalf % 2 == 0 ? low : high)));
+  float low = kNever;
+#pragma unroll
+  for (int four = 0; four < kHeadsAtOnce; four += 4) {
+    if (head + four >= rules.heads) break;
+    const PhiloxCounter words = philox({static_cast<uint32_t>(block.sample), static_cast<uint32_t>(block.group),
+                                        static_cast<uint32_t>(rules.layer * 65536 + (head + four) / 4),
+                                        static_cast<uint32_t>(first + lane)},
+                                       key);
+#pragma unroll
+    for (int n = 0; n < 4; ++n) {
+      const float x = (static_cast<float>(words[n]) + 0.5F) * 0x1p-32F;
+      const float mine = head + four + n >= rules.heads ? kNever : x < kBelowOne ? x : kBelowOne;
+      u[(four + n) * kStride + lane] = mine;
+      low = low < mine ? low : mine;
+    }
+  }
+  least[lane] = low;
 }
 
 // Where a row's picks go.
@@ -47,43 +58,49 @@ struct Lists {
   Global<float> log_pi;
 };
 
-// The picks of one row and four heads among 32 keys: x, log2 π of my lane's key; log_u, of my key.
+// The half piece that is worked on.
+struct Half {
+  Shared<float> chance, uniform, least;  // [64, 32] π of rows and keys, [8, 32] of heads and keys, [32]
+  int64_t first = 0;                     // position of its first key
+};
+
+// The picks of one row, eight heads from `head` on.
 template <bool kWrites>
-__device__ void pick(const Rules& rules, const Lists& lists, float x, const float (&log_u)[kHeadsAtOnce], int64_t row,
-                     int row_in_tile, int head, int64_t position, const Shared<uint16_t>& found) {
+__device__ void pick(const Rules& rules, const Lists& lists, const Half& half, int64_t row, int row_in_tile, int head,
+                     const Shared<uint16_t>& found) {
   const int lane = device::thread_in_block() % 32;
-#pragma unroll
-  for (int h = 0; h < kHeadsAtOnce; ++h) {
-    if (head + h >= rules.heads) break;
-    const bool mine = x > log_u[h];
-    const uint32_t all = device::ballot(mine);
-    if (all == 0) continue;
-    const int of = row_in_tile * rules.heads + head + h, before = found[of];
-    device::sync_warp();
-    if (lane == 0) found[of] = static_cast<uint16_t>(before + device::count_bits(all));
-    if (!kWrites || !mine) continue;
-    const int64_t to = lists.start[row * rules.heads + head + h] +
-                       lists.in_tile[(device::block_in_grid() * kTileRows + row_in_tile) * rules.heads + head + h] +
-                       before + device::count_bits(all & ((uint32_t{1} << lane) - 1));
-    lists.key[to] = static_cast<int32_t>(position);
-    lists.log_pi[to] = (x < 0 ? x : 0) * kLn2;
+  uint32_t keys = device::ballot(half.chance[row_in_tile * kStride + lane] > half.least[lane]);
+  for (; keys != 0; keys &= keys - 1) {
+    const int key = device::count_bits((keys & (0 - keys)) - 1);
+    const float chance = half.chance[row_in_tile * kStride + key];
+    if (lane >= kHeadsAtOnce || lane >= rules.heads - head || !(chance > half.uniform[lane * kStride + key])) continue;
+    const int of = row_in_tile * rules.heads + head + lane, before = found[of];
+    found[of] = static_cast<uint16_t>(before + 1);
+    if (!kWrites) continue;
+    const int64_t list = row * rules.heads + head + lane,
+                  in_tile = (device::block_in_grid() * kTileRows + row_in_tile) * rules.heads + head + lane,
+                  to = lists.start[list] + lists.in_tile[in_tile] + before;
+    lists.key[to] = static_cast<int32_t>(half.first + key);
+    lists.log_pi[to] = chance < 1 ? logf(chance) : 0;
   }
 }
 
 template <class Tile, bool kWrites>
-__global__ void __launch_bounds__(kScoreThreads, 4)
+__global__ void __launch_bounds__(kScoreThreads, Tile::kWords == 32 ? 3 : 4)
     draw(Rules rules, int64_t num_keys, int64_t num_excluded, Global<const typename Tile::Word> queries,
          Global<const typename Tile::Word> keys, Global<const ScanBlock> blocks, Global<const int64_t> excluded,
          Global<const ScanTile> tiles, Global<const double> lse, Global<const float> least, Global<int32_t> in_tile,
          Global<const int64_t> start, Global<int32_t> out_key, Global<float> out_log_pi) {
-  constexpr int kRows = static_cast<int>(kTileRows), kWarpRows = kRows / (kScoreThreads / 32);
+  constexpr int kRows = static_cast<int>(kTileRows);
   SB_SHARED(typename Tile::Word, shared, Tile::kSharedWords);
-  SB_SHARED(float, log_pi, kRows* kStride);
-  SB_SHARED(float, log_u, kHeadsAtOnce* kHalf);
+  SB_SHARED(float, chance, kRows* kStride);
+  SB_SHARED(float, uniform, kHeadsAtOnce* kStride);
+  SB_SHARED(float, least_uniform, kHalf);
+  constexpr uint32_t kLanesOfRow = (uint32_t{1} << Tile::kRowLanes) - 1;
   SB_SHARED(uint16_t, found, kRows* kMostDeviceHeads);  // picks of (row, head) before
   const ScanTile tile = tiles[device::block_in_grid()];
   const Lists lists{start, in_tile, out_key, out_log_pi};
-  const int me = device::thread_in_block(), lane = me % 32;
+  const int me = device::thread_in_block();
   Tile scores;
   scores.load_rows(tile, queries, shared);
   for (int i = me; i < kRows * rules.heads; i += kScoreThreads) found[i] = 0;
@@ -93,41 +110,53 @@ __global__ void __launch_bounds__(kScoreThreads, 4)
     const bool here = scores.row(i) < tile.rows;
     const int64_t row = tile.first_row + scores.row(i);
     shift[i] = here ? static_cast<float>(device::fused(-lse[row], static_cast<double>(kLog2OfE), rules.log2_budget)) : 0;
-    floor[i] = here ? least[row] : 0;
+    floor[i] = here ? device::exp2_fast(least[row]) : 0;
   }
-  const auto half_piece = [&](int half, int64_t first) {
+  constexpr int kMine = Tile::kKeys / 2;  // of my keys in half a piece
+  const auto half_piece = [&](int64_t first, const float(&p)[Tile::kRows][kMine]) {
     for (int head = 0; head < rules.heads; head += kHeadsAtOnce)
       for (int row = 0; row < tile.rows;) {  // of one share group
         const ScanBlock& block = blocks[tile.first_row + row];
         int next = row + 1;
         while (next < tile.rows && blocks[tile.first_row + next].group == block.group) ++next;
-        make_thresholds(rules, block, head, first + half * kHalf, log_u);
+        if (me / 32 == first / kHalf % (kScoreThreads / 32))  // the warps take turns
+          make_uniforms(rules, block, head, first, uniform, least_uniform);
         device::sync_block();
-        float of_lane[kHeadsAtOnce];
+        bool hit[Tile::kRows] = {};
 #pragma unroll
-        for (int h = 0; h < kHeadsAtOnce; ++h) of_lane[h] = log_u[h * kHalf + lane];
-        const int warp_begin = me / 32 * kWarpRows, begin = row > warp_begin ? row : warp_begin,
-                  end = next < warp_begin + kWarpRows ? next : warp_begin + kWarpRows;
-        for (int r = begin; r < end; ++r)
-          pick<kWrites>(rules, lists, log_pi[r * kStride + lane], of_lane, tile.first_row + r, r, head,
-                        first + half * kHalf + lane, found);
+        for (int j = 0; j < kMine; ++j) {
+          const float least_of_key = least_uniform[scores.key(j)];
+#pragma unroll
+          for (int i = 0; i < Tile::kRows; ++i) hit[i] = hit[i] || p[i][j] > least_of_key;
+        }
+#pragma unroll
+        for (int i = 0; i < Tile::kRows; ++i) {
+          const int mine = scores.row(i);
+          uint32_t lanes = device::ballot(hit[i] && mine >= row && mine < next);
+          while (lanes != 0) {
+            const int one = device::count_bits((lanes & (0 - lanes)) - 1), r = scores.row_of(one, i);
+            pick<kWrites>(rules, lists, {chance, uniform, least_uniform, first}, tile.first_row + r, r, head, found);
+            lanes &= ~(kLanesOfRow << one / Tile::kRowLanes * Tile::kRowLanes);
+          }
+        }
         row = next;
         device::sync_block();
       }
   };
-  const auto piece = [&](int64_t first, const float(&c)[Tile::kRows][Tile::kKeys]) {
-    constexpr int kMine = Tile::kKeys / 2;  // of my keys in a half
+  const auto piece = [&](int64_t first, const float(&c)[Tile::kRows][Tile::kKeys], bool masked) {
 #pragma unroll 1
     for (int half = 0; half < 2; ++half) {
+      float p[Tile::kRows][kMine];
 #pragma unroll
       for (int i = 0; i < Tile::kRows; ++i)
 #pragma unroll
         for (int j = 0; j < kMine; ++j) {
-          const float score = half == 0 ? c[i][j] : c[i][j + kMine], x = device::fused(score, rules.scale, shift[i]);
-          log_pi[scores.row(i) * kStride + scores.key(j)] = score == kUnseen ? kUnseen : x > floor[i] ? x : floor[i];
+          const float score = half == 0 ? c[i][j] : c[i][j + kMine];
+          p[i][j] = device::larger(device::exp2_fast(device::fused(score, rules.scale, shift[i])), floor[i]);
+          if (masked && score == kUnseen) p[i][j] = 0;
+          chance[scores.row(i) * kStride + scores.key(j)] = p[i][j];
         }
-      device::sync_block();
-      half_piece(half, first);
+      half_piece(first + half * kHalf, p);
     }
   };
   for_scores(scores, tile, keys, num_keys, blocks, {excluded, num_excluded}, shared, piece);

@@ -18,9 +18,9 @@ struct Sum {
   __device__ void add(const float (&x)[kCount], float scale) {
     float most = x[0];
 #pragma unroll
-    for (int i = 1; i < kCount; ++i) most = most > x[i] ? most : x[i];
+    for (int i = 1; i < kCount; ++i) most = device::larger(most, x[i]);
     if (most == kUnseen) return;
-    const float next = max > most * scale ? max : most * scale;
+    const float next = device::larger(max, most * scale);
     float part = 0;
 #pragma unroll
     for (int i = 0; i < kCount; ++i) part += device::exp2_fast(device::fused(x[i], scale, -next));
@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(kScoreThreads, 4)
   Tile scores;
   scores.load_rows(tile, queries, shared);
   Sum sums[Tile::kRows];
-  const auto add = [&](int64_t, const float (&c)[Tile::kRows][Tile::kKeys]) {
+  const auto add = [&](int64_t, const float (&c)[Tile::kRows][Tile::kKeys], bool) {
 #pragma unroll
     for (int i = 0; i < Tile::kRows; ++i) sums[i].add(c[i], scale);
   };

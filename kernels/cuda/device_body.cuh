@@ -3,6 +3,8 @@
 
 #include <cuda_runtime.h>
 
+#include <type_traits>
+
 #include "core/error.h"
 
 #define SB_SHARED(T, name, count) __shared__ __align__(16) T name[count]
@@ -34,6 +36,7 @@ __device__ inline float exp2_fast(float x) {
 }
 __device__ inline float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 __device__ inline double fused(double a, double b, double c) { return __fma_rn(a, b, c); }
+__device__ inline float larger(float a, float b) { return fmaxf(a, b); }
 __device__ inline float root(float x) { return __fsqrt_rn(x); }
 __device__ inline double root(double x) { return __dsqrt_rn(x); }
 
@@ -50,6 +53,19 @@ __device__ void load16(const T* from, int64_t i, bool valid, T (&to)[kCount]) {
     T out[kCount];
   } both;
   both.words = valid ? __ldg(reinterpret_cast<const uint4*>(from + i)) : make_uint4(0, 0, 0, 0);
+#pragma unroll
+  for (int n = 0; n < kCount; ++n) to[n] = both.out[n];
+}
+
+template <class T, int kCount>
+__device__ void load_shared(const T* from, int64_t i, T (&to)[kCount]) {
+  static_assert(sizeof(to) == 8 || sizeof(to) == 16);
+  using Words = std::conditional_t<sizeof(to) == 8, uint2, uint4>;
+  union {
+    Words words;
+    T out[kCount];
+  } both;
+  both.words = *reinterpret_cast<const Words*>(from + i);
 #pragma unroll
   for (int n = 0; n < kCount; ++n) to[n] = both.out[n];
 }

@@ -23,16 +23,20 @@ TOKENS, HEADS, WIDTH, PICKS, SKETCH = 65536, 8, 64, 64, 32
 
 # Cycles of a partition that a warp's instruction keeps a pipe busy.
 PIPES = [("tensor", r"HMMA", 6.5), ("mufu", r"MUFU|I2F|F2I", 8), ("fp64", r"D(ADD|MUL|FMA|SETP)|F2F", 2),
-         ("fma", r"F(FMA|ADD|MUL)|HFMA2", 1), ("fma", r"IMAD", 1), ("lsu", r"LDG.*128|STG.*128", 16),
+         ("fma", r"F(FMA|ADD|MUL)|HFMA2", 1), ("fma", r"IMAD", 1), ("lsu", r"(LDG|LDS|STG|STS).*128", 16),
          ("lsu", r"LD|ST|SHFL|ATOM|RED", 4), ("alu", r"VOTE|IADD|LOP|ISETP|FSETP|SEL|FSEL|SHF|PRMT|LEA|FMNMX|IMNMX|POPC|PLOP|I", 2)]
-WORK = {"sketch_scan": r"HMMA|MUFU\.EX2", "draw": r"HMMA|VOTE|STG"}  # what the path must not miss; else the 16-byte loads
+# Instructions that the path must not miss, and the share of the time that it goes there. Among 32 keys a row exceeds some head's
+# number with probability HIT, a given head's with HEAD_HIT.
+HIT, HEAD_HIT = 1 - (1 - PICKS / TOKENS) ** (32 * HEADS), 1 - (1 - PICKS / TOKENS) ** 32
+PATHS = {"sketch_scan": [(r"HMMA|MUFU\.EX2", 1)],
+         "draw": [("HMMA|VOTE", 1 - HEAD_HIT / HIT), ("HMMA|VOTE|POPC", HEAD_HIT / HIT)]}
+GATHER = [(r"LDG\S*\.128|STG", 1)]
 
 
 class Code:
     """The instructions of a function: (opcode, branch target or None, whether it may fall through)."""
 
-    def __init__(self, lines, work):
-        self.work = re.compile(work)
+    def __init__(self, lines):
         self.ops, labels, targets = [], {}, []
         for line in lines:
             label = re.match(r"(\.L_x_\d+):", line)
@@ -40,17 +44,28 @@ class Code:
                 labels[label[1]] = len(self.ops)
             found = re.match(r"\s+/\*[0-9a-f]{4,}\*/\s+(@\S+\s+)?(\S+)(.*);", line)
             if found:
-                jump = re.search(r"\((\.L_x_\d+)\)", found[3]) if found[2].startswith("BRA") else None
-                ends = found[1] is None and found[2].split(".")[0] in ("BRA", "EXIT", "RET", "CALL")
+                jump = re.search(r"\((\.L_x_\d+)\)", found[3]) if found[2] == "BRA" else None
+                ends = found[1] is None and re.fullmatch(r"BRA|EXIT|RET.*|BRX.*", found[2]) is not None
                 self.ops.append((found[2], jump and jump[1], not ends))
         self.ops = [(op, labels.get(jump), falls) for op, jump, falls in self.ops]
-        self.loops = sorted({(jump, max(j for j, (_, t, _) in enumerate(self.ops) if t == jump))
+        loops = sorted({(jump, max(j for j, (_, t, _) in enumerate(self.ops) if t == jump))
                              for i, (_, jump, _) in enumerate(self.ops) if jump is not None and jump < i})
+        # Code that lies behind the function's end and jumps back into a loop makes none.
+        self.loops = [(h, t) for h, t in loops if not any(a < h <= b < t for a, b in loops)]
 
     def inner(self, begin, end):
         """Outermost loops strictly inside [begin, end]."""
         inside = [l for l in self.loops if begin <= l[0] and l[1] <= end and l != (begin, end)]
         return [l for l in inside if not any(o != l and o[0] <= l[0] and l[1] <= o[1] for o in inside)]
+
+    def mixed(self, paths, times):
+        """Cycles by pipe of the whole function, over its paths."""
+        out = collections.Counter()
+        for work, share in paths:
+            self.work = re.compile(work)
+            for pipe, cycles in self.cost(0, len(self.ops) - 1, times).items():
+                out[pipe] += share * cycles
+        return out
 
     def cost(self, begin, end, times, depth=0):
         """Cycles by pipe along the path that does the most work, of those the shortest. times(depth, ops of a loop) -> how often."""
@@ -76,7 +91,7 @@ class Code:
                         break
                 step = (work + bool(self.work.match(op)), length + 1, pipes + more)
                 nexts = [i + 1] * falls + [jump] * (jump is not None and jump > i)
-                if not falls and not nexts or i == end:
+                if not falls and not nexts or i == end or jump == begin:
                     last = max(last, step, key=lambda s: (s[0], -s[1]))
             for to in nexts:
                 if to <= end and (to not in best or (best[to][0], -best[to][1]) < (step[0], -step[1])):
@@ -101,7 +116,8 @@ def draw_loops(depth, ops):
         return TOKENS / 64 / 8 if has(ops, "HMMA") else 0
     if has(ops, "LDGSTS"):
         return 2
-    return [0, 2, HEADS / 4, 1, 16][depth] if has(ops, "VOTE") and depth < 5 else 0  # halves, four heads, share group, rows
+    # Halves, eight heads, share group, rows of one of two ballots that are hit, keys of a row that hit.
+    return [0, 2, HEADS / 8, 1, 16 * HIT / 2, 1.13][depth] if has(ops, "VOTE") or depth == 5 else 0
 
 
 def gather_loops(of):
@@ -121,8 +137,7 @@ def disassembled(nvcc, nvdisasm, kernel, folder):
     text = subprocess.run([nvdisasm, "-c", cubin], check=True, capture_output=True, text=True).stdout
     parts = re.split(r"^\.text\.(\S+):$", text, flags=re.M)
     names = subprocess.run(["c++filt", *parts[1::2]], capture_output=True, text=True, check=True).stdout.split("\n")
-    work = WORK.get(kernel, r"LDG\S*\.128|STG")
-    return {name: Code(body.split("\n"), work) for name, body in zip(names, parts[2::2])}
+    return {name: Code(body.split("\n")) for name, body in zip(names, parts[2::2])}
 
 
 def main():
@@ -159,12 +174,11 @@ def main():
             if kernel not in codes:
                 codes[kernel] = disassembled(nvcc, nvdisasm, kernel, folder)
             code = next(c for name, c in codes[kernel].items() if part in name)
-            cycles = code.cost(0, len(code.ops) - 1, times)
+            cycles = code.mixed(PATHS.get(kernel, GATHER), times)
             ms = {pipe: warps * n / PARTITIONS / CLOCK * 1e3 for pipe, n in cycles.items()}
             ms["L2"], ms["memory"] = l2 / L2 * 1e3, memory / MEMORY * 1e3
             bound = max(ms, key=ms.get)
-            short = re.sub(r"smartbird::kernels::", "", part)
-            print(f"| {kernel}: {short} | {bound} | {ms[bound]:.2f} | {floor:.2f} | {ms[bound] / floor:.1f} | {why} |")
+            print(f"| {kernel}{', writing' if 'true' in part else ', counting' if 'false' in part else ''} | {bound} | {ms[bound]:.2f} | {floor:.2f} | {ms[bound] / floor:.1f} | {why} |")
             if os.environ.get("DETAIL"):
                 print({k: round(v, 2) for k, v in sorted(ms.items(), key=lambda x: -x[1])})
     # Moves memory and nothing else: read and write of every pass.

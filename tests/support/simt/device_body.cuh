@@ -37,11 +37,9 @@ inline uint32_t ballot(bool vote, Site site = Site::current()) {
 }
 
 inline float exp2_fast(float x) { return std::exp2(x); }
-inline float fused(float a, float b, float c) { return std::fma(a, b, c); }
-inline double fused(double a, double b, double c) { return std::fma(a, b, c); }
-inline double root(double x) { return std::sqrt(x); }
-inline float root(float x) { return std::sqrt(x); }
-
+inline auto fused(auto a, auto b, auto c) { return std::fma(a, b, c); }
+inline auto root(auto x) { return std::sqrt(x); }
+inline float larger(float a, float b) { return std::fmax(a, b); }
 inline uint32_t bits_of(float x) { return std::bit_cast<uint32_t>(x); }
 inline float float_of(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline int count_bits(uint32_t bits) { return std::popcount(bits); }
@@ -51,6 +49,12 @@ void load16(Global<const T> from, int64_t i, bool valid, T (&to)[kCount]) {
   const T* source = valid ? from.checked(i, kCount) : nullptr;
   if (reinterpret_cast<uintptr_t>(source) % 16 != 0) throw simt::Fault("a load of 16 bytes that are not aligned");
   for (int n = 0; n < kCount; ++n) to[n] = source == nullptr ? T{} : source[n];
+}
+
+template <class T, int kCount>
+void load_shared(const Shared<T>& from, int64_t i, T (&to)[kCount]) {
+  if (i % kCount != 0) throw simt::Fault(std::string("a wide load that is not aligned, of shared ") + from.name());
+  for (int n = 0; n < kCount; ++n) to[n] = from[i + n];
 }
 
 template <class T>

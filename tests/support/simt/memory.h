@@ -82,9 +82,9 @@ class SharedMemory {
 template <class T>
 class Shared {
  public:
-  class Element {
-   public:
-    Element(const Shared& of, int64_t i) : of_(of), i_(i) {}
+  struct Element {
+    const Shared& of_;
+    int64_t i_;
     operator T() const {  // NOLINT: reads like an array
       SharedMemory::current().note_read(of_.shadow(i_), of_.name_, i_);
       return of_.data_[i_];
@@ -94,10 +94,6 @@ class Shared {
       of_.data_[i_] = value;
       return *this;
     }
-
-   private:
-    const Shared& of_;
-    int64_t i_;
   };
   Shared(const char* name, int64_t count, Site site = Site::current()) : name_(name), count_(count) {
     SharedMemory::Array& array = SharedMemory::current().array(site, name, count, sizeof(T));
