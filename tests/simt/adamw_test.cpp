@@ -6,12 +6,12 @@
 #include <cmath>
 #include <random>
 
-#include "tests/support/device_array.h"
+#include "device_array.h"
 
 namespace smartbird::kernels {
 namespace {
 
-using simt::DeviceArray;
+using device_test::DeviceArray;
 
 template <class T>
 std::vector<T> random_numbers(std::mt19937& random, size_t count) {

@@ -5,16 +5,16 @@
 #include <cmath>
 #include <random>
 
-#include "kernels/gather_keys.cuh"
+#include "device_array.h"
+#include "kernels/attention_device.h"
 #include "kernels/pick_transpose.h"
 #include "tests/reference/random_attention.h"
 #include "tests/simt/elements.h"
-#include "tests/support/device_array.h"
 
 namespace smartbird::kernels {
 namespace {
 
-using simt::DeviceArray;
+using device_test::DeviceArray;
 
 template <class Element>
 struct Attended {
@@ -175,19 +175,6 @@ TEST(Attention, CutsHeavyUnits) {
     c.pick_start.push_back(static_cast<int64_t>(c.pick_unit.size()));
   }
   expect_dense_attention<float>(c, 0);
-}
-
-// The NaN that a GPU makes, and how numbers are rounded otherwise.
-TEST(Attention, StoresNanAsNan) {
-  const auto stored = [](float x) {
-    uint16_t bits = 0;
-    put(x, bits);
-    return from_bits(bits);
-  };
-  EXPECT_TRUE(std::isnan(stored(device::float_of(0x7fffffff))));
-  EXPECT_TRUE(std::isnan(stored(-device::float_of(0x7f800001))));
-  EXPECT_EQ(stored(1.00390625F), 1.0F);  // ties to even
-  EXPECT_EQ(stored(1.01171875F), 1.015625F);
 }
 
 // A row alone, and the same row among others: the same bits.

@@ -5,13 +5,13 @@
 
 #include <random>
 
+#include "device_array.h"
 #include "kernels/device.cuh"
-#include "tests/support/device_array.h"
 
 namespace smartbird::kernels {
 namespace {
 
-using device::Global, device::launch, simt::DeviceArray;
+using device::Global, device::launch, device_test::DeviceArray;
 using ::testing::HasSubstr;
 
 // The message of the fault that a launch ends with; empty if it runs.

@@ -5,13 +5,13 @@
 
 #include <random>
 
+#include "device_array.h"
 #include "kernels/running_sums.cuh"
-#include "tests/support/device_array.h"
 
 namespace smartbird::kernels {
 namespace {
 
-using simt::DeviceArray;
+using device_test::DeviceArray;
 
 void expect_transposed(int64_t units, const std::vector<int32_t>& pick_unit) {
   const int64_t picks = static_cast<int64_t>(pick_unit.size());

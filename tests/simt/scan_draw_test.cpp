@@ -6,15 +6,15 @@
 #include <random>
 
 #include "core/error.h"
+#include "device_array.h"
 #include "kernels/draw_device.h"
 #include "tests/reference/reference_draw.h"
 #include "tests/simt/elements.h"
-#include "tests/support/device_array.h"
 
 namespace smartbird::kernels {
 namespace {
 
-using simt::DeviceArray;
+using device_test::DeviceArray;
 
 std::vector<float> query_rows(const reference::Stream<float>& stream, size_t first, size_t count) {
   const size_t width = static_cast<size_t>(stream.width);

@@ -1,4 +1,4 @@
-// Memory of the emulated device, filled from the host and read back.
+// Memory of the emulated device, filled from the host and read back. The build gives this body, or tests/support/cuda's.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 
 #include "tests/support/simt/memory.h"
 
-namespace smartbird::simt {
+namespace smartbird::device_test {
 
 template <class T>
 class DeviceArray {
@@ -18,9 +18,9 @@ class DeviceArray {
   explicit DeviceArray(std::vector<T> values)
       : count_(values.size()), data_(std::make_unique_for_overwrite<T[]>(values.size())) {
     std::copy(values.begin(), values.end(), data_.get());
-    register_memory(data_.get(), count_ * sizeof(T));
+    simt::register_memory(data_.get(), count_ * sizeof(T));
   }
-  ~DeviceArray() { forget_memory(data_.get()); }
+  ~DeviceArray() { simt::forget_memory(data_.get()); }
   DeviceArray(const DeviceArray&) = delete;
   DeviceArray& operator=(const DeviceArray&) = delete;
   [[nodiscard]] T* data() { return data_.get(); }
@@ -31,4 +31,4 @@ class DeviceArray {
   std::unique_ptr<T[]> data_;
 };
 
-}  // namespace smartbird::simt
+}  // namespace smartbird::device_test

@@ -1,0 +1,164 @@
+// Times each kernel of sparse attention on a GPU against its floor, which follows from ceilings measured in the same process.
+//   bench_gpu [tokens...]    a JSON line each on stdout
+// Not causal, 8 heads of 64, 64 picks a row and head, query block 1, 64 rows share random numbers, sketch width 32, bfloat16.
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <random>
+#include <string>
+
+#include "kernels/adamw.h"
+#include "kernels/attention_device.h"
+#include "kernels/draw_device.h"
+#include "kernels/pick_transpose.h"
+#include "kernels/scan_tiles.h"
+#include "tests/gpu/ceilings.h"
+#include "tests/gpu/timing.h"
+#include "tests/simt/elements.h"
+
+namespace smartbird::gpu {
+namespace {
+
+using device_test::DeviceArray;
+using namespace kernels;
+
+constexpr int kHeads = 8, kWidth = 64, kSketch = 32;
+constexpr int64_t kPicks = 64;
+
+std::vector<uint16_t> random_bits(size_t count, double scale, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal(0, static_cast<float>(scale));
+  std::vector<float> pattern(65521);
+  for (float& x : pattern) x = normal(random);
+  std::vector<uint16_t> out(count);
+  for (size_t i = 0; i < count; ++i) out[i] = bfloat16_bits(pattern[i % pattern.size()]);
+  return out;
+}
+
+void print(int64_t tokens, const char* kernel, double ms, double floor_ms) {
+  std::printf("{\"tokens\": %lld, \"kernel\": \"%s\", \"ms\": %.4f, \"floor_ms\": %.4f}\n",
+              static_cast<long long>(tokens), kernel, ms, floor_ms);
+  std::fflush(stdout);
+}
+
+std::vector<ScanBlock> all_blocks(int64_t tokens) {
+  std::vector<ScanBlock> blocks(static_cast<size_t>(tokens));
+  for (int64_t i = 0; i < tokens; ++i) {
+    ScanBlock& block = blocks[static_cast<size_t>(i)];
+    block.sample = 1, block.index = i, block.group = i / 64;
+    block.left_begin = 0, block.left_end = i, block.right_begin = i + 1, block.right_end = tokens;
+  }
+  return blocks;
+}
+
+struct Drawn {
+  std::vector<int64_t> start{0};
+  std::vector<int32_t> key;
+  std::vector<float> log_pi;
+};
+
+Drawn bench_draw(int64_t tokens, const Ceilings& ceilings) {
+  const size_t n = static_cast<size_t>(tokens);
+  const std::vector<ScanBlock> blocks = all_blocks(tokens);
+  const ScanTiles cut = scan_tiles(blocks);
+  DeviceArray<uint16_t> queries(random_bits(n * kSketch, 1, 1)), keys(random_bits(n * kSketch, 1, 2));
+  DeviceArray<ScanBlock> device_blocks(blocks);
+  DeviceArray<ScanTile> tiles(cut.tiles);
+  DeviceArray<ScanGroup> groups(cut.groups);
+  DeviceScanInput<uint16_t> in;
+  in.queries = queries.data(), in.keys = keys.data(), in.num_keys = tokens, in.width = kSketch, in.scale = 0.18F;
+  in.blocks = device_blocks.data(), in.tiles = tiles.data(), in.groups = groups.data();
+  in.num_tiles = static_cast<int64_t>(cut.tiles.size()), in.num_groups = static_cast<int64_t>(cut.groups.size());
+  DeviceArray<float> memory(cut.tiles.size() * kTileRows * 2);
+  DeviceArray<double> lse(n);
+  const double pairs = static_cast<double>(tokens) * static_cast<double>(tokens),
+               exp_ms = pairs / ceilings.exp2_per_s * 1e3;
+  print(tokens, "sketch_scan", median_ms([&] { sketch_scan(Stream{}, in, memory.data(), lse.data()); }), exp_ms);
+  const DrawOptions options{.picks = kPicks, .heads = kHeads, .key = {7, 9}};
+  DeviceArray<float> least(std::vector<float>(n, draw_least(options, tokens - 1)));
+  DeviceArray<int32_t> in_tile(cut.tiles.size() * kTileRows * kHeads), lengths(n * kHeads);
+  const DeviceDrawInput with{lse.data(), least.data(), in_tile.data()};
+  print(tokens, "draw, counting", median_ms([&] { count_picks(Stream{}, in, options, with, lengths.data()); }), exp_ms);
+  Drawn out;
+  for (int32_t length : lengths.values()) out.start.push_back(out.start.back() + length);
+  const size_t count = static_cast<size_t>(out.start.back());
+  DeviceArray<int64_t> start(out.start);
+  DeviceArray<int32_t> key(count);
+  DeviceArray<float> log_pi(count);
+  print(tokens, "draw, writing",
+        median_ms([&] { write_picks(Stream{}, in, options, with, start.data(), key.data(), log_pi.data()); }),
+        exp_ms + 8e3 * static_cast<double>(count) / ceilings.copy_bytes_per_s);
+  out.key = key.values(), out.log_pi = log_pi.values();
+  return out;
+}
+
+void bench_attention(int64_t tokens, const Drawn& drawn, const Ceilings& ceilings) {
+  const size_t n = static_cast<size_t>(tokens), picks = drawn.key.size();
+  std::vector<int64_t> row(n + 1);
+  std::vector<int32_t> slot(n), unit(picks), list(picks);
+  for (size_t i = 0; i <= n; ++i) row[i] = static_cast<int64_t>(i);
+  for (size_t i = 0; i < n; ++i) slot[i] = static_cast<int32_t>(i);
+  for (size_t l = 0; l + 1 < drawn.start.size(); ++l)
+    for (int64_t i = drawn.start[l]; i < drawn.start[l + 1]; ++i) {
+      const size_t at = static_cast<size_t>(i);
+      unit[at] = static_cast<int32_t>(static_cast<int64_t>(l % kHeads) * tokens + drawn.key[at]);
+      list[at] = static_cast<int32_t>(l);
+    }
+  DeviceArray<int64_t> rows(row), start(drawn.start), by_unit(n * kHeads + 1);
+  DeviceArray<int32_t> slots(slot), units(unit), lists(list), order(picks);
+  DeviceArray<float> log_pi(drawn.log_pi), lse(n * kHeads), delta(n * kHeads);
+  const size_t numbers = n * kHeads * kWidth;
+  DeviceArray<uint16_t> q(random_bits(numbers, 1, 3)), kv(random_bits(2 * numbers, 1, 4)), o(numbers),
+      grad_o(random_bits(numbers, 1, 5)), grad_q(numbers), grad_kv(2 * numbers);
+  DeviceAttentionInput<uint16_t> in;
+  in.rows = tokens, in.units = tokens * kHeads, in.heads = in.kv_heads = in.pick_heads = kHeads, in.width = kWidth;
+  in.scale = 0.125F, in.q = q.data(), in.kv = kv.data();
+  in.band_begin = rows.data(), in.band_end = rows.data() + 1, in.token_slot = slots.data(), in.slots = tokens;
+  in.row_block = rows.data(), in.pick_start = start.data(), in.pick_unit = units.data(), in.pick_log_pi = log_pi.data();
+  const double gather_ms = 1e3 * static_cast<double>(picks) * 4 * kWidth / ceilings.gather_bytes_per_s;
+  print(tokens, "attention_forward", median_ms([&] { attention_forward(Stream{}, in, o.data(), lse.data()); }),
+        gather_ms);
+  print(tokens, "attention_backward_q", median_ms([&] {
+          attention_backward_q(Stream{}, in, o.data(), lse.data(), grad_o.data(), grad_q.data(), delta.data());
+        }),
+        gather_ms);
+  DeviceArray<std::byte> memory(static_cast<size_t>(pick_transpose_bytes(static_cast<int64_t>(picks))));
+  print(tokens, "pick_transpose", median_ms([&] {
+          pick_transpose(Stream{}, static_cast<int64_t>(picks), in.units, units.data(), memory.data(),
+                         {by_unit.data(), order.data()});
+        }),
+        48e3 * static_cast<double>(picks) / ceilings.copy_bytes_per_s);
+  DeviceArray<float> tails(static_cast<size_t>(attention_tails(static_cast<int64_t>(picks)) * 2 * kWidth));
+  const DeviceKeyLists by_key{
+      slots.data(), rows.data(), 1, lists.data(), by_unit.data(), order.data(), static_cast<int64_t>(picks),
+      tails.data()};
+  print(tokens, "attention_backward_kv", median_ms([&] {
+          attention_backward_kv(Stream{}, in, by_key, lse.data(), grad_o.data(), delta.data(), grad_kv.data());
+        }),
+        gather_ms);
+}
+
+void bench_adamw(const Ceilings& ceilings) {
+  constexpr int64_t kCount = 100'000'000;
+  DeviceArray<float> gradient(kCount, 0.1F), weight(kCount, 1.0F), m(kCount), v(kCount);
+  print(0, "adamw", median_ms([&] {
+          adamw<float>(Stream{}, AdamW{.learning_rate = 1e-3, .step = 1}, kCount, gradient.data(), weight.data(),
+                       m.data(), v.data());
+        }),
+        28e3 * kCount / ceilings.copy_bytes_per_s);
+}
+
+}  // namespace
+}  // namespace smartbird::gpu
+
+int main(int argc, char** argv) {
+  using namespace smartbird::gpu;
+  const Ceilings ceilings = measure_ceilings();
+  std::printf("{\"copy_tb_per_s\": %.3f, \"exp2_t_per_s\": %.3f, \"gather_tb_per_s\": %.3f}\n",
+              ceilings.copy_bytes_per_s * 1e-12, ceilings.exp2_per_s * 1e-12, ceilings.gather_bytes_per_s * 1e-12);
+  for (int i = 1; i < argc; ++i) {
+    const int64_t tokens = std::atoll(argv[i]);
+    bench_attention(tokens, bench_draw(tokens, ceilings), ceilings);
+  }
+  bench_adamw(ceilings);
+}
