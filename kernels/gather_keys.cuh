@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "kernels/attention_device.h"
-#include "kernels/device.cuh"
+#include "kernels/device_numbers.cuh"
 
 namespace smartbird::kernels {
 
@@ -18,18 +18,6 @@ template <class Element, int kWidth>
 struct Spread {
   static constexpr int kPart = 16 / static_cast<int>(sizeof(Element)), kLanes = kWidth / kPart, kGroups = 32 / kLanes;
 };
-
-__device__ inline float number(float x) { return x; }
-__device__ inline float number(uint16_t bits) { return device::float_of(static_cast<uint32_t>(bits) << 16); }
-__device__ inline void put(float x, float& to) { to = x; }
-__device__ inline void put(float x, uint16_t& to) {  // to nearest, ties to even
-  if (x != x) {  // rounding would carry the GPU's NaN, 0x7fffffff, into the sign
-    to = 0x7fff;
-    return;
-  }
-  const uint32_t bits = device::bits_of(x);
-  to = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
 
 // Calls body(k, v, bias) for kAhead keys of each lane group at a time, in all lanes; key(i, unit, bias) names key i of [0, count)
 // and its bias in base 2; -inf: not attended.

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "kernels/device_stream.h"
+
 namespace smartbird::kernels {
 
 // loss [rows], correct [rows].
@@ -16,5 +18,13 @@ void token_loss(const T* logits, const int64_t* target, int64_t rows, int64_t vo
 template <class T>
 void token_loss_gradient(T* logits, const int64_t* target, int64_t rows, int64_t vocabulary, double* loss,
                          uint8_t* correct);
+
+// On a GPU, with pointers to its memory, in float or from and to bfloat16 (the bits); sums in float, in a fixed order.
+template <class Element>
+void token_loss(Stream stream, const Element* logits, const int64_t* target, int64_t rows, int64_t vocabulary,
+                double* loss, uint8_t* correct);
+template <class Element>
+void token_loss_gradient(Stream stream, Element* logits, const int64_t* target, int64_t rows, int64_t vocabulary,
+                         double* loss, uint8_t* correct);
 
 }  // namespace smartbird::kernels

@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "kernels/gather_keys.cuh"
+#include "kernels/device_numbers.cuh"
 #include "tests/simt/elements.h"
 
 namespace smartbird::kernels {
