@@ -2,7 +2,7 @@
 // scores into probabilities and compares them with the least random number that any head has for the key. Few rows have a key
 // that exceeds it; of these the warp goes through such keys in order, a head to a lane, and each lane adds the key to its list:
 // lists are in order without sorting, and the same every time. Random numbers and probabilities are compared as such, not their
-// logarithms, which only picks need.
+// logarithms, which only picks need. Counting notes what it met, and writing goes by the notes.
 #include "kernels/draw_device.h"
 
 #include <cmath>
@@ -64,25 +64,59 @@ struct Half {
   int64_t first = 0;                     // position of its first key
 };
 
-// The picks of one row, eight heads from `head` on.
+// The notes of all warps, and how many picks mine has met.
+struct Notes {
+  Global<int32_t> met;
+  Global<uint32_t> place;
+  Global<int32_t> key;
+  Global<float> chance;
+  int64_t capacity;
+  int mine = 0;
+
+  __device__ static int64_t warp() {
+    return device::block_in_grid() * kDrawWarps + device::thread_in_block() / 32;
+  }
+};
+
+// The picks of one row, eight heads from `head` on: to the lists, or to the notes.
 template <bool kWrites>
-__device__ void pick(const Rules& rules, const Lists& lists, const Half& half, int64_t row, int row_in_tile, int head,
-                     const Shared<uint16_t>& found) {
+__device__ void pick(const Rules& rules, const Lists& lists, Notes& notes, const Half& half, int64_t row,
+                     int row_in_tile, int head, const Shared<uint16_t>& found) {
   const int lane = device::thread_in_block() % 32;
   uint32_t keys = device::ballot(half.chance[row_in_tile * kStride + lane] > half.least[lane]);
   for (; keys != 0; keys &= keys - 1) {
     const int key = device::count_bits((keys & (0 - keys)) - 1);
     const float chance = half.chance[row_in_tile * kStride + key];
-    if (lane >= kHeadsAtOnce || lane >= rules.heads - head || !(chance > half.uniform[lane * kStride + key])) continue;
+    const bool picked =
+        lane < kHeadsAtOnce && lane < rules.heads - head && chance > half.uniform[lane * kStride + key];
+    const int64_t note = notes.mine;
+    uint32_t all = 0;
+    if (!kWrites) all = device::ballot(picked), notes.mine += device::count_bits(all);
+    if (!picked) continue;
     const int of = row_in_tile * rules.heads + head + lane, before = found[of];
     found[of] = static_cast<uint16_t>(before + 1);
-    if (!kWrites) continue;
-    const int64_t list = row * rules.heads + head + lane,
-                  in_tile = (device::block_in_grid() * kTileRows + row_in_tile) * rules.heads + head + lane,
-                  to = lists.start[list] + lists.in_tile[in_tile] + before;
-    lists.key[to] = static_cast<int32_t>(half.first + key);
-    lists.log_pi[to] = chance < 1 ? logf(chance) : 0;
+    if (kWrites) {
+      const int64_t list = row * rules.heads + head + lane,
+                    in_tile = (device::block_in_grid() * kTileRows + row_in_tile) * rules.heads + head + lane,
+                    to = lists.start[list] + lists.in_tile[in_tile] + before;
+      lists.key[to] = static_cast<int32_t>(half.first + key);
+      lists.log_pi[to] = chance < 1 ? logf(chance) : 0;
+    } else {
+      const int64_t number = note + device::count_bits(all & ((uint32_t{1} << lane) - 1));
+      if (number >= notes.capacity) continue;
+      const int64_t at = Notes::warp() * notes.capacity + number;
+      notes.place[at] = static_cast<uint32_t>(of) << 16 | static_cast<uint32_t>(before);
+      notes.key[at] = static_cast<int32_t>(half.first + key), notes.chance[at] = chance;
+    }
   }
+}
+
+// Whether a warp of my tile has met more picks than it could note.
+__device__ inline bool notes_lack(const Notes& notes) {
+  bool lack = false;
+  for (int warp = 0; warp < kDrawWarps; ++warp)
+    lack = lack || notes.met[device::block_in_grid() * kDrawWarps + warp] > notes.capacity;
+  return lack;
 }
 
 template <class Tile, bool kWrites>
@@ -90,7 +124,8 @@ __global__ void __launch_bounds__(kScoreThreads, Tile::kWords == 32 ? 3 : 4)
     draw(Rules rules, int64_t num_keys, int64_t num_excluded, Global<const typename Tile::Word> queries,
          Global<const typename Tile::Word> keys, Global<const ScanBlock> blocks, Global<const int64_t> excluded,
          Global<const ScanTile> tiles, Global<const double> lse, Global<const float> least, Global<int32_t> in_tile,
-         Global<const int64_t> start, Global<int32_t> out_key, Global<float> out_log_pi) {
+         Global<const int64_t> start, Global<int32_t> out_key, Global<float> out_log_pi, Notes notes) {
+  if (kWrites && !notes_lack(notes)) return;
   constexpr int kRows = static_cast<int>(kTileRows);
   SB_SHARED(typename Tile::Word, shared, Tile::kSharedWords);
   SB_SHARED(float, chance, kRows* kStride);
@@ -135,7 +170,7 @@ __global__ void __launch_bounds__(kScoreThreads, Tile::kWords == 32 ? 3 : 4)
           uint32_t lanes = device::ballot(hit[i] && mine >= row && mine < next);
           while (lanes != 0) {
             const int one = device::count_bits((lanes & (0 - lanes)) - 1), r = scores.row_of(one, i);
-            pick<kWrites>(rules, lists, {chance, uniform, least_uniform, first}, tile.first_row + r, r, head, found);
+            pick<kWrites>(rules, lists, notes, {chance, uniform, least_uniform, first}, tile.first_row + r, r, head, found);
             lanes &= ~(kLanesOfRow << one / Tile::kRowLanes * Tile::kRowLanes);
           }
         }
@@ -160,9 +195,29 @@ __global__ void __launch_bounds__(kScoreThreads, Tile::kWords == 32 ? 3 : 4)
     }
   };
   for_scores(scores, tile, keys, num_keys, blocks, {excluded, num_excluded}, shared, piece);
-  if constexpr (!kWrites)
+  if constexpr (!kWrites) {
     for (int i = me; i < kRows * rules.heads; i += kScoreThreads)
       in_tile[device::block_in_grid() * kRows * rules.heads + i] = found[i];
+    if (me % 32 == 0) notes.met[Notes::warp()] = notes.mine;
+  }
+}
+
+// A warp's notes to their places.
+__global__ void __launch_bounds__(kScoreThreads)
+    place_notes(int heads, Global<const ScanTile> tiles, Notes notes, Global<const int32_t> in_tile,
+                Global<const int64_t> start, Global<int32_t> key, Global<float> log_pi) {
+  const int count = notes.met[Notes::warp()];
+  if (count > notes.capacity) return;  // the tile is gone over again
+  const int64_t first_row = tiles[device::block_in_grid()].first_row;
+  for (int i = device::thread_in_block() % 32; i < count; i += 32) {
+    const int64_t at = Notes::warp() * notes.capacity + i;
+    const uint32_t place = notes.place[at];
+    const int64_t of = place >> 16, to = start[first_row * heads + of] +
+                                         in_tile[device::block_in_grid() * kTileRows * heads + of] + (place & 0xffff);
+    const float chance = notes.chance[at];
+    key[to] = notes.key[at];
+    log_pi[to] = chance < 1 ? logf(chance) : 0;
+  }
 }
 
 // One thread a row of its group: turns the counts of its tiles into places within the lists.
@@ -183,6 +238,11 @@ __global__ void __launch_bounds__(kTileRows)
   }
 }
 
+Notes notes_of(const DeviceDrawInput& with) {
+  const DeviceDrawNotes& notes = with.notes;
+  return {notes.met, notes.place, notes.key, notes.chance, notes.capacity};
+}
+
 template <class Tile, bool kWrites, class Element>
 void draw_with(Stream stream, const DeviceScanInput<Element>& in, const DrawOptions& options,
                const DeviceDrawInput& with, const int64_t* start, int32_t* key, float* log_pi) {
@@ -194,7 +254,7 @@ void draw_with(Stream stream, const DeviceScanInput<Element>& in, const DrawOpti
                     .key = options.key};
   device::launch("draw", draw<Tile, kWrites>, in.num_tiles, kScoreThreads, stream, rules, in.num_keys, in.num_excluded,
                  reinterpret_cast<const Word*>(in.queries), reinterpret_cast<const Word*>(in.keys), in.blocks,
-                 in.excluded, in.tiles, with.lse, with.least, with.in_tile, start, key, log_pi);
+                 in.excluded, in.tiles, with.lse, with.least, with.in_tile, start, key, log_pi, notes_of(with));
 }
 
 template <template <int> class Tile, bool kWrites, class Element>
@@ -220,6 +280,14 @@ void count_any(Stream stream, const DeviceScanInput<Element>& in, const DrawOpti
                  with.in_tile, lengths);
 }
 
+template <template <int> class Tile, class Element>
+void write_any(Stream stream, const DeviceScanInput<Element>& in, const DrawOptions& options,
+               const DeviceDrawInput& with, const int64_t* start, int32_t* key, float* log_pi) {
+  draw_any<Tile, true>(stream, in, options, with, start, key, log_pi);
+  device::launch("draw", place_notes, in.num_tiles, kScoreThreads, stream, options.heads, in.tiles, notes_of(with),
+                 with.in_tile, start, key, log_pi);
+}
+
 }  // namespace
 
 template <>
@@ -235,12 +303,12 @@ void count_picks(Stream stream, const DeviceScanInput<float>& input, const DrawO
 template <>
 void write_picks(Stream stream, const DeviceScanInput<uint16_t>& input, const DrawOptions& options,
                  const DeviceDrawInput& draw, const int64_t* start, int32_t* key, float* log_pi) {
-  draw_any<BfloatTile, true>(stream, input, options, draw, start, key, log_pi);
+  write_any<BfloatTile>(stream, input, options, draw, start, key, log_pi);
 }
 template <>
 void write_picks(Stream stream, const DeviceScanInput<float>& input, const DrawOptions& options,
                  const DeviceDrawInput& draw, const int64_t* start, int32_t* key, float* log_pi) {
-  draw_any<FloatTile, true>(stream, input, options, draw, start, key, log_pi);
+  write_any<FloatTile>(stream, input, options, draw, start, key, log_pi);
 }
 
 }  // namespace smartbird::kernels

@@ -1,6 +1,7 @@
 // Pass B (draw.h) on a GPU: Poisson and uniform picks by the rules and random numbers of the CPU, the score in float or from
-// bfloat16 sketches. Two passes over the same scores: count_picks says how long each list is; the host adds the lengths up,
-// the one time that it waits for the GPU, and gives memory; write_picks fills it, keys ascending in each list.
+// bfloat16 sketches. count_picks goes over the scores, notes the picks and says how long each list is; the host adds the lengths
+// up, the one time that it waits for the GPU, and gives memory; write_picks fills it from the notes, keys ascending in each
+// list. A tile with more picks than there is room for notes is gone over again: the picks are the same.
 #pragma once
 
 #include "kernels/draw.h"
@@ -10,10 +11,24 @@ namespace smartbird::kernels {
 
 inline constexpr int kMostDeviceHeads = 32;
 
+// Memory for the picks that count_picks meets: of every tile, four warps of 16 rows, `capacity` each.
+inline constexpr int kDrawWarps = 4;
+struct DeviceDrawNotes {
+  int64_t capacity = 0;
+  int32_t* met = nullptr;  // [tiles, 4]: how many there were, noted or not
+  uint32_t* place =
+      nullptr;  // [tiles, 4, capacity] as key and chance: (row of the tile · heads + head) · 2^16 + number in the list
+  int32_t* key = nullptr;
+  float* chance = nullptr;  // π
+};
+// Room for twice the notes to be expected of rows that may pick from `domain` keys each.
+[[nodiscard]] int64_t draw_capacity(const DrawOptions& options, int64_t domain);
+
 struct DeviceDrawInput {
   const double* lse = nullptr;   // [Q], from sketch_scan
   const float* least = nullptr;  // [Q], draw_least of each block
   int32_t* in_tile = nullptr;    // memory: picks by [tile, 64 rows, head]; count_picks fills it
+  DeviceDrawNotes notes;
 };
 
 // What every key of a block has at least: log2(K ε / |E|); +inf where the block takes all of E.

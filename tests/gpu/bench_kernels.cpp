@@ -77,7 +77,13 @@ Drawn bench_draw(int64_t tokens, const Ceilings& ceilings) {
   const DrawOptions options{.picks = kPicks, .heads = kHeads, .key = {7, 9}};
   DeviceArray<float> least(std::vector<float>(n, draw_least(options, tokens - 1)));
   DeviceArray<int32_t> in_tile(cut.tiles.size() * kTileRows * kHeads), lengths(n * kHeads);
-  const DeviceDrawInput with{lse.data(), least.data(), in_tile.data()};
+  const int64_t capacity = draw_capacity(options, tokens);
+  const size_t warps = cut.tiles.size() * kDrawWarps, notes = warps * static_cast<size_t>(capacity);
+  DeviceArray<int32_t> met(warps), note_key(notes);
+  DeviceArray<uint32_t> place(notes);
+  DeviceArray<float> chance(notes);
+  const DeviceDrawInput with{
+      lse.data(), least.data(), in_tile.data(), {capacity, met.data(), place.data(), note_key.data(), chance.data()}};
   print(tokens, "draw, counting", median_ms([&] { count_picks(Stream{}, in, options, with, lengths.data()); }), exp_ms);
   Drawn out;
   for (int32_t length : lengths.values()) out.start.push_back(out.start.back() + length);
@@ -87,7 +93,7 @@ Drawn bench_draw(int64_t tokens, const Ceilings& ceilings) {
   DeviceArray<float> log_pi(count);
   print(tokens, "draw, writing",
         median_ms([&] { write_picks(Stream{}, in, options, with, start.data(), key.data(), log_pi.data()); }),
-        exp_ms + 8e3 * static_cast<double>(count) / ceilings.copy_bytes_per_s);
+        20e3 * static_cast<double>(count) / ceilings.copy_bytes_per_s);
   out.key = key.values(), out.log_pi = log_pi.values();
   return out;
 }

@@ -124,8 +124,9 @@ TEST(SketchScan, JoinsTiles) {
     EXPECT_NEAR(lse[i], reference::log_sum_exp(reference::scores(stream.input(), static_cast<int64_t>(i))), 1e-5);
 }
 
+// capacity: -1: what is to be expected.
 template <class Element>
-Picks<float> draw_on_device(const reference::Stream<float>& stream, const DrawOptions& options) {
+Picks<float> draw_on_device(const reference::Stream<float>& stream, const DrawOptions& options, int64_t capacity) {
   OnDevice<Element> device(stream, stream.blocks, 0);
   std::vector<float> least;
   std::vector<double> flat;
@@ -143,7 +144,15 @@ Picks<float> draw_on_device(const reference::Stream<float>& stream, const DrawOp
   DeviceArray<float> floor(least);
   DeviceArray<int32_t> in_tile(device.cut.tiles.size() * kTileRows * static_cast<size_t>(options.heads), -7),
       lengths(lists, -7);
-  const DeviceDrawInput with{uniform ? by_size.data() : device.lse.data(), floor.data(), in_tile.data()};
+  if (capacity < 0) capacity = draw_capacity(options, static_cast<int64_t>(stream.keys.size()) / stream.width);
+  const size_t warps = device.cut.tiles.size() * kDrawWarps, notes = warps * static_cast<size_t>(capacity);
+  DeviceArray<int32_t> met(warps, -7), note_key(notes, -7);
+  DeviceArray<uint32_t> place(notes, 7);
+  DeviceArray<float> chance(notes, 7.0F);
+  const DeviceDrawInput with{uniform ? by_size.data() : device.lse.data(),
+                             floor.data(),
+                             in_tile.data(),
+                             {capacity, met.data(), place.data(), note_key.data(), chance.data()}};
   count_picks<Element>(Stream{}, device.in, options, with, lengths.data());
   Picks<float> out;
   for (int32_t length : lengths.values()) out.start.push_back(out.start.back() + length);
@@ -163,9 +172,10 @@ struct Decided {
 
 // Every pair is decided as by the definition, except where its probability comes within rounding of its random number.
 template <class Element>
-void expect_defined(const reference::StreamShape& shape, const DrawOptions& options, Decided& sum) {
+void expect_defined(const reference::StreamShape& shape, const DrawOptions& options, Decided& sum,
+                    int64_t capacity = -1) {
   const auto stream = exact_stream<Element>(shape);
-  const Picks<float> got = draw_on_device<Element>(stream, options);
+  const Picks<float> got = draw_on_device<Element>(stream, options, capacity);
   const auto input = stream.input();
   for (size_t list = 0; list < stream.blocks.size() * static_cast<size_t>(options.heads); ++list) {
     const size_t i = list / static_cast<size_t>(options.heads), head = list % static_cast<size_t>(options.heads);
@@ -223,6 +233,15 @@ TEST(Draw, ListsGoOnOverTiles) {
   expect_defined<float>({.lengths = {9000}, .block = 3000, .window = 0, .share = 0, .width = 16, .causal = false},
                         {.picks = 100, .floor = 0.5, .heads = 2, .key = {3, 4}}, sum);
   EXPECT_GT(sum.picks, 400);
+}
+
+// Room for no note, for some, for all.
+TEST(Draw, NotesThatDoNotFitAreNoLoss) {
+  Decided sum;
+  for (const int64_t capacity : {0, 1, 300, 600, 5000})
+    expect_defined<uint16_t>({.lengths = {150}, .window = 1, .share = 0, .width = 16},
+                             {.picks = 20, .heads = 3, .key = {3, 4}}, sum, capacity);
+  EXPECT_GT(sum.picks, 1000);
 }
 
 TEST(Draw, RefusesWhatItCannot) {
