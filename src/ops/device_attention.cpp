@@ -1,0 +1,134 @@
+// Lists as tensors, tensors as the kernels' structs.
+#include "ops/device_attention.h"
+
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <cmath>
+
+#include "kernels/attention_device.h"
+#include "kernels/pick_transpose.h"
+#include "ops/tensors.h"
+
+namespace smartbird {
+namespace {
+
+template <class T>
+at::Tensor copied(std::span<const T> values, at::Device device) {
+  at::Tensor out = at::empty({static_cast<int64_t>(values.size())}, at::CppTypeToScalarType<T>::value);
+  std::copy(values.begin(), values.end(), out.mutable_data_ptr<T>());
+  return out.to(device);
+}
+
+// Body(Element{}) by the type of x: float, or the bits of bfloat16.
+template <class Body>
+void with_element(const at::Tensor& x, Body body) {
+  if (x.scalar_type() == at::kBFloat16) return body(uint16_t{});
+  SB_CHECK(x.scalar_type() == at::kFloat, Shape, "attention on a GPU: element type ", c10::toString(x.scalar_type()),
+           ", expected float32 or bfloat16");
+  body(float{});
+}
+
+// Null for a list that the plan has not.
+template <class Element>
+Element* data_of(const at::Tensor& x) {
+  return !x.defined() ? nullptr : static_cast<Element*>(const_cast<void*>(x.const_data_ptr()));
+}
+
+template <class Element>
+kernels::DeviceAttentionInput<Element> device_input(const at::Tensor& q, const at::Tensor& units, const Plan& plan,
+                                                    const DevicePlan& lists) {
+  SB_CHECK(q.is_contiguous() && units.is_contiguous() && q.scalar_type() == units.scalar_type(), Shape,
+           "attention on a GPU needs contiguous queries, keys and values of one type");
+  kernels::DeviceAttentionInput<Element> in;
+  in.rows = q.size(0), in.units = units.size(0);
+  in.heads = plan.heads, in.kv_heads = plan.kv_heads, in.width = static_cast<int>(q.size(2));
+  in.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(q.size(2))));
+  in.q = data_of<Element>(q), in.kv = data_of<Element>(units);
+  in.band_begin = data_of<int64_t>(lists.band_begin), in.band_end = data_of<int64_t>(lists.band_end);
+  in.token_slot = data_of<int32_t>(lists.token_slot), in.slots = plan.token_slots;
+  in.pick_heads = plan.pick_heads, in.row_block = data_of<int64_t>(lists.row_block);
+  in.pick_start = data_of<int64_t>(lists.pick_start), in.pick_unit = data_of<int32_t>(lists.pick_unit);
+  in.pick_log_pi = data_of<float>(lists.pick_log_pi);
+  return in;
+}
+
+// Where a block's rows begin, and how many the largest has.
+std::vector<int64_t> block_begins(const Plan& plan, int64_t& largest) {
+  std::vector<int64_t> begin;
+  for (int64_t row = 0; row < plan.num_rows; ++row)
+    if (row == 0 || plan.row_block[static_cast<size_t>(row)] != plan.row_block[static_cast<size_t>(row - 1)])
+      begin.push_back(row);
+  begin.push_back(plan.num_rows);
+  for (size_t i = 1; i < begin.size(); ++i) largest = std::max(largest, begin[i] - begin[i - 1]);
+  return begin;
+}
+
+}  // namespace
+
+kernels::Stream stream_of(const at::Tensor& x) {
+  if (x.is_cpu()) return {};
+  return {c10::impl::VirtualGuardImpl(x.device().type()).getStream(x.device()).native_handle()};
+}
+
+DevicePlan to_device(const Plan& plan, at::Device device) {
+  DevicePlan out;
+  std::vector<int32_t> slot_token(static_cast<size_t>(plan.token_slots), -1);
+  for (size_t token = 0; token < plan.token_slot.size(); ++token)
+    if (plan.token_slot[token] >= 0)
+      slot_token[static_cast<size_t>(plan.token_slot[token])] = static_cast<int32_t>(token);
+  std::vector<int32_t> pick_list(plan.pick_unit.size());
+  for (size_t list = 0; list + 1 < plan.pick_start.size(); ++list)
+    std::fill(pick_list.begin() + plan.pick_start[list], pick_list.begin() + plan.pick_start[list + 1],
+              static_cast<int32_t>(list));
+  const auto to = [&](const auto& values) { return copied(std::span(values.data(), values.size()), device); };
+  out.band_begin = to(plan.band_begin), out.band_end = to(plan.band_end), out.row_block = to(plan.row_block);
+  out.token_slot = to(plan.token_slot), out.slot_token = to(slot_token);
+  out.block_begin = to(block_begins(plan, out.block_rows));
+  out.pick_start = to(plan.pick_start), out.pick_unit = to(plan.pick_unit), out.pick_list = to(pick_list);
+  if (plan.pick_heads == 0) return out;
+  out.pick_log_pi = plan.pick_log_pi.to(at::TensorOptions(at::kFloat).device(device));
+  const int64_t picks = out.pick_unit.size(0);
+  out.start = at::empty({plan.num_units + 1}, out.pick_start.options());
+  out.order = at::empty_like(out.pick_unit);
+  const at::Tensor memory = at::empty({kernels::pick_transpose_bytes(picks)}, out.order.options().dtype(at::kByte));
+  kernels::pick_transpose(stream_of(out.order), picks, plan.num_units, data_of<int32_t>(out.pick_unit),
+                          memory.mutable_data_ptr(), {data_of<int64_t>(out.start), data_of<int32_t>(out.order)});
+  return out;
+}
+
+DeviceAttended device_attention(const at::Tensor& q, const at::Tensor& units, const Plan& plan,
+                                const DevicePlan& lists) {
+  DeviceAttended out{at::empty_like(q), at::empty({q.size(0), q.size(1)}, q.options().dtype(at::kFloat))};
+  with_element(q, [&](auto t) {
+    using Element = decltype(t);
+    kernels::attention_forward<Element>(stream_of(q), device_input<Element>(q, units, plan, lists),
+                                        data_of<Element>(out.o), data_of<float>(out.lse));
+  });
+  return out;
+}
+
+DeviceAttentionGrads device_attention_gradient(const at::Tensor& q, const at::Tensor& units, const DeviceAttended& out,
+                                               const at::Tensor& grad_o, const Plan& plan, const DevicePlan& lists) {
+  const at::Tensor grad = grad_o.contiguous(), delta = at::empty_like(out.lse);
+  DeviceAttentionGrads grads{at::empty_like(q), at::empty_like(units)};
+  const int64_t picks = plan.pick_heads == 0 ? 0 : lists.pick_unit.size(0);
+  const at::Tensor tails = at::empty({kernels::attention_tails(picks), 2 * q.size(2)}, delta.options());
+  with_element(q, [&](auto t) {
+    using Element = decltype(t);
+    const auto in = device_input<Element>(q, units, plan, lists);
+    kernels::attention_backward_q<Element>(stream_of(q), in, data_of<Element>(out.o), data_of<float>(out.lse),
+                                           data_of<Element>(grad), data_of<Element>(grads.q), data_of<float>(delta));
+    kernels::DeviceKeyLists by_key{.slot_token = data_of<int32_t>(lists.slot_token),
+                                   .block_begin = data_of<int64_t>(lists.block_begin),
+                                   .block_rows = lists.block_rows,
+                                   .pick_list = data_of<int32_t>(lists.pick_list),
+                                   .picks = picks,
+                                   .tails = data_of<float>(tails)};
+    if (plan.pick_heads > 0) by_key.start = data_of<int64_t>(lists.start), by_key.pick = data_of<int32_t>(lists.order);
+    kernels::attention_backward_kv<Element>(stream_of(q), in, by_key, data_of<float>(out.lse), data_of<Element>(grad),
+                                            data_of<float>(delta), data_of<Element>(grads.units));
+  });
+  return grads;
+}
+
+}  // namespace smartbird

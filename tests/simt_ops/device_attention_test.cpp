@@ -1,0 +1,86 @@
+// Law: attention over a plan by the GPU's kernels, run by the emulator on tensors, is that of the CPU, forward and backward, for every
+// kind of plan: empty ranks, zigzag, heads that travel, global keys, windows, dense layers.
+#include "ops/device_attention.h"
+
+#include <torch/torch.h>
+
+#include "ops/sparse_attention.h"
+#include "tests/support/emulated/registering_allocator.h"
+#include "tests/support/plan_cases.h"
+
+namespace smartbird::testing {
+namespace {
+
+constexpr int64_t kWidth = 32;
+
+struct Attention {
+  at::Tensor o, grad_q, grad_units;
+};
+
+Attention on_cpu(const at::Tensor& q, const at::Tensor& units, const at::Tensor& grad, const Plan& plan) {
+  const at::Tensor leaf = q.detach().requires_grad_(true), keys = units.detach().requires_grad_(true);
+  const at::Tensor o = sparse_attention(leaf, keys, plan);
+  torch::autograd::backward({o}, {grad});
+  return {o.detach(), leaf.grad(), keys.grad()};
+}
+
+Attention on_device(const at::Tensor& q, const at::Tensor& units, const at::Tensor& grad, const Plan& plan) {
+  const std::lock_guard guard(device_test::RegisteringAllocator::lock());
+  const DevicePlan lists = to_device(plan, at::kCPU);
+  const DeviceAttended out = device_attention(q, units, plan, lists);
+  const DeviceAttentionGrads grads = device_attention_gradient(q, units, out, grad, plan, lists);
+  return {out.o, grads.q, grads.units};
+}
+
+void expect_near(const at::Tensor& got, const at::Tensor& want, double within, const std::string& what) {
+  ASSERT_EQ(got.sizes(), want.sizes()) << what;
+  if (got.numel() == 0) return;
+  EXPECT_LT((got.to(at::kDouble) - want).abs().max().item<double>(), within * (1 + want.abs().max().item<double>()))
+      << what;
+}
+
+// One of `every` cases.
+void expect_the_cpus(at::ScalarType type, double within, size_t every) {
+  size_t number = 0;
+  for (const auto& [name, c] : plan_cases()) {
+    if (number++ % every != 0) continue;
+    with_plan(c, [&, name = name](const StepContext& context, const Plan& plan) {
+      std::mt19937 random(8 + static_cast<uint32_t>(context.rank()));
+      const at::Tensor kv = random_tensor(random, {plan.own_rows, plan.own_kv_heads, 2 * kWidth}).to(type);
+      const at::Tensor q = random_tensor(random, {plan.num_rows, plan.heads, kWidth}).to(type),
+                       grad = random_tensor(random, {plan.num_rows, plan.heads, kWidth}).to(type);
+      const at::Tensor units = gather_units(context, kv.to(at::kDouble), plan).to(type).contiguous();
+      const Attention want = on_cpu(q.to(at::kDouble), units.to(at::kDouble), grad.to(at::kDouble), plan);
+      const Attention got = on_device(q, units, grad, plan);
+      expect_near(got.o, want.o, within, name + ", output");
+      expect_near(got.grad_q, want.grad_q, within, name + ", gradient of queries");
+      expect_near(got.grad_units, want.grad_units, within, name + ", gradient of keys and values");
+    });
+  }
+}
+
+TEST(DeviceAttention, IsTheCpusInFloat) { expect_the_cpus(at::kFloat, 4e-6, 1); }
+TEST(DeviceAttention, IsTheCpusInBfloat16) { expect_the_cpus(at::kBFloat16, 0x1p-7, 5); }
+
+TEST(DeviceAttention, OtherTypesAreRefused) {
+  with_plan(PlanCase{}, [](const StepContext&, const Plan& plan) {
+    const at::Tensor q = at::zeros({plan.num_rows, plan.heads, kWidth}, at::kDouble),
+                     units = at::zeros({plan.num_units, 2 * kWidth}, at::kDouble);
+    const std::lock_guard guard(device_test::RegisteringAllocator::lock());
+    try {
+      (void)device_attention(q, units, plan, to_device(plan, at::kCPU));
+      FAIL() << "no error";
+    } catch (const Error& error) {
+      EXPECT_STREQ(error.what(), "attention on a GPU: element type Double, expected float32 or bfloat16");
+    }
+  });
+}
+
+}  // namespace
+}  // namespace smartbird::testing
+
+int main(int argc, char** argv) {
+  smartbird::device_test::RegisteringAllocator::install();
+  ::testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
