@@ -1,38 +1,14 @@
 // Lists as tensors, tensors as the kernels' structs.
 #include "ops/device_attention.h"
 
-#include <c10/core/impl/VirtualGuardImpl.h>
-
 #include <cmath>
 
 #include "kernels/attention_device.h"
 #include "kernels/pick_transpose.h"
-#include "ops/tensors.h"
+#include "ops/device_tensors.h"
 
 namespace smartbird {
 namespace {
-
-template <class T>
-at::Tensor copied(std::span<const T> values, at::Device device) {
-  at::Tensor out = at::empty({static_cast<int64_t>(values.size())}, at::CppTypeToScalarType<T>::value);
-  std::copy(values.begin(), values.end(), out.mutable_data_ptr<T>());
-  return out.to(device);
-}
-
-// Body(Element{}) by the type of x: float, or the bits of bfloat16.
-template <class Body>
-void with_element(const at::Tensor& x, Body body) {
-  if (x.scalar_type() == at::kBFloat16) return body(uint16_t{});
-  SB_CHECK(x.scalar_type() == at::kFloat, Shape, "attention on a GPU: element type ", c10::toString(x.scalar_type()),
-           ", expected float32 or bfloat16");
-  body(float{});
-}
-
-// Null for a list that the plan has not.
-template <class Element>
-Element* data_of(const at::Tensor& x) {
-  return !x.defined() ? nullptr : static_cast<Element*>(const_cast<void*>(x.const_data_ptr()));
-}
 
 template <class Element>
 kernels::DeviceAttentionInput<Element> device_input(const at::Tensor& q, const at::Tensor& units, const Plan& plan,
@@ -65,11 +41,6 @@ std::vector<int64_t> block_begins(const Plan& plan, int64_t& largest) {
 
 }  // namespace
 
-kernels::Stream stream_of(const at::Tensor& x) {
-  if (x.is_cpu()) return {};
-  return {c10::impl::VirtualGuardImpl(x.device().type()).getStream(x.device()).native_handle()};
-}
-
 DevicePlan to_device(const Plan& plan, at::Device device) {
   DevicePlan out;
   std::vector<int32_t> slot_token(static_cast<size_t>(plan.token_slots), -1);
@@ -80,7 +51,7 @@ DevicePlan to_device(const Plan& plan, at::Device device) {
   for (size_t list = 0; list + 1 < plan.pick_start.size(); ++list)
     std::fill(pick_list.begin() + plan.pick_start[list], pick_list.begin() + plan.pick_start[list + 1],
               static_cast<int32_t>(list));
-  const auto to = [&](const auto& values) { return copied(std::span(values.data(), values.size()), device); };
+  const auto to = [&](const auto& values) { return copied_to(std::span(values.data(), values.size()), device); };
   out.band_begin = to(plan.band_begin), out.band_end = to(plan.band_end), out.row_block = to(plan.row_block);
   out.token_slot = to(plan.token_slot), out.slot_token = to(slot_token);
   out.block_begin = to(block_begins(plan, out.block_rows));
@@ -99,7 +70,7 @@ DevicePlan to_device(const Plan& plan, at::Device device) {
 DeviceAttended device_attention(const at::Tensor& q, const at::Tensor& units, const Plan& plan,
                                 const DevicePlan& lists) {
   DeviceAttended out{at::empty_like(q), at::empty({q.size(0), q.size(1)}, q.options().dtype(at::kFloat))};
-  with_element(q, [&](auto t) {
+  with_element("attention", q, [&](auto t) {
     using Element = decltype(t);
     kernels::attention_forward<Element>(stream_of(q), device_input<Element>(q, units, plan, lists),
                                         data_of<Element>(out.o), data_of<float>(out.lse));
@@ -113,7 +84,7 @@ DeviceAttentionGrads device_attention_gradient(const at::Tensor& q, const at::Te
   DeviceAttentionGrads grads{at::empty_like(q), at::empty_like(units)};
   const int64_t picks = plan.pick_heads == 0 ? 0 : lists.pick_unit.size(0);
   const at::Tensor tails = at::empty({kernels::attention_tails(picks), 2 * q.size(2)}, delta.options());
-  with_element(q, [&](auto t) {
+  with_element("attention", q, [&](auto t) {
     using Element = decltype(t);
     const auto in = device_input<Element>(q, units, plan, lists);
     kernels::attention_backward_q<Element>(stream_of(q), in, data_of<Element>(out.o), data_of<float>(out.lse),

@@ -2,7 +2,6 @@
 // bfloat16 on one device, D is 32, 64 or 128; sums in float. Nothing here waits for the GPU but to_device.
 #pragma once
 
-#include "kernels/device_stream.h"
 #include "ops/plan.h"
 
 namespace smartbird {
@@ -32,8 +31,5 @@ struct DeviceAttentionGrads {
 [[nodiscard]] DeviceAttentionGrads device_attention_gradient(const at::Tensor& q, const at::Tensor& units,
                                                              const DeviceAttended& out, const at::Tensor& grad_o,
                                                              const Plan& plan, const DevicePlan& lists);
-
-// The stream on which Torch computes with x; the default one for a tensor in host memory.
-[[nodiscard]] kernels::Stream stream_of(const at::Tensor& x);
 
 }  // namespace smartbird

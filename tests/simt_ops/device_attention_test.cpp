@@ -78,9 +78,3 @@ TEST(DeviceAttention, OtherTypesAreRefused) {
 
 }  // namespace
 }  // namespace smartbird::testing
-
-int main(int argc, char** argv) {
-  smartbird::device_test::RegisteringAllocator::install();
-  ::testing::InitGoogleTest(&argc, argv);
-  return RUN_ALL_TESTS();
-}
