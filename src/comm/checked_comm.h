@@ -1,7 +1,7 @@
 // run.check_comm: a group that, before each exchange, has every pair of ranks compare what they are about to do: the number
-// of exchanges so far, the operation, the element type, the bytes between the two. The first difference is an
+// of exchanges so far, the operation, the element type, the kind of collective, the bytes between the two. The first difference is an
 // ErrorKind::Comm that names it with both ranks, on both, before data is mixed up. A rank that never comes is waited for as
-// the group behind waits. The comparison is an exchange of 80 bytes with every rank over a group that reaches host memory: the
+// the group behind waits. The comparison is an exchange of 96 bytes with every rank over a group that reaches host memory: the
 // one behind, or another one of the same ranks; its bytes are not counted.
 #pragma once
 
@@ -30,7 +30,8 @@ class CheckedComm final : public Communicator {
 
  private:
   [[nodiscard]] std::vector<Piece> to_each(int64_t bytes) const;
-  void compare(const char* what, DType type, std::span<const Piece> send_pieces, std::span<const Piece> recv_pieces);
+  void compare(const char* kind, const char* what, DType type, std::span<const Piece> send_pieces,
+               std::span<const Piece> recv_pieces);
 
   [[nodiscard]] Communicator& host() { return host_ ? *host_ : *inner_; }
 

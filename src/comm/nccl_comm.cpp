@@ -2,6 +2,7 @@
 #include "comm/nccl_comm.h"
 
 #include <algorithm>
+#include <exception>
 
 #include "comm/cuda_check.h"
 
@@ -58,6 +59,15 @@ NcclComm::NcclComm(std::unique_ptr<Communicator> host, std::shared_ptr<NcclLane>
   lane_->watch().add(handle_);
 }
 
+NcclComm::~NcclComm() {
+  // Ending waits for all ranks; while an error unwinds the stack they may never come.
+  if (std::uncaught_exceptions() > 0) return;
+  try {
+    handle_->end();
+  } catch (...) {  // a destructor cannot report it; the peers' deadlines end them in turn
+  }
+}
+
 std::unique_ptr<Communicator> NcclComm::split(int color, int key) {
   return std::make_unique<NcclComm>(host_->split(color, key), lane_);
 }
@@ -67,13 +77,14 @@ Pending NcclComm::queue(const char* what, const void* send, const void* recv, co
   check_device_memory(what, recv);
   const std::string text = join(what, " (exchange ", number_++, " of rank ", rank(), " of ", size(), ")");
   lane_->follow_computation();
+  const std::shared_ptr<NcclFlight> flight = lane_->expect(text);
   try {
     handle_->group(text, [&](ncclComm_t comm) { return calls(comm, lane_->stream()); });
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::Comm) throw;
     lane_->watch().fail_all(error.what());
   }
-  const std::shared_ptr<NcclFlight> flight = lane_->mark(text);
+  lane_->mark(*flight);
   return Pending(
       [lane = lane_, flight, handle = handle_] {
         lane->watch().check();

@@ -18,6 +18,9 @@ class NcclComm final : public Communicator {
  public:
   // Collective over `host`, the same ranks over host memory.
   NcclComm(std::unique_ptr<Communicator> host, std::shared_ptr<NcclLane> lane);
+  ~NcclComm() override;
+  NcclComm(const NcclComm&) = delete;
+  NcclComm& operator=(const NcclComm&) = delete;
 
   void barrier() override { host_->barrier(); }
   void finish() override { lane_->finish(); }

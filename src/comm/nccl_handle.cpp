@@ -1,7 +1,7 @@
 // Start, groups of calls, end.
 #include "comm/nccl_handle.h"
 
-#include <exception>
+#include <utility>
 
 #include "core/error.h"
 #include "core/timer.h"
@@ -14,14 +14,16 @@ constexpr std::chrono::microseconds kBetweenPolls{50};
 }  // namespace
 
 NcclHandle::NcclHandle(Communicator& host, NcclWatch& watch) : watch_(watch), rank_(host.rank()), size_(host.size()) {
-  ncclUniqueId id{};
-  ncclResult_t made = ncclSuccess;
-  if (rank_ == 0) made = ncclGetUniqueId(&id);
-  host.broadcast("nccl_id", &id, sizeof id, DType::u8, 0);
-  SB_CHECK(made == ncclSuccess, Comm, "NCCL: ncclGetUniqueId: ", text_of(made));
+  struct {
+    ncclUniqueId id;
+    ncclResult_t result;
+  } made{};
+  if (rank_ == 0) made.result = ncclGetUniqueId(&made.id);
+  host.broadcast("nccl_id", &made, sizeof made, DType::u8, 0);
+  SB_CHECK(made.result == ncclSuccess, Comm, "NCCL: ncclGetUniqueId on rank 0: ", text_of(made.result));
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;
-  const ncclResult_t started = ncclCommInitRankConfig(&comm_, size_, id, rank_, &config);
+  const ncclResult_t started = ncclCommInitRankConfig(&comm_, size_, made.id, rank_, &config);
   try {
     SB_CHECK(started == ncclSuccess || started == ncclInProgress, Comm, "NCCL: the start of rank ", rank_, " of ",
              size_, ": ", text_of(started));
@@ -32,18 +34,18 @@ NcclHandle::NcclHandle(Communicator& host, NcclWatch& watch) : watch_(watch), ra
   }
 }
 
-NcclHandle::~NcclHandle() {
-  // Finalising waits for all ranks; while an error unwinds the stack they may never come.
-  try {
-    if (comm_ && std::uncaught_exceptions() == 0) {
-      const ncclResult_t ending = ncclCommFinalize(comm_);
-      if (ending == ncclInProgress) settle("the end");
-      if (comm_) ncclCommDestroy(comm_);
-      comm_ = nullptr;
-    }
-  } catch (...) {  // a destructor cannot report it; the peers' deadlines end them in turn
+NcclHandle::~NcclHandle() { abort(); }
+
+void NcclHandle::end() {
+  ncclResult_t ending = ncclSuccess;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!comm_) return;
+    ending = ncclCommFinalize(comm_);
   }
-  abort();
+  if (ending == ncclInProgress) settle("the end"), ending = ncclSuccess;
+  const std::lock_guard lock(mutex_);
+  if (comm_ && ending == ncclSuccess) ncclCommDestroy(std::exchange(comm_, nullptr));
 }
 
 std::string NcclHandle::text_of(ncclResult_t result) const {
@@ -64,6 +66,7 @@ void NcclHandle::settle(const std::string& what) {
                ": ", text_of(state));
     }
     if (state == ncclSuccess) return;
+    watch_.check();  // something else went wrong meanwhile
     SB_CHECK(watch.elapsed_ms() < watch_.timeout_s() * 1e3, Comm, "NCCL: ", what, " on rank ", rank_, " of ", size_,
              " has not ended after ", watch_.timeout_s(),
              " s (parallel.nccl_timeout_s); a rank is missing or cannot be reached (NCCL_DEBUG=INFO tells more)");
@@ -90,8 +93,8 @@ void NcclHandle::group(const std::string& what, const std::function<ncclResult_t
 }
 
 std::string NcclHandle::error() {
-  const std::lock_guard lock(mutex_);
-  if (!comm_) return "";
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock || !comm_) return "";
   ncclResult_t state = ncclSuccess;
   const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
   if (asked != ncclSuccess) state = asked;

@@ -18,14 +18,16 @@ class NcclHandle {
  public:
   // Collective over the ranks of `host`: rank 0 makes the id of the communicator, and `host` brings it to the others.
   NcclHandle(Communicator& host, NcclWatch& watch);
-  ~NcclHandle();
+  ~NcclHandle();  // aborts what nobody ended
   NcclHandle(const NcclHandle&) = delete;
   NcclHandle& operator=(const NcclHandle&) = delete;
 
   // Queues what `calls` asks for as one group; returns when it is queued, not when it is done.
   void group(const std::string& what, const std::function<ncclResult_t(ncclComm_t)>& calls);
-  // What the communicator has met since, "" if nothing.
+  // What the communicator has met since, "" if nothing, or if a call is being made on it just now.
   [[nodiscard]] std::string error();
+  // Waits for all ranks to end it, at most the deadline.
+  void end();
   // Ends everything that is under way and the communicator with it. From any thread; again does nothing.
   void abort();
 

@@ -23,11 +23,15 @@ void NcclLane::follow_computation() {
   check_cuda(cudaStreamWaitEvent(stream_, computed_, 0), "cudaStreamWaitEvent");
 }
 
-std::shared_ptr<NcclFlight> NcclLane::mark(const std::string& text) {
+std::shared_ptr<NcclFlight> NcclLane::expect(const std::string& text) {
   auto flight = std::make_shared<NcclFlight>(text);
-  check_cuda(cudaEventRecord(flight->done, stream_), "cudaEventRecord");
   watch_.add(flight);
   return flight;
+}
+
+void NcclLane::mark(NcclFlight& flight) {
+  check_cuda(cudaEventRecord(flight.done, stream_), "cudaEventRecord");
+  flight.queued = true;
 }
 
 void NcclLane::computation_follows(const NcclFlight& flight) {

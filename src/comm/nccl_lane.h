@@ -27,8 +27,10 @@ class NcclLane {
   [[nodiscard]] NcclWatch& watch() { return watch_; }
   // What is queued on the lane from now on begins after what the computation has queued so far.
   void follow_computation();
-  // Marks the end of what was queued on the lane, and has it watched.
-  [[nodiscard]] std::shared_ptr<NcclFlight> mark(const std::string& text);
+  // Has the watch count from here on how long an exchange takes.
+  [[nodiscard]] std::shared_ptr<NcclFlight> expect(const std::string& text);
+  // Marks the end of what was queued on the lane as that of the flight.
+  void mark(NcclFlight& flight);
   // What the computation queues from now on begins after the flight has ended. Does not block the host.
   void computation_follows(const NcclFlight& flight);
   // Blocks the host until the computation, and all exchanges that it awaits, have ended.

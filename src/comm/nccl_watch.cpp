@@ -90,12 +90,13 @@ void NcclWatch::look() {
   const auto now = std::chrono::steady_clock::now();
   std::vector<std::shared_ptr<NcclFlight>> ended;
   for (const auto& flight : flights) {
-    const cudaError_t state = cudaEventQuery(flight->done);
+    const cudaError_t state = flight->queued ? cudaEventQuery(flight->done) : cudaErrorNotReady;
     if (state == cudaSuccess) {
       ended.push_back(flight);
     } else if (text.empty() && state != cudaErrorNotReady) {
       text = join(flight->text, ": ", cudaGetErrorString(state));
-    } else if (text.empty() && std::chrono::duration<double>(now - flight->began).count() > limits_.timeout_s) {
+    } else if (std::chrono::duration<double>(now - flight->began).count() > limits_.timeout_s &&
+               ++flight->late_looks > 1 && text.empty()) {
       text = join(flight->text, " has not ended after ", limits_.timeout_s,
                   " s (parallel.nccl_timeout_s); a rank is lost, stuck, or in another exchange");
     }
@@ -118,11 +119,18 @@ void NcclWatch::run() {
   }
   if (stop_) return;
   // Aborting may hang in its turn; then the last resort is all that is left.
+  bool aborted = false;
   lock.unlock();
-  std::thread aborting([this] { abort_all(); });
+  std::thread aborting([this, &aborted] {
+    abort_all();
+    const std::lock_guard guard(mutex_);
+    aborted = true;
+    wake_.notify_all();
+  });
   lock.lock();
-  const bool heard =
-      wake_.wait_for(lock, std::chrono::duration<double>(limits_.grace_s), [this] { return stop_ || told_; });
+  const std::chrono::duration<double> grace(limits_.grace_s);
+  const bool heard = wake_.wait_for(lock, grace, [this] { return stop_ || told_; }) &&
+                     wake_.wait_for(lock, grace, [&aborted] { return aborted; });
   const std::string text = failure_;
   lock.unlock();
   if (!heard && last_resort_) last_resort_(text);

@@ -6,6 +6,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -23,7 +24,7 @@ struct NcclLimits {
   double timeout_s = 600, grace_s = 20;
 };
 
-// An exchange on its way: ended when `done` has happened.
+// An exchange on its way: ended when `done` was recorded and has happened.
 struct NcclFlight {
   explicit NcclFlight(std::string text);
   ~NcclFlight();
@@ -32,7 +33,9 @@ struct NcclFlight {
 
   std::string text;  // the operation, its number, the rank
   cudaEvent_t done = nullptr;
+  std::atomic<bool> queued = false;  // done was recorded
   std::chrono::steady_clock::time_point began = std::chrono::steady_clock::now();
+  int late_looks = 0;  // in a row; one may be that of a process that was stopped and goes on
 };
 
 class NcclWatch {

@@ -21,7 +21,7 @@ struct ParallelOptions {
     v("parallel.transport", transport, "mpi", one_of({"mpi", "nccl"}),
       "what carries tensors between ranks: MPI through host memory, or NCCL between GPUs");
     v("parallel.nccl_timeout_s", nccl_timeout_s, 600.0, at_least(1.0),
-      "a start of NCCL, or an exchange over it, that takes longer ends the run");
+      "a start of NCCL, or an exchange over it, that takes longer ends the run (waits in MPI have no deadline)");
   }
 };
 

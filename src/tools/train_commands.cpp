@@ -20,7 +20,7 @@ namespace {
 
 // While the host is stuck in an exchange nobody can catch an error: the launcher ends the other ranks.
 void end_stuck_process(const std::string& text) {
-  std::fprintf(stderr, "error: %s\n", text.c_str());
+  std::fprintf(stderr, "smartbird: %s\n", text.c_str());
   std::_Exit(exit_code(ErrorKind::Comm));
 }
 
@@ -137,7 +137,9 @@ int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& ar
   all.insert(all.end(), rest.begin(), rest.end());
   ParsedOptions parsed = parse_options(all, nullptr);
   refuse_other_model(parse_options({"--config", folder + "/config.ini"}, nullptr).options, parsed.options, folder);
+  // How ranks share the work is of the machine, not of the checkpoint.
   if (parsed.source["parallel.sequence_ranks"] != "command line") parsed.options.parallel.sequence_ranks = 0;
+  if (parsed.source["parallel.transport"] != "command line") parsed.options.parallel.transport = "mpi";
   check_rules(parsed.options, everyone->size());
   check_agreement(*everyone, "configuration", dump_ini(parsed));
   const World world = world_of(std::move(everyone), parsed.options);

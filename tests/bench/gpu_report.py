@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
-"""Makes report.md and report.json of what launch/gpu_check.sh left in a folder.   gpu_report.py FOLDER"""
+"""Makes report.md and report.json of the logs of launch/gpu_check.sh.   gpu_report.py LOGS OUT WHAT_FAILED"""
 import json
 import pathlib
-import re
 import subprocess
 import sys
 
@@ -20,13 +19,16 @@ def last_line(path):
 
 
 def main():
-    folder = pathlib.Path(sys.argv[1])
+    folder, target, failed = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
     kernels, rivals = lines_of(folder / "kernels.jsonl"), lines_of(folder / "rivals.jsonl")
     ceilings = next((line for line in kernels if "copy_tb_per_s" in line), {})
     kernels = [line for line in kernels if "kernel" in line]
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip() or "unknown"
+    try:
+        commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip() or "unknown"
+    except OSError:  # no git there
+        commit = "unknown"
     gpu = last_line(folder / "gpu.txt")
-    out = [f"# {gpu}", "", f"Commit {commit}.", ""]
+    out = [f"# {gpu}", "", f"Commit {commit}. Failed: {failed}.", ""]
     tests = last_line(folder / "tests.log")
     out += ["| check | result |", "|---|---|", f"| tests | {tests} |"]
     for tool in ("memcheck", "racecheck", "initcheck", "synccheck"):
@@ -50,9 +52,9 @@ def main():
         out.append(f"| {line['tokens']} | {line['rival']} | {line['forward_ms']:.2f} / {forward:.2f} | {line['forward_ms'] / forward:.2f} | "
                    f"{line['both_ms']:.2f} / {both:.2f} | {line['both_ms'] / both:.2f} |")
     text = "\n".join(out) + "\n"
-    (folder / "report.md").write_text(text)
-    (folder / "report.json").write_text(json.dumps({"gpu": gpu, "commit": commit, "ceilings": ceilings, "tests": tests,
-                                                    "passed": bool(re.search(r"PASSED", tests)), "kernels": kernels,
+    (target / "report.md").write_text(text)
+    (target / "report.json").write_text(json.dumps({"gpu": gpu, "commit": commit, "ceilings": ceilings, "tests": tests,
+                                                    "failed": failed, "kernels": kernels,
                                                     "rivals": rivals}, indent=1) + "\n")
     print(text)
 

@@ -112,6 +112,39 @@ void a_receive_buffer_must_not_be_touched(Communicator& group) {
           "the receive buffer of ncclSend or ncclRecv of 16 elements of type 1, operation 0, root 1 was written"));
 }
 
+// Both exchanges would end if each communicator had a stream of its own; on one stream real ranks wait for each other.
+void another_order_of_communicators_is_named(Communicator& group) {
+  const auto shared = lane();
+  const auto a = over_nccl(group, shared), b = over_nccl(group, shared);
+  const std::vector<int64_t> ones(static_cast<size_t>(group.size()), 1);
+  double mine = 1;
+  std::vector<double> first(ones.size()), second(ones.size());
+  const bool crossed = group.rank() == 0;
+  EXPECT_THAT(
+      error_of(ErrorKind::Comm,
+               [&] {
+                 Pending one = (crossed ? b : a)->start_all_gather("one", &mine, first.data(), ones, DType::f64);
+                 Pending two = (crossed ? a : b)->start_all_gather("two", &mine, second.data(), ones, DType::f64);
+                 one.wait();
+                 two.wait();
+               }),
+      HasSubstr("operations of several communicators in another order"));
+}
+
+// On a GPU waiting blocks nobody: what arrived is there after finish().
+void finish_waits_for_what_was_awaited(Communicator& group) {
+  const auto nccl = over_nccl(group);
+  double sum = 1;
+  fake_nccl::run_ahead(true);
+  nccl->all_reduce("sum", &sum, 1, DType::f64);
+  EXPECT_TRUE(std::isnan(sum));
+  nccl->finish();
+  fake_nccl::run_ahead(false);
+  EXPECT_EQ(sum, group.size());
+}
+
+void nothing_was_misused(Communicator&) { EXPECT_EQ(fake_nccl::misuses(), 0); }
+
 void host_memory_is_refused(Communicator& group) {
   const auto nccl = over_nccl(group);
   double norm = 1;
@@ -180,8 +213,11 @@ void a_missing_rank_ends_the_start(Communicator& group) {
                    " has not ended after 0.3 s (parallel.nccl_timeout_s); a rank is missing or cannot be reached "
                    "(NCCL_DEBUG=INFO tells more)"));
   } else {
-    ncclUniqueId id{};
-    host->broadcast("nccl_id", &id, sizeof id, DType::u8, 0);
+    struct {
+      ncclUniqueId id;
+      ncclResult_t result;
+    } made{};
+    host->broadcast("nccl_id", &made, sizeof made, DType::u8, 0);
   }
   group.barrier();
 }
@@ -221,18 +257,22 @@ int run_tests(const Session& session) {
   register_bodies("NcclComm", *nccl, bodies);
   register_bodies("NcclCommSplit", *half, bodies);
   register_bodies("NcclOnly", *everyone,
-                  {{"WorldWithTwoGroups", world_with_two_groups}, {"MoreThanAnIntCounts", more_than_an_int_counts}});
+                  {{"WorldWithTwoGroups", world_with_two_groups},
+                   {"MoreThanAnIntCounts", more_than_an_int_counts},
+                   {"FinishWaitsForWhatWasAwaited", finish_waits_for_what_was_awaited}});
   if (session.size() > 1)
     register_bodies("NcclWrong", *everyone,
                     {{"ReceivedRowsAreNotThereBeforeTheWait", received_rows_are_not_there_before_the_wait},
                      {"ASendBufferMustNotChange", a_send_buffer_must_not_change},
                      {"AReceiveBufferMustNotBeTouched", a_receive_buffer_must_not_be_touched},
                      {"HostMemoryIsRefused", host_memory_is_refused},
+                     {"AnotherOrderOfCommunicatorsIsNamed", another_order_of_communicators_is_named},
                      {"OtherCountsAreNamed", other_counts_are_named},
                      {"OtherOperationsAreNamed", other_operations_are_named},
                      {"AMissingRankEndsTheExchange", a_missing_rank_ends_the_exchange},
                      {"AMissingRankEndsTheStart", a_missing_rank_ends_the_start},
                      {"AHostThatNeverLooksIsEnded", a_host_that_never_looks_is_ended}});
+  register_bodies("NcclLast", *everyone, {{"NothingWasMisused", nothing_was_misused}});
   const int failed = RUN_ALL_TESTS();
   return everyone->reduce_value("failed", int32_t{failed}, ReduceOp::Max);
 }

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "comm/session.h"
+#include "tests/support/fake_nccl/state.h"
 
 namespace smartbird::testing {
 namespace {
@@ -48,6 +49,16 @@ class StandIn : public ::testing::Test {
   ncclResult_t sum(double* data, cudaStream_t on) {
     return ncclAllReduce(data, data, 1, ncclFloat64, ncclSum, comm, on);
   }
+  // In progress, and looked at until it is queued.
+  void queue_sum(double* data, cudaStream_t on) {
+    EXPECT_EQ(sum(data, on), ncclInProgress);
+    settle();
+  }
+  void settle() {
+    for (int look = 0; look < 5 && state_of(comm) == ncclInProgress; ++look) {
+    }
+    EXPECT_EQ(state_of(comm), ncclSuccess);
+  }
   void wait() {
     cudaEventRecord(done, stream);
     cudaStreamWaitEvent(nullptr, done, 0);
@@ -65,11 +76,38 @@ class StandIn : public ::testing::Test {
 
 TEST_F(StandIn, ASumAppearsForWhoeverWaits) {
   follow(stream);
-  EXPECT_EQ(sum(&x, stream), ncclSuccess);
+  queue_sum(&x, stream);
   EXPECT_TRUE(std::isnan(x));
   wait();
   EXPECT_EQ(x, 3);
   EXPECT_EQ(state_of(comm), ncclSuccess);
+}
+
+TEST_F(StandIn, ACallWhileAnotherIsInProgressIsRefused) {
+  follow(stream);
+  EXPECT_EQ(sum(&x, stream), ncclInProgress);
+  follow(stream);
+  EXPECT_EQ(sum(&y, stream), ncclInvalidArgument);
+  EXPECT_THAT(std::string(ncclGetLastError(comm)), HasSubstr("ncclAllReduce while another call is in progress"));
+}
+
+// An event recorded before the host saw that the call was queued does not wait for it.
+TEST_F(StandIn, AnEventComesAfterWhatWasQueued) {
+  follow(stream);
+  EXPECT_EQ(sum(&x, stream), ncclInProgress);
+  cudaEventRecord(done, stream);
+  settle();
+  cudaStreamWaitEvent(nullptr, done, 0);
+  EXPECT_TRUE(std::isnan(x));
+}
+
+TEST_F(StandIn, DestroyingWithoutAnEndIsMisuse) {
+  ::testing::internal::CaptureStderr();
+  const int before = fake_nccl::misuses();
+  ncclCommDestroy(comm);
+  EXPECT_EQ(fake_nccl::misuses(), before + 1);
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr("ncclCommDestroy before ncclCommFinalize has ended"));
+  comm = nullptr;
 }
 
 TEST_F(StandIn, TheDefaultStreamIsRefused) {
@@ -85,7 +123,7 @@ TEST_F(StandIn, AStreamMustFollowTheComputation) {
 
 TEST_F(StandIn, AnOlderEventOfTheComputationIsNotEnough) {
   follow(stream);
-  EXPECT_EQ(sum(&x, stream), ncclSuccess);
+  queue_sum(&x, stream);
   EXPECT_EQ(sum(&y, stream), ncclInvalidUsage);
   expect_error("does not follow an event of the computation since the last one");
 }
@@ -104,7 +142,7 @@ TEST_F(StandIn, OneCommunicatorOnTwoStreamsIsRefused) {
   cudaStream_t other = nullptr;
   cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking);
   follow(stream);
-  EXPECT_EQ(sum(&x, stream), ncclSuccess);
+  queue_sum(&x, stream);
   follow(other);
   EXPECT_EQ(sum(&y, other), ncclInvalidUsage);
   expect_error("on two streams at once");
@@ -113,7 +151,7 @@ TEST_F(StandIn, OneCommunicatorOnTwoStreamsIsRefused) {
 
 TEST_F(StandIn, WhatNobodyWaitedForMustNotBeSent) {
   follow(stream);
-  EXPECT_EQ(sum(&x, stream), ncclSuccess);
+  queue_sum(&x, stream);
   follow(stream);
   EXPECT_EQ(sum(&x, stream), ncclInvalidUsage);
   expect_error("uses a buffer that is being received into, and nobody waited");
@@ -130,7 +168,8 @@ TEST_F(StandIn, ANullBufferAndAForeignRankAreRefused) {
 }
 
 TEST_F(StandIn, NothingFollowsTheEnd) {
-  EXPECT_EQ(ncclCommFinalize(comm), ncclSuccess);
+  EXPECT_EQ(ncclCommFinalize(comm), ncclInProgress);
+  settle();
   follow(stream);
   EXPECT_EQ(sum(&x, stream), ncclInvalidUsage);
   expect_error("ncclAllReduce after ncclCommFinalize");
@@ -138,6 +177,8 @@ TEST_F(StandIn, NothingFollowsTheEnd) {
 
 TEST_F(StandIn, ADestroyedCommunicatorIsRefused) {
   const ncclComm_t old = comm;
+  ncclCommFinalize(comm);
+  settle();
   EXPECT_EQ(ncclCommDestroy(comm), ncclSuccess);
   ::testing::internal::CaptureStderr();
   EXPECT_EQ(sum(&x, stream), ncclInvalidArgument);
@@ -170,7 +211,9 @@ TEST_F(StandIn, AGroupIsHandedOverAtItsEnd) {
   EXPECT_EQ(ncclRecv(&to, 1, ncclFloat64, 0, comm, stream), ncclSuccess);
   EXPECT_EQ(to, 0) << "nothing has begun";
   EXPECT_EQ(ncclSend(&x, 1, ncclFloat64, 0, comm, stream), ncclSuccess);
-  EXPECT_EQ(ncclGroupEnd(), ncclSuccess);
+  EXPECT_EQ(ncclGroupEnd(), ncclInProgress);
+  EXPECT_EQ(to, 0) << "nothing has begun";
+  settle();
   wait();
   EXPECT_EQ(to, 3);
 }

@@ -63,9 +63,14 @@ TEST(FakeNccl, FineTuningIsThatOverMpi) {
     ASSERT_EQ(result.code, 0) << result.output;
   }
   expect_same_steps(read_run(folders.path("mpi")), read_run(folders.path("nccl")), "finetune");
+  // What carried tensors in training is no need of an evaluation.
+  const CommandResult result = smartbird(2, "evaluate --checkpoint=" + folders.path("nccl") +
+                                                " --eval.sequences=0 --data.test=" + folders.path("labels.jsonl"));
+  EXPECT_EQ(result.code, 0) << result.output;
 }
 
 TEST(FakeNccl, ABuildWithoutItRefuses) {
+  if (SMARTBIRD_WITH_NCCL) GTEST_SKIP() << "this build has NCCL";
   const CommandResult result = smartbird(1, "pretrain --config configs/tiny.ini --parallel.transport=nccl");
   EXPECT_EQ(result.code, 4);
   EXPECT_NE(result.output.find("parallel.transport = nccl, but this build has no NCCL; leave it at mpi, or build with "

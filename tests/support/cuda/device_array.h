@@ -3,6 +3,7 @@
 
 #include <cuda_runtime.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <span>
@@ -22,7 +23,7 @@ class DeviceArray {
   explicit DeviceArray(size_t count, T value = {}) : DeviceArray(std::vector<T>(count, value)) {}
   explicit DeviceArray(std::span<const T> values) : DeviceArray(std::vector<T>(values.begin(), values.end())) {}
   explicit DeviceArray(const std::vector<T>& values) : count_(values.size()) {
-    require(cudaMalloc(&data_, bytes() + 16), "cudaMalloc");
+    require(cudaMalloc(&data_, std::max<size_t>(bytes(), 1)), "cudaMalloc");
     require(cudaMemcpy(data_, values.data(), bytes(), cudaMemcpyHostToDevice), "cudaMemcpy to the GPU");
   }
   ~DeviceArray() { cudaFree(data_); }

@@ -14,6 +14,9 @@ namespace {
 
 constexpr int kHelloTag = 1 << 20, kAnswerTag = kHelloTag + 1000, kFirstTag = kAnswerTag + 1000;
 
+// How often the host has to ask before what it handed over is queued.
+constexpr int kLooks = 2;
+
 // In ncclUniqueId: who made it, and how many that rank had made before.
 struct Id {
   int maker, number;
@@ -73,6 +76,7 @@ bool usable(ncclComm_t comm, const char* call) {
   if (communicators().contains(comm)) return true;
   std::fprintf(stderr, "stand-in NCCL: %s with a communicator that %s\n", call,
                gone().contains(comm) ? "was destroyed" : "does not exist");
+  ++misuses();
   return false;
 }
 
@@ -85,13 +89,13 @@ ncclResult_t launch_group(Group& of) {
       result = comm->error;
       continue;
     }
-    comm->operations.push_back(operation);
-    launch(*operation);
+    comm->queued.push_back(operation);
+    comm->looks = kLooks;
     launched = true;
   }
   of.operations.clear();
   if (launched) stream_launched();
-  return result;
+  return launched && result == ncclSuccess ? ncclInProgress : result;
 }
 
 bool meet(const std::byte* a, int64_t a_bytes, const std::byte* b, int64_t b_bytes) {
@@ -105,11 +109,22 @@ bool awaits_nobody(const Operation& o, const Operations& under_way) {
   });
 }
 
+void look(ncclComm_t comm) {
+  if (comm->looks == 0 || !on_main_thread() || --comm->looks > 0) return;
+  for (const auto& operation : comm->queued) {
+    push(operation->stream, operation);
+    comm->operations.push_back(operation);
+    launch(*operation);
+  }
+  comm->queued.clear();
+}
+
 ncclResult_t hand_over(const char* call, Operation operation, cudaStream_t stream) {
   const std::lock_guard guard(lock());
   ncclComm_t comm = operation.comm;
   if (!usable(comm, call)) return ncclInvalidArgument;
   if (comm->error == ncclInProgress) fail(comm, ncclInvalidUsage, join(call, " before the communicator is ready"));
+  if (comm->looks > 0) fail(comm, ncclInvalidArgument, join(call, " while another call is in progress"));
   if (comm->ending) fail(comm, ncclInvalidUsage, join(call, " after ncclCommFinalize"));
   if (operation.header.root < 0 || operation.header.root >= comm->size)
     fail(comm, ncclInvalidArgument, join(call, " names rank ", operation.header.root, " of ", comm->size));
@@ -121,8 +136,8 @@ ncclResult_t hand_over(const char* call, Operation operation, cudaStream_t strea
     fail(comm, ncclInvalidUsage,
          join(text_of(operation.header), " uses a buffer that is being received into, and nobody waited"));
   if (comm->error != ncclSuccess) return comm->error;
+  operation.stream = stream;
   const auto kept = std::make_shared<Operation>(std::move(operation));
-  push(stream, kept);
   group().operations.push_back(kept);
   return group().depth > 0 ? ncclSuccess : launch_group(group());
 }
@@ -208,6 +223,7 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id
 ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
   const Guard guard(lock());
   if (!usable(comm, "ncclCommGetAsyncError")) return ncclInvalidArgument;
+  look(comm);
   progress();
   *error = comm->state();
   return ncclSuccess;
@@ -216,7 +232,8 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t* error) {
 ncclResult_t ncclCommFinalize(ncclComm_t comm) {
   const Guard guard(lock());
   if (!usable(comm, "ncclCommFinalize")) return ncclInvalidArgument;
-  comm->ending = true;
+  if (comm->looks > 0) fail(comm, ncclInvalidArgument, "ncclCommFinalize while another call is in progress");
+  comm->ending = true, comm->looks = kLooks;
   progress();
   return comm->state();
 }
@@ -230,7 +247,14 @@ static ncclResult_t end(ncclComm_t comm, const char* call) {
   return ncclSuccess;
 }
 
-ncclResult_t ncclCommDestroy(ncclComm_t comm) { return end(comm, "ncclCommDestroy"); }
+ncclResult_t ncclCommDestroy(ncclComm_t comm) {
+  const Guard guard(lock());
+  if (communicators().contains(comm) && (!comm->ending || comm->looks > 0)) {
+    std::fprintf(stderr, "stand-in NCCL: ncclCommDestroy before ncclCommFinalize has ended\n");
+    ++misuses();
+  }
+  return end(comm, "ncclCommDestroy");
+}
 ncclResult_t ncclCommAbort(ncclComm_t comm) { return end(comm, "ncclCommAbort"); }
 
 const char* ncclGetErrorString(ncclResult_t result) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <type_traits>
 
 #include "core/error.h"
@@ -28,6 +29,10 @@ const char* name_of(Call call) {
 bool same(const Header& a, const Header& b) {
   return a.call == b.call && a.type == b.type && a.op == b.op && a.root == b.root && a.count == b.count;
 }
+
+// How many messages went to, or are expected from, a rank of the world on a stream so far.
+int32_t next_number(std::map<std::pair<int, int>, int32_t>& of, int stream, int world) { return of[{stream, world}]++; }
+std::map<std::pair<int, int>, int32_t> sent, expected;
 
 int world_rank(ncclComm_t comm, int peer) { return comm->world[static_cast<size_t>(peer)]; }
 
@@ -69,6 +74,11 @@ void advance(ncclComm_t comm, Message& message) {
       return fail(comm, ncclInvalidUsage,
                   join("rank ", comm->rank, " calls ", text_of(message.header), ", but rank ", message.peer, " calls ",
                        text_of(message.got)));
+    if (message.got.stream == message.header.stream && message.got.number != message.header.number)
+      return fail(comm, ncclInvalidUsage,
+                  join("rank ", comm->rank, " calls ", text_of(message.header), " as number ", message.header.number,
+                       " with rank ", message.peer, ", which calls it as number ", message.got.number,
+                       ": operations of several communicators in another order"));
     for_chunks(message, [&](std::byte* at, int bytes, MPI_Request* request) {
       MPI_Irecv(at, bytes, MPI_BYTE, from, comm->tag, MPI_COMM_WORLD, request);
     });
@@ -193,11 +203,18 @@ void launch(Operation& o) {
     for (int peer = 0; peer < o.comm->size; ++peer)
       if (peer != o.comm->rank) add_messages(o, peer);
   }
+  const int stream = number_of(o.stream);
   for (const auto& message : o.outgoing) {
+    message->header.stream = stream;
+    message->header.number = next_number(sent, stream, world_rank(o.comm, message->peer));
     post(o.comm, *message);
     o.comm->outgoing.push_back(message);
   }
-  for (const auto& message : o.incoming) o.comm->incoming[static_cast<size_t>(message->peer)].push_back(message);
+  for (const auto& message : o.incoming) {
+    message->header.stream = stream;
+    message->header.number = next_number(expected, stream, world_rank(o.comm, message->peer));
+    o.comm->incoming[static_cast<size_t>(message->peer)].push_back(message);
+  }
 }
 
 void progress_operations(ncclComm_t comm) {

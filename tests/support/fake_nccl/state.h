@@ -29,6 +29,7 @@ struct Header {
   Call call = Call::SendReceive;
   int32_t type = 0, op = 0, root = 0;
   int64_t count = 0;
+  int32_t stream = 0, number = 0;  // how many messages between the two ranks came before on this stream of theirs
 };
 
 // A message: its header, then its bytes.
@@ -44,6 +45,7 @@ struct Message {
 
 struct Operation {
   ncclComm_t comm = nullptr;
+  cudaStream_t stream = nullptr;
   Header header;
   const std::byte* send = nullptr;
   std::byte* recv = nullptr;
@@ -63,6 +65,9 @@ std::recursive_mutex& lock();
 bool on_main_thread();
 void check_stream(ncclComm_t comm, cudaStream_t stream);  // makes it the communicator's error if it is not fit
 void push(cudaStream_t stream, std::shared_ptr<Operation> operation);
+int number_of(cudaStream_t stream);          // the first made is 0
+int& misuses();                              // that no communicator could keep
+void run_ahead(bool on);                     // waits on the computation's stream do not block the host
 void stream_launched();                      // a group of operations was handed over
 void launch(Operation& operation);           // copies what is sent, hides what is received, posts messages
 void progress();                             // moves whatever can move; on the main thread only
@@ -89,9 +94,12 @@ struct ncclComm {
   std::array<int, 2> hello{}, heard{};  // rank, size
   std::vector<int> gathered;            // on the maker: the world's rank of each rank that has come
   int come = 0;
+  // Handed over, and not launched before the host has looked that often.
+  smartbird::fake_nccl::Operations queued;
+  int looks = 0;
 
   [[nodiscard]] ncclResult_t state() const {
     const bool all = std::all_of(operations.begin(), operations.end(), [](const auto& o) { return o->arrived; });
-    return error == ncclSuccess && ending && !all ? ncclInProgress : error;
+    return error == ncclSuccess && (looks > 0 || (ending && !all)) ? ncclInProgress : error;
   }
 };

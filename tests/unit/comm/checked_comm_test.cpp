@@ -52,6 +52,18 @@ TEST(CheckedComm, AnotherTypeOfAsManyBytesIsNamed) {
   });
 }
 
+TEST(CheckedComm, AnotherSumIsNamed) {
+  for_checked_ranks(2, [](Communicator& group) {
+    const bool root = group.rank() == 0;
+    EXPECT_EQ(
+        error_of(ErrorKind::Comm, [&] { (void)group.reduce_value("norm", 1.0, root ? ReduceOp::Sum : ReduceOp::Max); }),
+        root
+            ? "run.check_comm: in exchange 0, norm of f64, rank 0 calls all_reduce sum, but rank 1 calls all_reduce max"
+            : "run.check_comm: in exchange 0, norm of f64, rank 1 calls all_reduce max, but rank 0 calls all_reduce "
+              "sum");
+  });
+}
+
 TEST(CheckedComm, OtherCountsAreNamed) {
   for_checked_ranks(2, [](Communicator& group) {
     std::vector<double> data(5);
