@@ -1,5 +1,4 @@
-// What this binary was built from: version, commit, compiler, libraries, and what is not built in. For --version and
-// RUN/build.txt.
+// What this binary was built from: version, commit, compiler, libraries. For --version and RUN/build.txt.
 #pragma once
 
 #include <string>
