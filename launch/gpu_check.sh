@@ -3,16 +3,20 @@
 # PyTorch's attention beside them, then runs the tests again under compute-sanitizer. Needs nvcc, g++ and CMake; PyTorch for the
 # comparison; takes other packages from a bundle (launch/make_bundle.sh) where the system has none. Every part has a time
 # limit, and the report is written whatever happens.
-#   launch/gpu_check.sh [--out=FOLDER] [--bundle=FOLDER] [--quick]      writes FOLDER/report.md, report.json, logs.tar.gz
+#   launch/gpu_check.sh [--out=FOLDER] [--bundle=FOLDER] [--quick] [--parts=LIST]   writes FOLDER/report.md, report.json, logs.tar.gz
+#   LIST, separated by commas: tests, kernels, rivals, profile (by Nsight Compute; not run unless asked for), memcheck, racecheck,
+#   initcheck, synccheck
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=build/gpu_report bundle=.gpu_bundle tokens=(8192 65536 524288)
+parts=tests,kernels,rivals,memcheck,racecheck,initcheck,synccheck
 for argument in "$@"; do
   case "$argument" in
     --out=*) out="${argument#*=}" ;;
     --bundle=*) bundle="${argument#*=}" ;;
     --quick) tokens=(8192 65536) ;;
-    *) echo "usage: launch/gpu_check.sh [--out=FOLDER] [--bundle=FOLDER] [--quick]" >&2; exit 2 ;;
+    --parts=*) parts="${argument#*=}" ;;
+    *) echo "usage: launch/gpu_check.sh [--out=FOLDER] [--bundle=FOLDER] [--quick] [--parts=LIST]" >&2; exit 2 ;;
   esac
 done
 export PATH="$PATH:/usr/local/cuda/bin"
@@ -47,24 +51,30 @@ cmake -S . -B build/gpu "${options[@]}" -D CMAKE_BUILD_TYPE=Release -D SMARTBIRD
 cmake --build build/gpu --parallel "$(nproc)" --target test_gpu bench_gpu >"$logs/build.log" 2>&1 || { tail -n 30 "$logs/build.log" >&2; exit 1; }
 failed=""
 
-# part NAME SECONDS LOG COMMAND...: what fails, or takes longer, is remembered and the rest goes on.
+# part NAME SECONDS LOG COMMAND...: what fails, or takes longer, is remembered and the rest goes on. A part not asked for is left out.
 part() {
   local name="$1" limit="$2" log="$3"
   shift 3
+  [[ ",$parts," == *",$name,"* ]] || return 0
   say "$name"
   timeout "$limit" "$@" >"$logs/$log" 2>&1 || failed+="${failed:+, }$name ($?)"
   tail -n 2 "$logs/$log"
 }
-part "tests" 60 tests.log build/gpu/test_gpu
-part "kernels" 120 kernels.jsonl build/gpu/bench_gpu "${tokens[@]}"
+profile() {  # every kernel's fourth launch
+  ncu --kernel-id :::4 --set full --clock-control none -f -o "$logs/profile" build/gpu/bench_gpu 65536 &&
+    ncu -i "$logs/profile.ncu-rep" --page details && ncu -i "$logs/profile.ncu-rep" --page source --csv >"$logs/profile_source.csv"
+}
+part tests 60 tests.log build/gpu/test_gpu
+part kernels 120 kernels.jsonl build/gpu/bench_gpu "${tokens[@]}"
+part profile 90 profile.log bash -c "logs=$logs; $(declare -f profile); profile"
 if python3 -c "import torch; assert torch.cuda.is_available()" 2>/dev/null; then
-  part "PyTorch" 150 rivals.jsonl python3 tests/bench/gpu_rivals.py "${tokens[@]}"
+  part rivals 150 rivals.jsonl python3 tests/bench/gpu_rivals.py "${tokens[@]}"
 else
   echo "PyTorch with CUDA is not there: no comparison" | tee "$logs/rivals.jsonl"
 fi
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck initcheck synccheck; do
-    part "compute-sanitizer $tool" 60 "$tool.log" compute-sanitizer --tool "$tool" --error-exitcode 9 build/gpu/test_gpu
+    part "$tool" 60 "$tool.log" compute-sanitizer --tool "$tool" --error-exitcode 9 build/gpu/test_gpu
   done
 else
   failed+="${failed:+, }compute-sanitizer is not there"
