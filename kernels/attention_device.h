@@ -29,19 +29,19 @@ struct DeviceAttentionInput {
 template <class Element>
 void attention_forward(Stream stream, const DeviceAttentionInput<Element>& input, Element* o, float* lse);
 
-// From o, lse and grad_o [T, H, D]: grad_q [T, H, D] and delta [T, H] = grad_o · o, for the pass over keys.
+// From o, lse and grad_o [T, H, D]: grad_q [T, H, D], and sums [T, H, 2] for the pass over keys: lse to base 2, and grad_o · o.
 template <class Element>
 void attention_backward_q(Stream stream, const DeviceAttentionInput<Element>& input, const Element* o, const float* lse,
-                          const Element* grad_o, Element* grad_q, float* delta);
+                          const Element* grad_o, Element* grad_q, float* sums);
 
 // The lists from the side of the keys.
 struct DeviceKeyLists {
-  const int32_t* slot_token = nullptr;   // [S]: stream position of a slot
-  const int64_t* block_begin = nullptr;  // [Q + 1]: first row of every block
-  int64_t block_rows = 1;                // most rows of a block
-  const int32_t* pick_list = nullptr;    // [picks]: block · pick_heads + pick head
-  const int64_t* start = nullptr;        // [U + 1] and
-  const int32_t* pick = nullptr;         // [picks], from pick_transpose
+  const int64_t *slot_begin = nullptr, *slot_end = nullptr;  // [S]: the rows whose band holds a slot
+  const int64_t* block_begin = nullptr;                      // [Q + 1]: first row of every block
+  int64_t block_rows = 1;                                    // most rows of a block
+  const int64_t* start = nullptr;                            // [U + 1], and of every pick, by unit (pick_transpose.h):
+  const int32_t* list = nullptr;                             // [picks]: block · pick_heads + pick head
+  const float* log_pi = nullptr;                             // [picks]
   int64_t picks = 0;
   float* tails = nullptr;  // [attention_tails(picks), 2D], worked in
 };
@@ -50,10 +50,10 @@ struct DeviceKeyLists {
 inline constexpr int64_t kPicksOfWarp = 512;
 [[nodiscard]] inline int64_t attention_tails(int64_t picks) { return (picks + kPicksOfWarp - 1) / kPicksOfWarp; }
 
-// grad_kv [U, 2D] from lse, delta and grad_o. A unit's sum runs over the rows of its band,
+// grad_kv [U, 2D] from grad_o and sums. A unit's sum runs over the rows of its band,
 // then over its picks, kPicksOfWarp at a time, in a fixed order.
 template <class Element>
 void attention_backward_kv(Stream stream, const DeviceAttentionInput<Element>& input, const DeviceKeyLists& lists,
-                           const float* lse, const Element* grad_o, const float* delta, Element* grad_kv);
+                           const Element* grad_o, const float* sums, Element* grad_kv);
 
 }  // namespace smartbird::kernels

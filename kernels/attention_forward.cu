@@ -7,73 +7,73 @@ namespace {
 
 using device::Global;
 
-// Softmax-weighted sum of the values a lane group has seen, in base 2.
-template <int kPart>
-struct Running {
-  float max = kNothing, sum = 0, value[kPart] = {};
+constexpr float kFar = 8;  // the sum is scaled anew where a score leaves the maximum this far behind, to base 2
 
-  __device__ void grow_to(float next) {  // -inf: of nothing
+// Softmax-weighted sum of the values a lane group has seen, in base 2.
+template <int kMine>
+struct Running {
+  float max = kNothing, sum = 0, value[kMine] = {};
+
+  __device__ void scale_to(float next) {  // -inf: of nothing
     const float by = max == kNothing ? 0 : device::exp2_fast(max - next);
     sum *= by;
 #pragma unroll
-    for (int i = 0; i < kPart; ++i) value[i] *= by;
+    for (int i = 0; i < kMine; ++i) value[i] *= by;
     max = next;
   }
-  __device__ void join(int lanes) {
-    const float other = device::shuffle_xor(max, lanes), next = max > other ? max : other;
-    grow_to(next);
-    sum += device::shuffle_xor(sum, lanes);
+  __device__ void join() {
+    float most = max;
 #pragma unroll
-    for (int i = 0; i < kPart; ++i) value[i] += device::shuffle_xor(value[i], lanes);
+    for (int lanes = 4; lanes < 32; lanes *= 2) most = device::larger(most, device::shuffle_xor(most, lanes));
+    scale_to(most);
+#pragma unroll
+    for (int lanes = 4; lanes < 32; lanes *= 2) sum += device::shuffle_xor(sum, lanes);
+    add_groups(value);
   }
 };
 
 template <class Element, int kWidth>
-__global__ void __launch_bounds__(kGatherThreads, 4)
-    forward(DeviceAttentionInput<Element> in, Global<const Element> q, Global<const Element> kv, KeyLists lists,
+__global__ void __launch_bounds__(kGatherThreads, Spread<WordOf<Element>, kWidth>::kBlocks)
+    forward(DeviceAttentionInput<Element> in, Global<const WordOf<Element>> q, Global<const WordOf<Element>> kv, KeyLists lists,
             Global<Element> o, Global<float> lse) {
-  using S = Spread<Element, kWidth>;
+  using Word = WordOf<Element>;
+  using S = Spread<Word, kWidth>;
   const auto [row, head] = row_of_warp(in.rows);
   if (row >= in.rows) return;
-  float query[S::kPart];
-  load_part<Element, kWidth>(q, row * in.heads + head, query);
-  Running<S::kPart> running;
+  Part<Word, kWidth> query;
+  query.load(q, row * in.heads + head);
+  Running<S::kMine> running;
   const float scale = in.scale * kLog2OfE;
-  const auto add = [&](const auto& k, const auto& v, const float(&bias)[kAhead]) {
-    float score[kAhead], next = running.max;
+  const auto add = [&](const auto& k, const auto& v, const float(&bias)[S::kDeep]) {
+    float score[S::kDeep], most = kNothing;
+    products(query, k, score);
 #pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
-      const float product = dot<Element, kWidth>(query, k[i]);
-      score[i] = bias[i] == kNothing ? kNothing : device::fused(product, scale, bias[i]);
-      next = next > score[i] ? next : score[i];
+    for (int r = 0; r < S::kDeep; ++r) {
+      score[r] = bias[r] == kNothing ? kNothing : device::fused(score[r], scale, bias[r]);
+      most = device::larger(most, score[r]);
     }
-    if (next == kNothing) return;
-    running.grow_to(next);
+    if (most > running.max + kFar) running.scale_to(most);
 #pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
-      const float p = score[i] == kNothing ? 0 : device::exp2_fast(score[i] - next);
+    for (int r = 0; r < S::kDeep; ++r) {
+      const float p = score[r] == kNothing ? 0 : device::exp2_fast(score[r] - running.max);
       running.sum += p;
-#pragma unroll
-      for (int n = 0; n < S::kPart; ++n) running.value[n] = device::fused(p, number(v[i][n]), running.value[n]);
+      add_row(p, v[r], running.value);
     }
   };
   for_row<Element, kWidth>(in, kv, lists, row, head, add);
-#pragma unroll
-  for (int lanes = S::kLanes; lanes < 32; lanes *= 2) running.join(lanes);
-  const int lane = device::thread_in_block() % 32;
-  if (lane >= S::kLanes) return;
+  running.join();
   const float by = running.sum > 0 ? 1 / running.sum : 0;
 #pragma unroll
-  for (int i = 0; i < S::kPart; ++i)
-    put(running.value[i] * by, o[(row * in.heads + head) * kWidth + lane * S::kPart + i]);
-  if (lane == 0)
+  for (int i = 0; i < S::kLeft; ++i)
+    put(running.value[i] * by, o[(row * in.heads + head) * kWidth + left_place<Word, kWidth>(i)]);
+  if (device::thread_in_block() % 32 == 0)
     lse[row * in.heads + head] = running.sum > 0 ? (running.max + log2f(running.sum)) / kLog2OfE : kNothing;
 }
 
 template <class Element, int kWidth>
 void forward_with(Stream stream, const DeviceAttentionInput<Element>& in, Element* o, float* lse) {
-  device::launch("attention_forward", forward<Element, kWidth>, blocks_of_rows(in), kGatherThreads, stream, in, in.q,
-                 in.kv, lists_of(in), o, lse);
+  device::launch("attention_forward", forward<Element, kWidth>, blocks_of_rows(in), kGatherThreads, stream, in,
+                 words(in.q), words(in.kv), lists_of(in), o, lse);
 }
 
 }  // namespace

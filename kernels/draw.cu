@@ -1,217 +1,210 @@
-// Pass B on a GPU. A block takes a tile (score_tile.cuh). Of every piece of its keys, half a piece at a time, each thread turns its
-// scores into probabilities and compares them with the least random number that any head has for the key. Few rows have a key
-// that exceeds it; of these the warp goes through such keys in order, a head to a lane, and each lane adds the key to its list:
-// lists are in order without sorting, and the same every time. Random numbers and probabilities are compared as such, not their
-// logarithms, which only picks need. Counting notes what it met, and writing goes by the notes.
+// Pass B on a GPU. A block takes a tile (score_tile.cuh), and of every piece of its keys notes what its rows pick (draw_picks.cuh,
+// draw_notes.cuh). Two passes over the notes follow: one counts the lists, the other fills them; both go through a warp's notes in
+// order, 32 at a time, so that lists are in order without sorting, and the same every time.
 #include "kernels/draw_device.h"
 
 #include <cmath>
 
 #include "core/error.h"
 #include "kernels/draw_picks.cuh"
-#include "kernels/score_tile.cuh"
 
 namespace smartbird::kernels {
 namespace {
 
-// Whether a warp of my tile has met more picks than it could note.
-__device__ inline bool notes_lack(const Notes& notes) {
-  bool lack = false;
-  for (int warp = 0; warp < kDrawWarps; ++warp)
-    lack = lack || notes.met[device::block_in_grid() * kDrawWarps + warp] > notes.capacity;
-  return lack;
+// The warps' first chunks are taken.
+__global__ void __launch_bounds__(32) open_pool(int32_t warps, Global<int32_t> taken) {
+  if (device::thread_in_block() == 0) taken[0] = warps;
 }
 
-template <class Tile, bool kWrites>
-__global__ void __launch_bounds__(kScoreThreads, Tile::kWords == 32 ? 3 : 4)
+template <class Tile>
+__global__ void __launch_bounds__(kScoreThreads, Tile::kDrawBlocks)
     draw(Rules rules, int64_t num_keys, int64_t num_excluded, Global<const typename Tile::Word> queries,
          Global<const typename Tile::Word> keys, Global<const ScanBlock> blocks, Global<const int64_t> excluded,
-         Global<const ScanTile> tiles, Global<const double> lse, Global<const float> least, Global<int32_t> in_tile,
-         Global<const int64_t> start, Global<int32_t> out_key, Global<float> out_log_pi, Notes notes) {
-  if (kWrites && !notes_lack(notes)) return;
-  constexpr int kRows = static_cast<int>(kTileRows);
+         Global<const ScanTile> tiles, Global<const double> lse, Global<const float> least, NotePool pool) {
+  constexpr int kRows = Tile::kRows, kKeys = Tile::kKeys, kPieceKeys = Tile::kPieceKeys, kBuffers = Tile::kAhead ? 2 : 1;
+  static_assert(kRows * kKeys == 32);
+  using Found = Finds<typename Tile::Word, Tile::kWords>;
   SB_SHARED(typename Tile::Word, shared, Tile::kSharedWords);
-  SB_SHARED(float, chance, kRows* kStride);
-  SB_SHARED(float, uniform, kHeadsAtOnce* kStride);
-  SB_SHARED(float, least_uniform, kHalf);
-  constexpr uint32_t kLanesOfRow = (uint32_t{1} << Tile::kRowLanes) - 1;
-  SB_SHARED(uint16_t, found, kRows* kMostDeviceHeads);  // picks of (row, head) before
+  SB_SHARED(float, level, kBuffers* kPieceKeys);
+  SB_SHARED(uint32_t, places, kDrawWarps* Found::kRoom);
+  SB_SHARED(int32_t, fresh, kDrawWarps);
   const ScanTile tile = tiles[device::block_in_grid()];
-  const Lists lists{start, in_tile, out_key, out_log_pi};
-  const int me = device::thread_in_block();
   Tile scores;
-  scores.load_rows(tile, queries, shared);
-  for (int i = me; i < kRows * rules.heads; i += kScoreThreads) found[i] = 0;
-  float shift[Tile::kRows], floor[Tile::kRows];
+  ScanTile rows = tile;
+  if (rules.scale == 0) rows.rows = 0;  // rows of zeros
+  scores.load_rows(rows, queries, shared);
+  float start[kRows], most_floor = 0;
 #pragma unroll
-  for (int i = 0; i < Tile::kRows; ++i) {
+  for (int i = 0; i < kRows; ++i) {
     const bool here = scores.row(i) < tile.rows;
-    const int64_t row = tile.first_row + scores.row(i);
-    shift[i] = here ? static_cast<float>(device::fused(-lse[row], static_cast<double>(kLog2OfE), rules.log2_budget)) : 0;
-    floor[i] = here ? device::exp2_fast(least[row]) : 0;
+    const double lse_of_row = here ? lse[tile.first_row + scores.row(i)] : 0;
+    const double shift = device::fused(-lse_of_row, static_cast<double>(kLog2OfE), rules.log2_budget);
+    start[i] = here ? device::larger(static_cast<float>(shift) * rules.per_score, kLowest) : kUnseen;
   }
-  constexpr int kMine = Tile::kKeys / 2;  // of my keys in half a piece
-  const auto half_piece = [&](int64_t first, const float(&p)[Tile::kRows][kMine]) {
-    for (int head = 0; head < rules.heads; head += kHeadsAtOnce)
-      for (int row = 0; row < tile.rows;) {  // of one share group
-        const ScanBlock& block = blocks[tile.first_row + row];
-        int next = row + 1;
-        while (next < tile.rows && blocks[tile.first_row + next].group == block.group) ++next;
-        if (me / 32 == first / kHalf % (kScoreThreads / 32))  // the warps take turns
-          make_uniforms(rules, block, head, first, uniform, least_uniform);
-        device::sync_block();
-        bool hit[Tile::kRows] = {};
+  const int lane = device::thread_in_block() % 32;
+  for (int row = lane; row < tile.rows; row += 32)
+    most_floor = device::larger(most_floor, device::exp2_fast(least[tile.first_row + row]));
 #pragma unroll
-        for (int j = 0; j < kMine; ++j) {
-          const float least_of_key = least_uniform[scores.key(j)];
-#pragma unroll
-          for (int i = 0; i < Tile::kRows; ++i) hit[i] = hit[i] || p[i][j] > least_of_key;
-        }
-#pragma unroll
-        for (int i = 0; i < Tile::kRows; ++i) {
-          const int mine = scores.row(i);
-          uint32_t lanes = device::ballot(hit[i] && mine >= row && mine < next);
-          while (lanes != 0) {
-            const int one = device::count_bits((lanes & (0 - lanes)) - 1), r = scores.row_of(one, i);
-            pick<kWrites>(rules, lists, notes, {chance, uniform, least_uniform, first}, tile.first_row + r, r, head, found);
-            lanes &= ~(kLanesOfRow << one / Tile::kRowLanes * Tile::kRowLanes);
-          }
-        }
-        row = next;
-        device::sync_block();
-      }
-  };
-  const auto piece = [&](int64_t first, const float(&c)[Tile::kRows][Tile::kKeys], bool masked) {
-#pragma unroll 1
-    for (int half = 0; half < 2; ++half) {
-      float p[Tile::kRows][kMine];
-#pragma unroll
-      for (int i = 0; i < Tile::kRows; ++i)
-#pragma unroll
-        for (int j = 0; j < kMine; ++j) {
-          const float score = half == 0 ? c[i][j] : c[i][j + kMine];
-          p[i][j] = device::larger(device::exp2_fast(device::fused(score, rules.scale, shift[i])), floor[i]);
-          if (masked && score == kUnseen) p[i][j] = 0;
-          chance[scores.row(i) * kStride + scores.key(j)] = p[i][j];
-        }
-      half_piece(first + half * kHalf, p);
+  for (int lanes = 1; lanes < 32; lanes *= 2)
+    most_floor = device::larger(most_floor, device::shuffle_xor(most_floor, lanes));
+  const auto end_of_group = [&](int row) {
+    const int64_t group = blocks[tile.first_row + row].group;
+    for (int first = row;; first += 32) {
+      const int mine = first + lane;
+      const uint32_t others = device::ballot(mine >= tile.rows || blocks[tile.first_row + mine].group != group);
+      if (others != 0) return first + device::count_bits((others & (0 - others)) - 1);
     }
   };
-  for_scores(scores, tile, keys, num_keys, blocks, {excluded, num_excluded}, shared, piece);
-  if constexpr (!kWrites) {
-    for (int i = me; i < kRows * rules.heads; i += kScoreThreads)
-      in_tile[device::block_in_grid() * kRows * rules.heads + i] = found[i];
-    if (me % 32 == 0) notes.met[Notes::warp()] = notes.mine;
-  }
+  const int first_end = end_of_group(0);
+  const int64_t sample = blocks[tile.first_row].sample, first_group = blocks[tile.first_row].group;
+  NoteWriter writer(pool, fresh);
+  Found found(places, writer);
+  const Scene<typename Tile::Word> scene{rules, tile, queries, keys, blocks, lse, least};
+  const auto levels_of = [&](int piece, int64_t group) {
+    find_levels(rules, sample, group, static_cast<int64_t>(piece) * kPieceKeys, most_floor, level,
+                piece % kBuffers * kPieceKeys);
+  };
+  const auto prepare = [&](int piece) { levels_of(piece, first_group); };
+  const auto look = [&](int piece, const float(&c)[kRows][kKeys]) {
+    for (int row = 0, end = first_end; row < tile.rows; row = end) {  // of one share group
+      if (row > 0) {
+        end = end_of_group(row);
+        device::sync_block();
+        levels_of(piece, blocks[tile.first_row + row].group);
+        device::sync_block();
+      }
+      uint32_t bits = 0;
+#pragma unroll
+      for (int j = 0; j < kKeys; j += 4) {
+        float levels[4];
+        device::load_shared(level, piece % kBuffers * kPieceKeys + scores.first_key() + j, levels);
+#pragma unroll
+        for (int i = 0; i < kRows; ++i)
+#pragma unroll
+          for (int n = 0; n < 4; ++n)
+            if (c[i][j + n] > levels[n]) bits |= uint32_t{1} << (i * kKeys + j + n);
+      }
+      if (row > 0 || end < tile.rows)
+#pragma unroll
+        for (int i = 0; i < kRows; ++i)
+          if (scores.row(i) < row || scores.row(i) >= end) bits &= ~(((uint32_t{1} << kKeys) - 1) << i * kKeys);
+      found.add(scene, bits, scores.row(0), Tile::kRowStep, kKeys,
+                (piece - tile.first_leaf * 2) * kPieceKeys + scores.first_key());
+    }
+  };
+  static_assert(kLeafKeys == 2 * kPieceKeys);
+  for_scores(scores, tile, keys, num_keys, blocks, {excluded, num_excluded}, shared, start, prepare, look);
+  found.end(scene);
+  if (device::thread_in_block() % 32 == 0) writer.close(-1);
 }
 
-// A warp's notes to their places.
+constexpr int kRowsOfWarp = static_cast<int>(kTileRows) / kDrawWarps;
+
+__global__ void __launch_bounds__(kScoreThreads) count_notes(int heads, NotePool pool, Global<int32_t> in_tile) {
+  SB_SHARED(int32_t, seen, kTileRows* kMostDeviceHeads);
+  const int numbers = kRowsOfWarp * heads, first = device::thread_in_block() / 32 * numbers;
+  for (int i = device::thread_in_block() % 32; i < numbers; i += 32) seen[first + i] = 0;
+  device::sync_warp();
+  for_notes<int32_t>(
+      pool, heads, seen, first, [](uint32_t, int64_t, bool) { return 0; }, [](int, int, int32_t) {});
+  device::sync_warp();
+  for (int i = device::thread_in_block() % 32; i < numbers; i += 32)
+    in_tile[device::block_in_grid() * kTileRows * heads + first + i] = seen[first + i];
+}
+
 __global__ void __launch_bounds__(kScoreThreads)
-    place_notes(int heads, Global<const ScanTile> tiles, Notes notes, Global<const int32_t> in_tile,
+    place_notes(int heads, Global<const ScanTile> tiles, NotePool pool, Global<const int32_t> in_tile,
                 Global<const int64_t> start, Global<int32_t> key, Global<float> log_pi) {
-  const int count = notes.met[Notes::warp()];
-  if (count > notes.capacity) return;  // the tile is gone over again
-  const int64_t first_row = tiles[device::block_in_grid()].first_row;
-  for (int i = device::thread_in_block() % 32; i < count; i += 32) {
-    const int64_t at = Notes::warp() * notes.capacity + i;
-    const uint32_t place = notes.place[at];
-    const int64_t of = place >> 16, to = start[first_row * heads + of] +
-                                         in_tile[device::block_in_grid() * kTileRows * heads + of] + (place & 0xffff);
-    const float chance = notes.chance[at];
-    key[to] = notes.key[at];
-    log_pi[to] = chance < 1 ? logf(chance) : 0;
+  SB_SHARED(int64_t, next, kTileRows* kMostDeviceHeads);
+  const ScanTile tile = tiles[device::block_in_grid()];
+  const int numbers = kRowsOfWarp * heads, first = device::thread_in_block() / 32 * numbers;
+  for (int i = device::thread_in_block() % 32; i < numbers; i += 32) {
+    const int of = first + i;
+    if (of < tile.rows * heads)
+      next[of] = start[tile.first_row * heads + of] + in_tile[device::block_in_grid() * kTileRows * heads + of];
   }
+  device::sync_warp();
+  struct Pick {
+    int32_t key;
+    float log_pi;
+  };
+  const auto load = [&](uint32_t place, int64_t note, bool there) {
+    const float chance = there ? pool.chance[note] : 1;
+    return Pick{static_cast<int32_t>(tile.first_leaf * kLeafKeys + (place & ((1 << kKeyBits) - 1))),
+                chance < 1 ? logf(chance) : 0};
+  };
+  for_notes<int64_t>(pool, heads, next, first, load,
+                     [&](const Pick& pick, int, int64_t to) { key[to] = pick.key, log_pi[to] = pick.log_pi; });
 }
 
-// One thread a row of its group: turns the counts of its tiles into places within the lists.
-__global__ void __launch_bounds__(kTileRows)
+// One thread a row and head of its group: turns the counts of its tiles into places within the lists.
+__global__ void __launch_bounds__(kScoreThreads)
     add_tiles(Global<const ScanGroup> groups, int heads, Global<int32_t> in_tile, Global<int32_t> lengths) {
   const ScanGroup group = groups[device::block_in_grid()];
-  const int row = device::thread_in_block();
-  if (row >= group.rows) return;
-  for (int h = 0; h < heads; ++h) {
+  for (int i = device::thread_in_block(); i < group.rows * heads; i += kScoreThreads) {
     int32_t before = 0;
     for (int64_t tile = group.first_tile; tile < group.first_tile + group.tiles; ++tile) {
-      const int64_t at = (tile * kTileRows + row) * heads + h;
+      const int64_t at = tile * kTileRows * heads + i;
       const int32_t count = in_tile[at];
       in_tile[at] = before;
       before += count;
     }
-    lengths[(group.first_row + row) * heads + h] = before;
+    lengths[group.first_row * heads + i] = before;
   }
 }
 
-Notes notes_of(const DeviceDrawInput& with) {
-  const DeviceDrawNotes& notes = with.notes;
-  return {notes.met, notes.place, notes.key, notes.chance, notes.capacity};
-}
-
-template <class Tile, bool kWrites, class Element>
-void draw_with(Stream stream, const DeviceScanInput<Element>& in, const DrawOptions& options,
-               const DeviceDrawInput& with, const int64_t* start, int32_t* key, float* log_pi) {
-  using Word = typename Tile::Word;
-  const Rules rules{.scale = in.scale * kLog2OfE,
+template <template <int> class Tile, int kWidth, class Element>
+void draw_with(Stream stream, const DeviceScanInput<Element>& in, const DrawOptions& options, const DeviceDrawInput& with) {
+  using Word = typename Tile<kWidth>::Word;
+  const float scale = in.scale * kLog2OfE;
+  const Rules rules{.scale = scale,
+                    .per_score = scale > 0 ? 1 / scale : 1,
                     .log2_budget = std::log2(static_cast<double>(options.picks) * (1 - options.floor)),
                     .heads = options.heads,
                     .layer = options.layer,
                     .key = options.key};
-  device::launch("draw", draw<Tile, kWrites>, in.num_tiles, kScoreThreads, stream, rules, in.num_keys, in.num_excluded,
+  device::launch("draw", draw<Tile<kWidth>>, in.num_tiles, kScoreThreads, stream, rules, in.num_keys, in.num_excluded,
                  reinterpret_cast<const Word*>(in.queries), reinterpret_cast<const Word*>(in.keys), in.blocks,
-                 in.excluded, in.tiles, with.lse, with.least, with.in_tile, start, key, log_pi, notes_of(with));
-}
-
-template <template <int> class Tile, bool kWrites, class Element>
-void draw_any(Stream stream, const DeviceScanInput<Element>& in, const DrawOptions& options,
-              const DeviceDrawInput& with, const int64_t* start, int32_t* key, float* log_pi) {
-  if (options.mode != DrawMode::Poisson && options.mode != DrawMode::Uniform)
-    fail(ErrorKind::Shape, "draw: on a GPU poisson or uniform");
-  if (options.heads > kMostDeviceHeads)
-    fail(ErrorKind::Shape, "draw: ", options.heads, " pick heads, on a GPU at most ", kMostDeviceHeads);
-  switch (in.width) {
-    case 16: draw_with<Tile<16>, kWrites>(stream, in, options, with, start, key, log_pi); break;
-    case 32: draw_with<Tile<32>, kWrites>(stream, in, options, with, start, key, log_pi); break;
-    case 64: draw_with<Tile<64>, kWrites>(stream, in, options, with, start, key, log_pi); break;
-    default: fail(ErrorKind::Shape, "draw: width ", in.width, ", on a GPU 16, 32 or 64");
-  }
+                 in.excluded, in.tiles, with.lse, with.least, pool_of(with.notes));
 }
 
 template <template <int> class Tile, class Element>
 void count_any(Stream stream, const DeviceScanInput<Element>& in, const DrawOptions& options,
                const DeviceDrawInput& with, int32_t* lengths) {
-  draw_any<Tile, false>(stream, in, options, with, nullptr, nullptr, nullptr);
-  device::launch("draw", add_tiles, in.num_groups, static_cast<int>(kTileRows), stream, in.groups, options.heads,
-                 with.in_tile, lengths);
-}
-
-template <template <int> class Tile, class Element>
-void write_any(Stream stream, const DeviceScanInput<Element>& in, const DrawOptions& options,
-               const DeviceDrawInput& with, const int64_t* start, int32_t* key, float* log_pi) {
-  draw_any<Tile, true>(stream, in, options, with, start, key, log_pi);
-  device::launch("draw", place_notes, in.num_tiles, kScoreThreads, stream, options.heads, in.tiles, notes_of(with),
-                 with.in_tile, start, key, log_pi);
+  if (options.mode != DrawMode::Poisson && options.mode != DrawMode::Uniform)
+    fail(ErrorKind::Shape, "draw: on a GPU poisson or uniform");
+  if (options.heads > kMostDeviceHeads)
+    fail(ErrorKind::Shape, "draw: ", options.heads, " pick heads, on a GPU at most ", kMostDeviceHeads);
+  if (in.width != 16 && in.width != 32 && in.width != 64)
+    fail(ErrorKind::Shape, "draw: width ", in.width, ", on a GPU 16, 32 or 64");
+  if (with.notes.chunks < in.num_tiles * kDrawWarps)
+    fail(ErrorKind::Shape, "draw: ", with.notes.chunks, " chunks for the notes of ", in.num_tiles * kDrawWarps, " warps");
+  device::launch("draw", open_pool, 1, 32, stream, static_cast<int32_t>(in.num_tiles * kDrawWarps), with.notes.taken);
+  switch (in.width) {
+    case 16: draw_with<Tile, 16>(stream, in, options, with); break;
+    case 32: draw_with<Tile, 32>(stream, in, options, with); break;
+    default: draw_with<Tile, 64>(stream, in, options, with);
+  }
+  device::launch("draw", count_notes, in.num_tiles, kScoreThreads, stream, options.heads, pool_of(with.notes),
+                 with.in_tile);
+  device::launch("draw", add_tiles, in.num_groups, kScoreThreads, stream, in.groups, options.heads, with.in_tile,
+                 lengths);
 }
 
 }  // namespace
 
-template <>
 void count_picks(Stream stream, const DeviceScanInput<uint16_t>& input, const DrawOptions& options,
                  const DeviceDrawInput& draw, int32_t* lengths) {
   count_any<BfloatTile>(stream, input, options, draw, lengths);
 }
-template <>
 void count_picks(Stream stream, const DeviceScanInput<float>& input, const DrawOptions& options,
                  const DeviceDrawInput& draw, int32_t* lengths) {
   count_any<FloatTile>(stream, input, options, draw, lengths);
 }
-template <>
-void write_picks(Stream stream, const DeviceScanInput<uint16_t>& input, const DrawOptions& options,
+void write_picks(Stream stream, const ScanTile* tiles, int64_t num_tiles, const DrawOptions& options,
                  const DeviceDrawInput& draw, const int64_t* start, int32_t* key, float* log_pi) {
-  write_any<BfloatTile>(stream, input, options, draw, start, key, log_pi);
-}
-template <>
-void write_picks(Stream stream, const DeviceScanInput<float>& input, const DrawOptions& options,
-                 const DeviceDrawInput& draw, const int64_t* start, int32_t* key, float* log_pi) {
-  write_any<FloatTile>(stream, input, options, draw, start, key, log_pi);
+  device::launch("draw", place_notes, num_tiles, kScoreThreads, stream, options.heads, tiles, pool_of(draw.notes),
+                 draw.in_tile, start, key, log_pi);
 }
 
 }  // namespace smartbird::kernels

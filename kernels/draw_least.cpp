@@ -1,10 +1,8 @@
 // The floor of a block's inclusion probabilities, and the memory of a draw.
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "kernels/draw_device.h"
-#include "kernels/scan_tiles.h"
 
 namespace smartbird::kernels {
 
@@ -14,11 +12,9 @@ float draw_least(const DrawOptions& options, int64_t domain) {
       std::log2(static_cast<double>(options.picks) * options.floor / static_cast<double>(domain)));
 }
 
-int64_t draw_capacity(const DrawOptions& options, int64_t domain) {
-  constexpr double kTileKeys = static_cast<double>(kSplitLeaves * kLeafKeys), kRows = kTileRows / kDrawWarps;
-  const double share = std::min(1.0, kTileKeys / static_cast<double>(std::max<int64_t>(1, domain))),
-               expected = kRows * options.heads * static_cast<double>(options.picks) * share;
-  return static_cast<int64_t>(2 * expected) + 64;
+int64_t draw_chunks(const DrawOptions& options, int64_t rows, int64_t tiles) {
+  const double expected = static_cast<double>(rows) * options.heads * static_cast<double>(options.picks);
+  return tiles * kDrawWarps + static_cast<int64_t>(1.5 * expected / kNotesOfChunk) + 64;
 }
 
 }  // namespace smartbird::kernels

@@ -1,114 +1,156 @@
-// What a warp of draw.cu does with the half piece that it works on: makes its random numbers, finds a row's picks, and writes or notes
-// them.
+// What draw.cu does with a piece of 64 keys: finds the rows and keys of which a head picks, and turns them into notes.
+//
+// A head picks a key when its random number u lies below π = 2^(score + shift). Scores come with the shift (score_tile.cuh), so that
+// one comparison with `level`, log2 of the least u of any head, finds the rows and keys of which one does: about one in a
+// hundred. What is found waits until a warp has 32; then each lane takes one, forms its π and random numbers again, and compares
+// them head by head. level lies a little below, for what exponents and sums err.
 #pragma once
 
 #include <cmath>
-#include <limits>
 
-#include "kernels/device.cuh"
-#include "kernels/draw_device.h"
-#include "kernels/scan_tiles.h"
+#include "kernels/draw_notes.cuh"
+#include "kernels/score_tile.cuh"
 
 namespace smartbird::kernels {
 namespace {
 
 using device::Global, device::Shared;
 
-constexpr int kHeadsAtOnce = 8;                 // of two Philox blocks
-constexpr int kHalf = 32, kStride = kHalf + 1;  // keys of half a piece; a row of them
-constexpr float kBelowOne = 1 - 0x1p-24F, kNever = std::numeric_limits<float>::infinity();
+constexpr float kSlack = 0x1p-10F, kLowest = -1e30F;  // a row that may see a key starts from at least this: not kUnseen
+constexpr float kBelowOne = 1 - 0x1p-24F;
 
 struct Rules {
-  float scale = 1;         // of scores, to base 2
-  double log2_budget = 0;  // log2(K (1 - ε))
+  float scale = 1, per_score = 1;  // of scores, to base 2, and its inverse; 0 and 1: scores count for nothing
+  double log2_budget = 0;          // log2(K (1 - ε))
   int heads = 1, layer = 0;
   PhiloxKey key;
 };
 
-// The uniforms of a share group for heads [head, head + 8) and keys [first, first + 32), and the least of each key, by one warp.
-__device__ inline void make_uniforms(const Rules& rules, const ScanBlock& block, int head, int64_t first,
-                                     const Shared<float>& u, const Shared<float>& least) {
-  const int lane = device::thread_in_block() % 32;
-  PhiloxKey key = rules.key;
-  key.high ^= static_cast<uint32_t>(block.sample >> 32);
-  float low = kNever;
-#pragma unroll
-  for (int four = 0; four < kHeadsAtOnce; four += 4) {
-    if (head + four >= rules.heads) break;
-    const PhiloxCounter words = philox({static_cast<uint32_t>(block.sample), static_cast<uint32_t>(block.group),
-                                        static_cast<uint32_t>(rules.layer * 65536 + (head + four) / 4),
-                                        static_cast<uint32_t>(first + lane)},
-                                       key);
-#pragma unroll
-    for (int n = 0; n < 4; ++n) {
-      const float x = (static_cast<float>(words[n]) + 0.5F) * 0x1p-32F;
-      const float mine = head + four + n >= rules.heads ? kNever : x < kBelowOne ? x : kBelowOne;
-      u[(four + n) * kStride + lane] = mine;
-      low = low < mine ? low : mine;
-    }
-  }
-  least[lane] = low;
+// The random numbers of a share group for heads 4 · four and three more, and a key, as draw_uniform has them but not yet floats.
+__device__ inline PhiloxCounter words_of(const Rules& rules, int64_t sample, int64_t group, int four, int64_t key) {
+  PhiloxKey seed = rules.key;
+  seed.high ^= static_cast<uint32_t>(sample >> 32);
+  return philox({static_cast<uint32_t>(sample), static_cast<uint32_t>(group),
+                 static_cast<uint32_t>(rules.layer * 65536 + four), static_cast<uint32_t>(key)},
+                seed);
+}
+__device__ inline float uniform_of(uint32_t word) {
+  const float x = device::fused(static_cast<float>(word), 0x1p-32F, 0x1p-33F);
+  return x < kBelowOne ? x : kBelowOne;
 }
 
-// Where a row's picks go.
-struct Lists {
-  Global<const int64_t> start;
-  Global<int32_t> in_tile, key;
-  Global<float> log_pi;
-};
-
-// The half piece that is worked on.
-struct Half {
-  Shared<float> chance, uniform, least;  // [64, 32] π of rows and keys, [8, 32] of heads and keys, [32]
-  int64_t first = 0;                     // position of its first key
-};
-
-// The notes of all warps, and how many picks mine has met.
-struct Notes {
-  Global<int32_t> met;
-  Global<uint32_t> place;
-  Global<int32_t> key;
-  Global<float> chance;
-  int64_t capacity;
-  int mine = 0;
-
-  __device__ static int64_t warp() {
-    return device::block_in_grid() * kDrawWarps + device::thread_in_block() / 32;
+// level [64] of a share group for the keys from `first` on, by all threads, two a key. most_floor: the greatest least π of a row.
+__device__ inline void find_levels(const Rules& rules, int64_t sample, int64_t group, int64_t first, float most_floor,
+                                   const Shared<float>& level, int at) {
+  const int key = device::thread_in_block() / 2;
+  uint32_t least = ~uint32_t{0};
+  for (int four = device::thread_in_block() % 2; 4 * four < rules.heads; four += 2) {
+    const PhiloxCounter words = words_of(rules, sample, group, four, first + key);
+#pragma unroll
+    for (int n = 0; n < 4; ++n)
+      if (4 * four + n < rules.heads && words[n] < least) least = words[n];
   }
+  const uint32_t other = device::shuffle_xor(least, 1);
+  if (device::thread_in_block() % 2 != 0) return;
+  const float u = uniform_of(other < least ? other : least);
+  level[at + key] = u < most_floor ? kUnseen : (device::log2_fast(u) - kSlack) * rules.per_score;
+}
+
+// How many lanes before mine hold, all in all, and how many the warp holds.
+struct Held {
+  int before = 0, all = 0;
+};
+__device__ inline Held held_before(int mine) {
+  const uint32_t below = (uint32_t{1} << device::thread_in_block() % 32) - 1;
+  Held out;
+  for (int bit = 0; device::ballot(mine >> bit != 0) != 0; ++bit) {
+    const uint32_t with = device::ballot((mine >> bit & 1) != 0);
+    out.before += device::count_bits(with & below) << bit;
+    out.all += device::count_bits(with) << bit;
+  }
+  return out;
+}
+
+// What a tile's warps need to decide.
+template <class Word>
+struct Scene {
+  const Rules& rules;
+  const ScanTile& tile;
+  Global<const Word> queries, keys;
+  Global<const ScanBlock> blocks;
+  Global<const double> lse;
+  Global<const float> least;
 };
 
-// The picks of one row, eight heads from `head` on: to the lists, or to the notes.
-template <bool kWrites>
-__device__ void pick(const Rules& rules, const Lists& lists, Notes& notes, const Half& half, int64_t row,
-                     int row_in_tile, int head, const Shared<uint16_t>& found) {
-  const int lane = device::thread_in_block() % 32;
-  uint32_t keys = device::ballot(half.chance[row_in_tile * kStride + lane] > half.least[lane]);
-  for (; keys != 0; keys &= keys - 1) {
-    const int key = device::count_bits((keys & (0 - keys)) - 1);
-    const float chance = half.chance[row_in_tile * kStride + key];
-    const bool picked =
-        lane < kHeadsAtOnce && lane < rules.heads - head && chance > half.uniform[lane * kStride + key];
-    const int64_t note = notes.mine;
-    uint32_t all = 0;
-    if (!kWrites) all = device::ballot(picked), notes.mine += device::count_bits(all);
-    if (!picked) continue;
-    const int of = row_in_tile * rules.heads + head + lane, before = found[of];
-    found[of] = static_cast<uint16_t>(before + 1);
-    if (kWrites) {
-      const int64_t list = row * rules.heads + head + lane,
-                    in_tile = (device::block_in_grid() * kTileRows + row_in_tile) * rules.heads + head + lane,
-                    to = lists.start[list] + lists.in_tile[in_tile] + before;
-      lists.key[to] = static_cast<int32_t>(half.first + key);
-      lists.log_pi[to] = chance < 1 ? logf(chance) : 0;
-    } else {
-      const int64_t number = note + device::count_bits(all & ((uint32_t{1} << lane) - 1));
-      if (number >= notes.capacity) continue;
-      const int64_t at = Notes::warp() * notes.capacity + number;
-      notes.place[at] = static_cast<uint32_t>(of) << 16 | static_cast<uint32_t>(before);
-      notes.key[at] = static_cast<int32_t>(half.first + key), notes.chance[at] = chance;
+// What my warp found and has not decided yet.
+template <class Word, int kWords>
+class Finds {
+ public:
+  static constexpr int kRoom = 64;  // of a warp
+
+  // places [warps, kRoom].
+  __device__ Finds(const Shared<uint32_t>& places, NoteWriter& writer) : places_(places), writer_(writer) {}
+
+  // Bit r · keys + j of `bits` stands for row `row` + r · step of the tile and key `key` + j of it. Keys of a row come in order.
+  __device__ void add(const Scene<Word>& scene, uint32_t bits, int row, int step, int keys, int key) {
+    const Held held = held_before(device::count_bits(bits));
+    int mine = held.before;
+    for (int done = 0; done < held.all; done += 32) {  // fewer than 32 wait
+      for (; bits != 0 && mine < done + 32; bits &= bits - 1, ++mine) {
+        const int bit = device::count_bits((bits & (0 - bits)) - 1);
+        places_[first() + waiting_ + mine - done] =
+            static_cast<uint32_t>((row + bit / keys * step) % 16) << kKeyBits | static_cast<uint32_t>(key + bit % keys);
+      }
+      const int more = held.all - done < 32 ? held.all - done : 32;
+      waiting_ += more;
+      if (waiting_ < 32) continue;
+      device::sync_warp();
+      decide(scene, 32);
+      waiting_ -= 32;
+      const int lane = device::thread_in_block() % 32;
+      const uint32_t left = lane < waiting_ ? static_cast<uint32_t>(places_[first() + 32 + lane]) : 0;
+      device::sync_warp();
+      if (lane < waiting_) places_[first() + lane] = left;
+      device::sync_warp();
     }
   }
-}
+  // After the last piece.
+  __device__ void end(const Scene<Word>& scene) {
+    device::sync_warp();
+    decide(scene, waiting_);
+  }
+
+ private:
+  __device__ static int first() { return device::thread_in_block() / 32 * kRoom; }
+
+  __device__ void decide(const Scene<Word>& scene, int count) {
+    const int lane = device::thread_in_block() % 32;
+    const int64_t at = writer_.place_for(count);
+    if (lane >= count || at < 0) return;
+    const Rules& rules = scene.rules;
+    const uint32_t place = places_[first() + lane];
+    const int64_t row = scene.tile.first_row + device::thread_in_block() / 32 * 16 + (place >> kKeyBits),
+                  key = scene.tile.first_leaf * kLeafKeys + (place & ((1 << kKeyBits) - 1)),
+                  sample = scene.blocks[row].sample, group = scene.blocks[row].group;
+    const float shift = static_cast<float>(
+        device::fused(-scene.lse[row], static_cast<double>(kLog2OfE), rules.log2_budget));
+    const float score = product_of<kWords>(scene.queries, row, scene.keys, scene.tile.first_key + key);
+    const float chance = device::larger(device::exp2_fast(device::fused(score, rules.scale, shift)),
+                                        device::exp2_fast(scene.least[row]));
+    uint32_t heads = 0;
+    for (int four = 0; 4 * four < rules.heads; ++four) {
+      const PhiloxCounter words = words_of(rules, sample, group, four, key);
+#pragma unroll
+      for (int n = 0; n < 4; ++n)
+        if (4 * four + n < rules.heads && chance > uniform_of(words[n])) heads |= uint32_t{1} << (4 * four + n);
+    }
+    writer_.put(at + lane, place, heads, chance);
+  }
+
+  const Shared<uint32_t>& places_;
+  NoteWriter& writer_;
+  int waiting_ = 0;
+};
 
 }  // namespace
 }  // namespace smartbird::kernels

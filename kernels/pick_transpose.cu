@@ -1,9 +1,8 @@
-// Least-significant-digit radix sort. A block takes a tile of 1,024 pairs, a warp 256 of them in their order, 32 at a time: the
+// Least-significant-digit radix sort. A block takes a tile of 4,096 picks, a warp 512 of them in their order, 32 at a time: the
 // lanes that hold the same digit find each other by ballots, their places follow from the bits before theirs, so that equal
-// digits keep their order. Counts of all tiles, digit by digit, are added up between counting and moving.
+// digits keep their order. Counts of all tiles, digit by digit, are added up between counting and moving. A tile is brought into its
+// order in shared memory first, so that neighbouring threads write to neighbouring places.
 #include "kernels/pick_transpose.h"
-
-#include <algorithm>
 
 #include "core/error.h"
 #include "kernels/device.cuh"
@@ -14,15 +13,20 @@ namespace {
 
 using device::Global, device::Shared;
 
-constexpr int kThreads = 128, kWarps = kThreads / 32, kSteps = 8, kTile = kThreads * kSteps, kDigits = 256;
+constexpr int kThreads = 256, kWarps = kThreads / 32, kSteps = 16, kTile = kThreads * kSteps, kMostBits = 8,
+              kMostDigits = 1 << kMostBits;
 
 int64_t tiles_of(int64_t picks) { return (picks + kTile - 1) / kTile; }
 
+struct Digit {
+  int shift = 0, bits = 0;
+  __device__ int of(int32_t key) const { return key >> shift & ((1 << bits) - 1); }
+};
+
 // Lanes of my warp whose digit is mine; those beyond the end have none.
-__device__ uint32_t same_digit(int digit, bool there) {
+__device__ uint32_t same_digit(int digit, int bits, bool there) {
   uint32_t same = device::ballot(there);
-#pragma unroll
-  for (int bit = 0; bit < 8; ++bit) {
+  for (int bit = 0; bit < bits; ++bit) {
     const bool mine = (digit >> bit & 1) != 0;
     const uint32_t with = device::ballot(mine);
     same &= mine ? with : ~with;
@@ -30,59 +34,110 @@ __device__ uint32_t same_digit(int digit, bool there) {
   return same;
 }
 
-// Walks the pairs of my warp in order: body(index, digit, how many of the warp's with this digit came before). seen [4, 256]
-// counts them.
-template <class Body>
-__device__ void for_pairs(Global<const int32_t> key, int64_t count, int shift, const Shared<int32_t>& seen, Body body) {
-  const int me = device::thread_in_block(), warp = me / 32, lane = me % 32;
-  for (int i = me; i < kWarps * kDigits; i += kThreads) seen[i] = 0;
-  device::sync_block();
-  for (int step = 0; step < kSteps; ++step) {
-    const int64_t i = device::block_in_grid() * kTile + (warp * kSteps + step) * 32 + lane;
-    const bool there = i < count;
-    const int digit = there ? key[i] >> shift & (kDigits - 1) : 0;
-    const uint32_t same = same_digit(digit, there), before = same & ((uint32_t{1} << lane) - 1);
-    const int came = there ? static_cast<int>(seen[warp * kDigits + digit]) : 0;
-    device::sync_warp();
-    if (there && before == 0) seen[warp * kDigits + digit] = came + device::count_bits(same);
-    device::sync_warp();
-    if (there) body(i, digit, came + device::count_bits(before));
-  }
-  device::sync_block();
-}
+// The number of every pick of mine among those of its warp and digit; seen [8, 256] counts those.
+struct Ranks {
+  int32_t key[kSteps];
+  int rank[kSteps];
 
-// counts [256, tiles].
-__global__ void __launch_bounds__(kThreads)
-    count_digits(Global<const int32_t> key, int64_t count, int shift, int64_t tiles, Global<int32_t> counts) {
-  SB_SHARED(int32_t, seen, kWarps* kDigits);
-  for_pairs(key, count, shift, seen, [](int64_t, int, int) {});
-  for (int digit = device::thread_in_block(); digit < kDigits; digit += kThreads) {
-    int32_t sum = 0;
-    for (int warp = 0; warp < kWarps; ++warp) sum += seen[warp * kDigits + digit];
-    counts[digit * tiles + device::block_in_grid()] = sum;
+  __device__ static int64_t index(int step) {
+    const int me = device::thread_in_block();
+    return device::block_in_grid() * kTile + (me / 32 * kSteps + step) * 32 + me % 32;
   }
-}
-
-// indices: the values are the places of the pairs.
-__global__ void __launch_bounds__(kThreads)
-    move_pairs(Global<const int32_t> key, Global<const int32_t> value, bool indices, int64_t count, int shift,
-               int64_t tiles, Global<const int32_t> counts, Global<int32_t> to_key, Global<int32_t> to_value) {
-  SB_SHARED(int32_t, seen, kWarps* kDigits);
-  SB_SHARED(int32_t, warp_start, kWarps* kDigits);
-  for_pairs(key, count, shift, seen, [](int64_t, int, int) {});
-  for (int digit = device::thread_in_block(); digit < kDigits; digit += kThreads) {
-    int32_t at = counts[digit * tiles + device::block_in_grid()];
-    for (int warp = 0; warp < kWarps; ++warp) {
-      warp_start[warp * kDigits + digit] = at;
-      at += seen[warp * kDigits + digit];
+  __device__ void find(Global<const int32_t> keys, int64_t count, Digit digit, const Shared<int32_t>& seen) {
+    const int me = device::thread_in_block(), row = me / 32 * kMostDigits;
+    for (int i = me; i < kWarps * kMostDigits; i += kThreads) seen[i] = 0;
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) key[step] = index(step) < count ? keys[index(step)] : 0;
+    device::sync_block();
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      const bool there = index(step) < count;
+      const int mine = digit.of(key[step]);
+      const uint32_t same = same_digit(mine, digit.bits, there), before = same & ((uint32_t{1} << me % 32) - 1);
+      const int came = there ? static_cast<int>(seen[row + mine]) : 0;
+      device::sync_warp();
+      if (there && before == 0) seen[row + mine] = came + device::count_bits(same);
+      device::sync_warp();
+      rank[step] = came + device::count_bits(before);
     }
+    device::sync_block();
+  }
+};
+
+// counts [digits, tiles].
+__global__ void __launch_bounds__(kThreads, 2)
+    count_digits(Global<const int32_t> key, int64_t count, Digit digit, int64_t tiles, Global<int32_t> counts) {
+  SB_SHARED(int32_t, seen, kWarps* kMostDigits);
+  Ranks ranks;
+  ranks.find(key, count, digit, seen);
+  for (int d = device::thread_in_block(); d < 1 << digit.bits; d += kThreads) {
+    int32_t sum = 0;
+    for (int warp = 0; warp < kWarps; ++warp) sum += seen[warp * kMostDigits + d];
+    counts[d * tiles + device::block_in_grid()] = sum;
+  }
+}
+
+__global__ void __launch_bounds__(kThreads, 2)
+    move_picks(Global<const int32_t> key, Global<const int32_t> list, Global<const float> log_pi, int64_t count,
+               Digit digit, int64_t tiles, Global<const int32_t> counts, Global<int32_t> to_key,
+               Global<int32_t> to_list, Global<float> to_log_pi) {
+  SB_SHARED(int32_t, seen, kWarps* kMostDigits);
+  SB_SHARED(int32_t, begin, kMostDigits);  // of a digit, in the tile; then what leads from there to its place
+  SB_SHARED(uint32_t, stage, kTile);
+  static_assert(kThreads >= kMostDigits);
+  Ranks ranks;
+  ranks.find(key, count, digit, seen);
+  const int me = device::thread_in_block(), digits = 1 << digit.bits;
+  int32_t all = 0;  // of my digit
+  if (me < digits) {
+    for (int warp = 0; warp < kWarps; ++warp) {
+      const int32_t mine = seen[warp * kMostDigits + me];
+      seen[warp * kMostDigits + me] = all;
+      all += mine;
+    }
+    begin[me] = all;
+  }
+  for (int by = 1; by < digits; by *= 2) {  // running sums
+    device::sync_block();
+    const int32_t before = me >= by && me < digits ? static_cast<int32_t>(begin[me - by]) : 0;
+    device::sync_block();
+    if (me < digits) begin[me] = begin[me] + before;
   }
   device::sync_block();
-  const int warp = device::thread_in_block() / 32;
-  for_pairs(key, count, shift, seen, [&](int64_t i, int digit, int before) {
-    const int32_t to = warp_start[warp * kDigits + digit] + before;
-    to_key[to] = key[i], to_value[to] = indices ? static_cast<int32_t>(i) : value[i];
-  });
+  const int warp = me / 32;
+#pragma unroll
+  for (int step = 0; step < kSteps; ++step) {
+    const int mine = digit.of(ranks.key[step]);
+    ranks.rank[step] += seen[warp * kMostDigits + mine] + (mine == 0 ? 0 : static_cast<int32_t>(begin[mine - 1]));
+  }
+  device::sync_block();
+  int32_t shift = 0;
+  if (me < digits) shift = counts[me * tiles + device::block_in_grid()] - (begin[me] - all);
+  device::sync_block();
+  if (me < digits) begin[me] = shift;
+  const int64_t left = count - device::block_in_grid() * kTile;
+  const int here = left < kTile ? static_cast<int>(left) : kTile;
+  int32_t to[kSteps];
+  // Brings what thread and step hold into the order of the tile, and calls write(step, number).
+  const auto move = [&](auto mine, auto write) {
+    device::sync_block();
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step)
+      if (Ranks::index(step) < count) stage[ranks.rank[step]] = mine(step);
+    device::sync_block();
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step)
+      if (step * kThreads + me < here) write(step, stage[step * kThreads + me]);
+  };
+  move([&](int step) { return static_cast<uint32_t>(ranks.key[step]); },
+       [&](int step, uint32_t number) {
+         to[step] = begin[digit.of(static_cast<int32_t>(number))] + step * kThreads + me;
+         to_key[to[step]] = static_cast<int32_t>(number);
+       });
+  move([&](int step) { return static_cast<uint32_t>(list[Ranks::index(step)]); },
+       [&](int step, uint32_t number) { to_list[to[step]] = static_cast<int32_t>(number); });
+  move([&](int step) { return device::bits_of(log_pi[Ranks::index(step)]); },
+       [&](int step, uint32_t number) { to_log_pi[to[step]] = device::float_of(number); });
 }
 
 // start of unit u: the first pair whose key is u or beyond.
@@ -101,40 +156,44 @@ __global__ void __launch_bounds__(kThreads)
   start[unit] = low;
 }
 
-int passes_of(int64_t units) {
-  int passes = 1;
-  while (units > int64_t{1} << 8 * passes) ++passes;
-  return passes;
+int bits_of_units(int64_t units) {
+  int bits = 1;
+  while (units > int64_t{1} << bits) ++bits;
+  return bits;
 }
+
+int64_t counts_of(int64_t picks) { return tiles_of(picks) * kMostDigits; }
 
 }  // namespace
 
 int64_t pick_transpose_bytes(int64_t picks) {
-  const int64_t counts = tiles_of(picks) * kDigits;
-  return 4 * (3 * picks + counts + running_totals(counts));
+  return 4 * (4 * picks + counts_of(picks) + running_totals(counts_of(picks)));
 }
 
-void pick_transpose(Stream stream, int64_t picks, int64_t units, const int32_t* pick_unit, void* memory,
-                    TransposedPicks out) {
+void pick_transpose(Stream stream, int64_t picks, int64_t units, const PicksByRow& in, void* memory, PicksByUnit out) {
   constexpr int64_t kMost = int64_t{1} << 31;
   if (picks >= kMost || units >= kMost)
     fail(ErrorKind::Shape, "pick_transpose: ", picks, " picks of ", units, " units, fewer than 2^31 fit");
-  // Pairs go from one buffer to the other; the last pass ends in out.pick.
-  int32_t *keys[2], *other = static_cast<int32_t*>(memory) + 2 * picks;
-  keys[0] = static_cast<int32_t*>(memory), keys[1] = keys[0] + picks;
-  int32_t *counts = other + picks, *totals = counts + tiles_of(picks) * kDigits;
+  // Picks go from one place to the other; the last pass ends in `out`.
+  int32_t* const numbers = static_cast<int32_t*>(memory);
+  int32_t *keys[2] = {numbers, numbers + picks}, *other_list = numbers + 2 * picks, *counts = numbers + 4 * picks;
+  float* const other_log_pi = reinterpret_cast<float*>(numbers + 3 * picks);
   const int64_t tiles = tiles_of(picks);
-  const int passes = passes_of(units);
-  const int32_t *from_key = pick_unit, *from = nullptr;
-  for (int pass = 0; pass < passes && picks > 0; ++pass) {
-    int32_t* to = (passes - pass) % 2 == 1 ? out.pick : other;
-    device::launch("pick_transpose", count_digits, tiles, kThreads, stream, from_key, picks, 8 * pass, tiles, counts);
-    running_sums(stream, counts, tiles * kDigits, totals);
-    device::launch("pick_transpose", move_pairs, tiles, kThreads, stream, from_key, from, from == nullptr, picks,
-                   8 * pass, tiles, counts, keys[pass % 2], to);
-    from_key = keys[pass % 2], from = to;
+  const int bits = bits_of_units(units), passes = (bits + kMostBits - 1) / kMostBits;
+  PicksByRow from = in;
+  for (int pass = 0, shift = 0; pass < passes && picks > 0; ++pass) {
+    const Digit digit{shift, (bits - shift) / (passes - pass)};
+    const bool ends = (passes - pass) % 2 == 1;
+    int32_t *const to_key = keys[pass % 2], *const to_list = ends ? out.list : other_list;
+    float* const to_log_pi = ends ? out.log_pi : other_log_pi;
+    device::launch("pick_transpose", count_digits, tiles, kThreads, stream, from.unit, picks, digit, tiles, counts);
+    running_sums(stream, counts, tiles << digit.bits, counts + counts_of(picks));
+    device::launch("pick_transpose", move_picks, tiles, kThreads, stream, from.unit, from.list, from.log_pi, picks,
+                   digit, tiles, counts, to_key, to_list, to_log_pi);
+    from = {to_key, to_list, to_log_pi};
+    shift += digit.bits;
   }
-  device::launch("pick_transpose", find_starts, units / kThreads + 1, kThreads, stream, from_key, picks, units,
+  device::launch("pick_transpose", find_starts, units / kThreads + 1, kThreads, stream, from.unit, picks, units,
                  out.start);
 }
 

@@ -1,6 +1,6 @@
-// Picks by key on a GPU: for every unit the picks that name it, in ascending order, so that the pass over keys adds in a fixed
-// order without atomics. A stable radix sort of the picks by their unit, eight bits a pass; 33 million picks of 2^19 units take
-// three passes of 16 to 20 bytes a pick.
+// Picks by key on a GPU: those of every unit in the order in which they came, so that the pass over keys adds in a fixed order
+// without atomics. A stable radix sort of the picks by their unit, at most eight bits a pass; what a pick carries moves along, so that
+// the pass over keys reads it in order. 33 million picks of 2^19 units take three passes of 28 bytes a pick.
 #pragma once
 
 #include <cstdint>
@@ -9,16 +9,20 @@
 
 namespace smartbird::kernels {
 
-struct TransposedPicks {
+struct PicksByRow {
+  const int32_t *unit = nullptr, *list = nullptr;  // [picks]: values in [0, units); any
+  const float* log_pi = nullptr;                   // [picks]
+};
+struct PicksByUnit {
   int64_t* start = nullptr;  // [U + 1]: where the picks of a unit begin
-  int32_t* pick = nullptr;   // [picks]: indices into pick_unit
+  int32_t* list = nullptr;   // [picks]
+  float* log_pi = nullptr;   // [picks]
 };
 
 // Bytes of memory that pick_transpose works in.
 [[nodiscard]] int64_t pick_transpose_bytes(int64_t picks);
 
-// pick_unit [picks] with values in [0, units), in the GPU's memory as everything here. ErrorKind::Shape for 2^31 picks or units.
-void pick_transpose(Stream stream, int64_t picks, int64_t units, const int32_t* pick_unit, void* memory,
-                    TransposedPicks out);
+// All in the GPU's memory. ErrorKind::Shape for 2^31 picks or units.
+void pick_transpose(Stream stream, int64_t picks, int64_t units, const PicksByRow& in, void* memory, PicksByUnit out);
 
 }  // namespace smartbird::kernels

@@ -17,8 +17,15 @@ struct Range {
 
 }  // namespace
 
-ScanTiles scan_tiles(std::span<const ScanBlock> blocks) {
+int64_t split_leaves(int64_t stream_keys) {
+  int64_t leaves = 8;
+  while (leaves < kMostSplitLeaves && 16 * leaves * kLeafKeys <= stream_keys) leaves *= 2;
+  return leaves;
+}
+
+ScanTiles scan_tiles(std::span<const ScanBlock> blocks, int64_t stream_keys) {
   ScanTiles out;
+  const int64_t split = split_leaves(stream_keys);
   for (size_t first = 0; first < blocks.size();) {
     size_t last = first;
     Range keys;
@@ -32,7 +39,7 @@ ScanTiles scan_tiles(std::span<const ScanBlock> blocks) {
                     .rows = static_cast<int32_t>(last - first)};
     const int64_t end = (keys.end + kLeafKeys - 1) / kLeafKeys;
     for (int64_t leaf = keys.begin / kLeafKeys; leaf < end;) {
-      const int64_t next = std::min(end, (leaf / kSplitLeaves + 1) * kSplitLeaves);
+      const int64_t next = std::min(end, (leaf / split + 1) * split);
       out.tiles.push_back({group.first_row, blocks[first].first_key, group.rows, static_cast<int32_t>(leaf),
                            static_cast<int32_t>(next)});
       ++group.tiles;

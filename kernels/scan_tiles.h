@@ -1,5 +1,5 @@
-// How a scan on a GPU is cut: rows of one sequence by 64, their keys by 8,192. Cuts lie at fixed positions of the sequence,
-// so that a row's sums do not depend on the rows that share its tile.
+// How a scan on a GPU is cut: rows of one sequence by 64, their keys by 1,024 to 8,192, so that a short stream keeps a GPU busy too.
+// Cuts lie at fixed positions of the sequence, so that a row's sums do not depend on the rows that share its tile.
 #pragma once
 
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace smartbird::kernels {
 
-inline constexpr int64_t kTileRows = 64, kSplitLeaves = 64;
+inline constexpr int64_t kTileRows = 64, kMostSplitLeaves = 64;
 
 // Rows [first_row, first_row + rows) against leaves [first_leaf, last_leaf) of their sequence.
 struct ScanTile {
@@ -25,6 +25,9 @@ struct ScanTiles {
   std::vector<ScanTile> tiles;
 };
 
-[[nodiscard]] ScanTiles scan_tiles(std::span<const ScanBlock> blocks);
+// stream_keys: of the whole stream, N.
+[[nodiscard]] ScanTiles scan_tiles(std::span<const ScanBlock> blocks, int64_t stream_keys);
+// Leaves of a tile.
+[[nodiscard]] int64_t split_leaves(int64_t stream_keys);
 
 }  // namespace smartbird::kernels

@@ -1,10 +1,11 @@
 // Sketch scores of a tile (scan_tiles.h) on a GPU: 64 rows held by a block of four warps, which walks the keys in pieces. While
-// a piece is worked on the next one arrives by cp.async.
-// Pieces are 64 keys (of 128, two to a thread, registers would spill).
+// a piece is worked on the next one arrives by cp.async. Pieces are 64 keys (of 128, two to a thread, registers would spill).
+// The keys of a thread lie side by side, and those of the lanes that share a row follow one another.
 //   BfloatTile  every warp holds 16 rows as fragments; a piece is 8 products m16n8k16 a step of 16; a thread has 2 rows x 16
-//               keys; the next piece has a place of its own. Which numbers of a sketch a lane multiplies is free as long as rows
-//               and keys agree: it takes those that lie side by side, in loads of 16 bytes
-//   FloatTile   a thread has 8 rows x 4 keys, each score one sequence of fused multiply-adds; one piece at a time
+//               keys; the next piece has a place of its own. Which numbers of a sketch a lane multiplies, and which key is which
+//               column of a product, is free: it takes numbers that lie side by side, in loads of 16 bytes
+//   FloatTile   a thread has 8 rows x 4 keys, each score one sequence of fused multiply-adds; one piece at a time. Keys lie in
+//               shared memory in such an order that lanes meet different banks
 #pragma once
 
 #include <limits>
@@ -32,12 +33,23 @@ struct SeenBy {
     right_begin = right_begin > block.right_begin ? right_begin : block.right_begin;
     right_end = right_end < block.right_end ? right_end : block.right_end;
   }
-  __device__ bool all(int64_t begin, int64_t end) const {
-    return (begin >= left_begin && end <= left_end) || (begin >= right_begin && end <= right_end);
-  }
   __device__ uint64_t bits(int64_t begin) const {
     return bits_between(left_begin, left_end, begin) | bits_between(right_begin, right_end, begin);
   }
+};
+
+// Pieces of 64 keys that lie within a range.
+class WholePieces {
+ public:
+  __device__ WholePieces(int64_t begin, int64_t end)
+      : first_(to_int((begin + 63) / 64)), count_(static_cast<uint32_t>(larger0(to_int(end / 64) - first_))) {}
+  __device__ bool hold(int piece) const { return static_cast<uint32_t>(piece - first_) < count_; }
+
+ private:
+  __device__ static int to_int(int64_t x) { return x < INT32_MAX ? static_cast<int>(x) : INT32_MAX; }
+  __device__ static int larger0(int x) { return x > 0 ? x : 0; }
+  int first_;
+  uint32_t count_;
 };
 
 // Positions that nobody samples, ascending.
@@ -60,19 +72,38 @@ struct Excluded {
   }
 };
 
-// Starts the copy of kCount keys of the stream from `first` on, rows of kWords words; zeros beyond the last key.
-template <class Word, int kWords, int kStride, int kCount>
-__device__ void start_keys(const device::Shared<Word>& to, int64_t at, device::Global<const Word> keys, int64_t first,
-                           int64_t num_keys) {
-  constexpr int kPiece = 16 / sizeof(Word), kPieces = kWords / kPiece, kCopies = kCount * kPieces / kScoreThreads;
-  static_assert(kCopies * kScoreThreads == kCount * kPieces);
+// The copies of a tile's pieces of keys by a thread, piece by piece from `piece` on; zeros beyond the last key.
+template <class Tile>
+class KeyCopies {
+ public:
+  using Word = typename Tile::Word;
+  __device__ KeyCopies(const ScanTile& tile, device::Global<const Word> keys, int64_t num_keys, int piece)
+      : keys_(keys),
+        from_((tile.first_key + int64_t{piece} * Tile::kPieceKeys + row()) * Tile::kWords + column()),
+        to_(Tile::slot(row()) * Tile::kStride + column()),
+        left_(static_cast<int>(num_keys - tile.first_key) - piece * Tile::kPieceKeys - row()) {}
+  // The next piece to shared[at ...].
+  __device__ void start(const device::Shared<Word>& shared, int at) {
 #pragma unroll
-  for (int copy = 0; copy < kCopies; ++copy) {
-    const int i = copy * kScoreThreads + device::thread_in_block(), row = i / kPieces, column = i % kPieces * kPiece;
-    const int64_t key = first + row;
-    device::start_copy16<Word>(to, at + row * kStride + column, keys, key * kWords + column, key < num_keys);
+    for (int copy = 0; copy < kCopies; ++copy)
+      device::start_copy16<Word>(shared, at + to_ + copy * Tile::slot(kRows) * Tile::kStride, keys_,
+                                 from_ + copy * kRows * Tile::kWords, copy * kRows < left_);
+    device::commit_copies();
+    from_ += Tile::kPieceKeys * Tile::kWords, left_ -= Tile::kPieceKeys;
   }
-}
+
+ private:
+  // Copy n takes row n · kRows beyond the first one's; slots keep such distances.
+  static constexpr int kPiece = 16 / sizeof(Word), kPieces = Tile::kWords / kPiece, kRows = kScoreThreads / kPieces,
+                       kCopies = Tile::kPieceKeys / kRows;
+  static_assert(kCopies * kRows == Tile::kPieceKeys && Tile::slot(kRows + 5) == Tile::slot(kRows) + Tile::slot(5));
+  __device__ static int row() { return device::thread_in_block() / kPieces; }
+  __device__ static int column() { return device::thread_in_block() % kPieces * kPiece; }
+
+  device::Global<const Word> keys_;
+  int64_t from_;
+  int to_, left_;
+};
 
 template <int kWidth>
 struct BfloatTile {
@@ -82,13 +113,14 @@ struct BfloatTile {
                        kRowLanes = 4, kSharedWords = 2 * kPieceKeys * kStride, kSteps = kWidth / 16, kMine = kWords / 4,
                        kLoad = kMine < 4 ? kMine : 4;
   static constexpr bool kAhead = true;
+  static constexpr int kScanBlocks = kWidth < 64 ? 4 : 3, kDrawBlocks = kWidth < 64 ? 4 : 3;  // on a multiprocessor
   uint32_t a[kSteps][4];
   int first_row, g, t;
 
-  __device__ int row(int i) const { return first_row + g + 8 * i; }
-  __device__ int row_of(int lane, int i) const { return first_row + lane / 4 + 8 * i; }  // in my warp
-  __device__ static constexpr int key_after(int j) { return j / 2 * 8 + j % 2; }
-  __device__ int key(int j) const { return 2 * t + key_after(j); }
+  static constexpr int kRowStep = 8;  // between rows of a thread
+  __device__ int row(int i) const { return first_row + g + kRowStep * i; }
+  __device__ int first_key() const { return kKeys * t; }
+  __device__ static constexpr int slot(int key) { return key; }
   __device__ bool leads() const { return t == 0; }  // of the lanes that share a row
 
   __device__ void load_rows(const ScanTile& tile, device::Global<const Word> queries, const device::Shared<Word>&) {
@@ -103,16 +135,15 @@ struct BfloatTile {
           a[step][i + 2 * side] =
               row(i) < tile.rows ? queries[(tile.first_row + row(i)) * kWords + t * kMine + 2 * step + side] : 0;
   }
-  __device__ static void start(const ScanTile& tile, device::Global<const Word> keys, int64_t num_keys,
-                               const device::Shared<Word>& shared, int64_t piece) {
-    start_keys<Word, kWords, kStride, kPieceKeys>(shared, piece % 2 * kPieceKeys * kStride, keys,
-                                                  tile.first_key + piece * kPieceKeys, num_keys);
-  }
-  __device__ void scores(const device::Shared<Word>& shared, int64_t piece, float (&c)[kRows][kKeys]) const {
+  // Column g of product n is key 16 (g / 2) + 2 n + g % 2.
+  __device__ void scores(const device::Shared<Word>& shared, int piece, const float (&start)[kRows],
+                         float (&c)[kRows][kKeys]) const {
+    const float begin[4] = {start[0], start[0], start[1], start[1]};
 #pragma unroll
     for (int eight = 0; eight < kPieceKeys / 8; ++eight) {
-      float products[4] = {0, 0, 0, 0};
-      const int at = (static_cast<int>(piece % 2) * kPieceKeys + eight * 8 + g) * kStride + t * kMine;
+      float products[4];
+      const int key = kKeys * (g / 2) + 2 * eight + g % 2,
+                at = (piece % 2 * kPieceKeys + key) * kStride + t * kMine;
 #pragma unroll
       for (int load = 0; load < kMine; load += kLoad) {
         uint32_t words[kLoad];
@@ -120,7 +151,10 @@ struct BfloatTile {
 #pragma unroll
         for (int n = 0; n < kLoad; n += 2) {
           const uint32_t b[2] = {words[n], words[n + 1]};
-          device::mma_16x8x16(products, a[(load + n) / 2], b);
+          if (load + n == 0)
+            device::mma_16x8x16(a[0], b, begin, products);
+          else
+            device::mma_16x8x16(a[(load + n) / 2], b, products, products);
         }
       }
 #pragma unroll
@@ -135,12 +169,13 @@ struct FloatTile {
   static constexpr int kWords = kWidth, kStride = kWords + 4, kPieceKeys = 64, kRows = 8, kKeys = 4, kRowLanes = 16,
                        kMine = kPieceKeys * kStride, kSharedWords = kMine + static_cast<int>(kTileRows) * kStride;
   static constexpr bool kAhead = false;  // two pieces would leave no room for wide sketches
+  static constexpr int kScanBlocks = 4, kDrawBlocks = kWidth < 64 ? 4 : 3;
   int first_row, column;
 
+  static constexpr int kRowStep = 1;
   __device__ int row(int i) const { return first_row + i; }
-  __device__ int row_of(int lane, int i) const { return (device::thread_in_block() / 32 * 2 + lane / 16) * kRows + i; }
-  __device__ static constexpr int key_after(int j) { return 16 * j; }
-  __device__ int key(int j) const { return column + key_after(j); }
+  __device__ int first_key() const { return kKeys * column; }
+  __device__ static constexpr int slot(int key) { return key % kKeys * 16 + key / kKeys; }
   __device__ bool leads() const { return column == 0; }
 
   __device__ void load_rows(const ScanTile& tile, device::Global<const Word> queries,
@@ -150,20 +185,17 @@ struct FloatTile {
       shared[kMine + i / kWidth * kStride + i % kWidth] =
           i / kWidth < tile.rows ? queries[(tile.first_row + i / kWidth) * kWidth + i % kWidth] : 0;
   }
-  __device__ static void start(const ScanTile& tile, device::Global<const Word> keys, int64_t num_keys,
-                               const device::Shared<Word>& shared, int64_t piece) {
-    start_keys<Word, kWords, kStride, kPieceKeys>(shared, 0, keys, tile.first_key + piece * kPieceKeys, num_keys);
-  }
-  __device__ void scores(const device::Shared<Word>& shared, int64_t, float (&c)[kRows][kKeys]) const {
+  __device__ void scores(const device::Shared<Word>& shared, int, const float (&start)[kRows],
+                         float (&c)[kRows][kKeys]) const {
 #pragma unroll
     for (int i = 0; i < kRows; ++i)
 #pragma unroll
-      for (int j = 0; j < kKeys; ++j) c[i][j] = 0;
+      for (int j = 0; j < kKeys; ++j) c[i][j] = 0;  // start comes last: sums of products alone are more exact
 #pragma unroll 4
     for (int m = 0; m < kWidth; ++m) {
       float k[kKeys];
 #pragma unroll
-      for (int j = 0; j < kKeys; ++j) k[j] = shared[key(j) * kStride + m];
+      for (int j = 0; j < kKeys; ++j) k[j] = shared[(16 * j + column) * kStride + m];
 #pragma unroll
       for (int i = 0; i < kRows; ++i) {
         const float q = shared[kMine + row(i) * kStride + m];
@@ -171,51 +203,91 @@ struct FloatTile {
         for (int j = 0; j < kKeys; ++j) c[i][j] = device::fused(q, k[j], c[i][j]);
       }
     }
+#pragma unroll
+    for (int i = 0; i < kRows; ++i)
+#pragma unroll
+      for (int j = 0; j < kKeys; ++j) c[i][j] += start[i];
   }
 };
 
-// Calls body(first position, c, masked) for the pieces of a tile in order, in all threads of the block; c: scores without scale,
-// kUnseen where the row may not sample the key, nowhere unless masked. The body may call sync_block.
-template <class Tile, class Body>
+// Calls body(piece, c) for the pieces of a tile in order, in all threads of the block; c: start[row] + scores without scale,
+// kUnseen where the row may not sample the key. prepare(piece) comes before, while the keys arrive, and a barrier between. Both
+// may call sync_block.
+template <class Tile, class Prepare, class Body>
 __device__ void for_scores(Tile& scores, const ScanTile& tile, device::Global<const typename Tile::Word> keys,
                            int64_t num_keys, device::Global<const ScanBlock> blocks, const Excluded& excluded,
-                           const device::Shared<typename Tile::Word>& shared, Body body) {
+                           const device::Shared<typename Tile::Word>& shared, const float (&start)[Tile::kRows],
+                           Prepare prepare, Body body) {
   static_assert(Tile::kPieceKeys == 64);
-  constexpr int64_t kPerLeaf = kLeafKeys / Tile::kPieceKeys;
-  constexpr bool kAhead = Tile::kAhead;
-  const int64_t last = tile.last_leaf * kPerLeaf;
-  if (kAhead) Tile::start(tile, keys, num_keys, shared, tile.first_leaf * kPerLeaf);
-  device::commit_copies();
+  constexpr int kPerLeaf = static_cast<int>(kLeafKeys) / Tile::kPieceKeys, kBuffer = Tile::kPieceKeys * Tile::kStride;
+  const int first = tile.first_leaf * kPerLeaf, last = tile.last_leaf * kPerLeaf;
+  KeyCopies<Tile> copies(tile, keys, num_keys, first);
+  if (Tile::kAhead) copies.start(shared, first % 2 * kBuffer);
   SeenBy by_all;  // what lies beyond the last row is not looked at
 #pragma unroll
   for (int i = 0; i < Tile::kRows; ++i)
     if (scores.row(i) < tile.rows) by_all.narrow(blocks[tile.first_row + scores.row(i)]);
-  for (int64_t piece = tile.first_leaf * kPerLeaf; piece < last; ++piece) {
-    const int64_t next = kAhead ? piece + 1 : piece;
-    if (next < last) Tile::start(tile, keys, num_keys, shared, next);
-    device::commit_copies();
-    device::await_copies<kAhead ? 1 : 0>();
+  const WholePieces left(by_all.left_begin, by_all.left_end), right(by_all.right_begin, by_all.right_end);
+#pragma unroll 1
+  for (int piece = first; piece < last; ++piece) {
+    if (!Tile::kAhead) {
+      device::sync_block();  // nobody reads the piece before any more
+      copies.start(shared, 0);
+    }
+    prepare(piece);
+    device::await_copies<0>();
     device::sync_block();
+    if (Tile::kAhead && piece + 1 < last) copies.start(shared, (piece + 1) % 2 * kBuffer);
     float c[Tile::kRows][Tile::kKeys];
-    scores.scores(shared, piece, c);
-    const int64_t begin = piece * Tile::kPieceKeys;
+    scores.scores(shared, piece, start, c);
+    const int64_t begin = static_cast<int64_t>(piece) * Tile::kPieceKeys;
     const uint64_t dropped = excluded.count > 0 ? excluded.bits(begin) : 0;
-    const bool masked = dropped != 0 || !by_all.all(begin, begin + Tile::kPieceKeys);
-    if (masked) {
+    if (dropped != 0 || !(left.hold(piece) || right.hold(piece))) {
 #pragma unroll
       for (int i = 0; i < Tile::kRows; ++i) {
         if (scores.row(i) >= tile.rows) continue;
         SeenBy seen;
         seen.narrow(blocks[tile.first_row + scores.row(i)]);
-        const uint64_t bits = (seen.bits(begin) & ~dropped) >> scores.key(0);
+        const uint64_t bits = (seen.bits(begin) & ~dropped) >> scores.first_key();
 #pragma unroll
         for (int j = 0; j < Tile::kKeys; ++j)
-          if ((bits >> Tile::key_after(j) & 1) == 0) c[i][j] = kUnseen;
+          if ((bits >> j & 1) == 0) c[i][j] = kUnseen;
       }
     }
-    body(begin, c, masked);
-    device::sync_block();  // a later piece takes this one's place
+    body(piece, c);
   }
+}
+
+// The product of a row and a key, by one thread.
+template <int kWords>
+__device__ float product_of(device::Global<const float> queries, int64_t row, device::Global<const float> keys, int64_t key) {
+  float sum = 0;
+#pragma unroll 2
+  for (int w = 0; w < kWords; w += 4) {
+    float q[4], k[4];
+    device::load16(queries, row * kWords + w, true, q);
+    device::load16(keys, key * kWords + w, true, k);
+#pragma unroll
+    for (int n = 0; n < 4; ++n) sum = device::fused(q[n], k[n], sum);
+  }
+  return sum;
+}
+template <int kWords>
+__device__ float product_of(device::Global<const uint32_t> queries, int64_t row, device::Global<const uint32_t> keys,
+                            int64_t key) {
+  float sum = 0;
+#pragma unroll 2
+  for (int w = 0; w < kWords; w += 4) {
+    uint32_t q[4], k[4];
+    device::load16(queries, row * kWords + w, true, q);
+    device::load16(keys, key * kWords + w, true, k);
+#pragma unroll
+    for (int n = 0; n < 4; ++n) {
+      sum = device::fused(device::float_of(q[n] << 16), device::float_of(k[n] << 16), sum);
+      sum = device::fused(device::float_of(q[n] & 0xffff0000U), device::float_of(k[n] & 0xffff0000U), sum);
+    }
+  }
+  return sum;
 }
 
 }  // namespace smartbird::kernels

@@ -10,22 +10,33 @@ namespace {
 
 using device::Global;
 
-// Running log-sum-exp in base 2.
+constexpr float kMuch = 0x1p40F;  // a sum of a piece beyond this makes its greatest score the new maximum
+
+// Running log-sum-exp in base 2. The maximum is looked for only where the sum of a piece shows that it was left far behind.
 struct Sum {
   float max = kUnseen, sum = 0;
   // Scores x[i] · scale.
   template <int kCount>
   __device__ void add(const float (&x)[kCount], float scale) {
-    float most = x[0];
+    float part = max == kUnseen ? kMuch : over(x, scale, max);
+    if (!(part < kMuch)) {
+      float next = x[0];
 #pragma unroll
-    for (int i = 1; i < kCount; ++i) most = device::larger(most, x[i]);
-    if (most == kUnseen) return;
-    const float next = device::larger(max, most * scale);
-    float part = 0;
+      for (int i = 1; i < kCount; ++i) next = device::larger(next, x[i]);
+      if (next == kUnseen) return;
+      next = device::larger(max, next * scale);
+      part = over(x, scale, next);
+      sum = max == kUnseen ? 0 : sum * device::exp2_fast(max - next);
+      max = next;
+    }
+    sum += part;
+  }
+  template <int kCount>
+  __device__ static float over(const float (&x)[kCount], float scale, float max) {
+    float part[2] = {0, 0};
 #pragma unroll
-    for (int i = 0; i < kCount; ++i) part += device::exp2_fast(device::fused(x[i], scale, -next));
-    sum = max == kUnseen ? part : device::fused(sum, device::exp2_fast(max - next), part);
-    max = next;
+    for (int i = 0; i < kCount; ++i) part[i % 2] += device::exp2_fast(device::fused(x[i], scale, -max));
+    return part[0] + part[1];
   }
   __device__ void join(int lanes) {
     const float other = device::shuffle_xor(max, lanes), more = device::shuffle_xor(sum, lanes);
@@ -37,7 +48,7 @@ struct Sum {
 };
 
 template <class Tile>
-__global__ void __launch_bounds__(kScoreThreads, 4)
+__global__ void __launch_bounds__(kScoreThreads, Tile::kScanBlocks)
     scan(float scale, int64_t num_keys, int64_t num_excluded, Global<const typename Tile::Word> queries,
          Global<const typename Tile::Word> keys, Global<const ScanBlock> blocks, Global<const int64_t> excluded,
          Global<const ScanTile> tiles, Global<float> memory) {
@@ -46,11 +57,12 @@ __global__ void __launch_bounds__(kScoreThreads, 4)
   Tile scores;
   scores.load_rows(tile, queries, shared);
   Sum sums[Tile::kRows];
-  const auto add = [&](int64_t, const float (&c)[Tile::kRows][Tile::kKeys], bool) {
+  const auto add = [&](int, const float (&c)[Tile::kRows][Tile::kKeys]) {
 #pragma unroll
     for (int i = 0; i < Tile::kRows; ++i) sums[i].add(c[i], scale);
   };
-  for_scores(scores, tile, keys, num_keys, blocks, {excluded, num_excluded}, shared, add);
+  const float start[Tile::kRows] = {};
+  for_scores(scores, tile, keys, num_keys, blocks, {excluded, num_excluded}, shared, start, [](int) {}, add);
 #pragma unroll
   for (int i = 0; i < Tile::kRows; ++i) {
     for (int lanes = 1; lanes < Tile::kRowLanes; lanes *= 2) sums[i].join(lanes);

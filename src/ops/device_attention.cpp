@@ -1,6 +1,7 @@
 // Lists as tensors, tensors as the kernels' structs.
 #include "ops/device_attention.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/attention_device.h"
@@ -39,31 +40,41 @@ std::vector<int64_t> block_begins(const Plan& plan, int64_t& largest) {
   return begin;
 }
 
+// For every slot the first row whose bound of the band, ascending, lies beyond its token.
+std::vector<int64_t> rows_of_slots(const Plan& plan, const std::vector<int64_t>& bound) {
+  std::vector<int64_t> out(static_cast<size_t>(plan.token_slots));
+  for (size_t token = 0; token < plan.token_slot.size(); ++token)
+    if (plan.token_slot[token] >= 0)
+      out[static_cast<size_t>(plan.token_slot[token])] =
+          std::upper_bound(bound.begin(), bound.end(), static_cast<int64_t>(token)) - bound.begin();
+  return out;
+}
+
 }  // namespace
 
 DevicePlan to_device(const Plan& plan, at::Device device) {
   DevicePlan out;
-  std::vector<int32_t> slot_token(static_cast<size_t>(plan.token_slots), -1);
-  for (size_t token = 0; token < plan.token_slot.size(); ++token)
-    if (plan.token_slot[token] >= 0)
-      slot_token[static_cast<size_t>(plan.token_slot[token])] = static_cast<int32_t>(token);
   std::vector<int32_t> pick_list(plan.pick_unit.size());
   for (size_t list = 0; list + 1 < plan.pick_start.size(); ++list)
     std::fill(pick_list.begin() + plan.pick_start[list], pick_list.begin() + plan.pick_start[list + 1],
               static_cast<int32_t>(list));
   const auto to = [&](const auto& values) { return copied_to(std::span(values.data(), values.size()), device); };
   out.band_begin = to(plan.band_begin), out.band_end = to(plan.band_end), out.row_block = to(plan.row_block);
-  out.token_slot = to(plan.token_slot), out.slot_token = to(slot_token);
+  out.token_slot = to(plan.token_slot);
+  out.slot_begin = to(rows_of_slots(plan, plan.band_end)), out.slot_end = to(rows_of_slots(plan, plan.band_begin));
   out.block_begin = to(block_begins(plan, out.block_rows));
-  out.pick_start = to(plan.pick_start), out.pick_unit = to(plan.pick_unit), out.pick_list = to(pick_list);
+  out.pick_start = to(plan.pick_start), out.pick_unit = to(plan.pick_unit);
   if (plan.pick_heads == 0) return out;
   out.pick_log_pi = plan.pick_log_pi.to(at::TensorOptions(at::kFloat).device(device));
   const int64_t picks = out.pick_unit.size(0);
+  const at::Tensor pick_list_there = to(pick_list);
   out.start = at::empty({plan.num_units + 1}, out.pick_start.options());
-  out.order = at::empty_like(out.pick_unit);
-  const at::Tensor memory = at::empty({kernels::pick_transpose_bytes(picks)}, out.order.options().dtype(at::kByte));
-  kernels::pick_transpose(stream_of(out.order), picks, plan.num_units, data_of<int32_t>(out.pick_unit),
-                          memory.mutable_data_ptr(), {data_of<int64_t>(out.start), data_of<int32_t>(out.order)});
+  out.list = at::empty_like(pick_list_there), out.log_pi = at::empty_like(out.pick_log_pi);
+  const at::Tensor memory = at::empty({kernels::pick_transpose_bytes(picks)}, out.list.options().dtype(at::kByte));
+  kernels::pick_transpose(
+      stream_of(out.list), picks, plan.num_units,
+      {data_of<int32_t>(out.pick_unit), data_of<int32_t>(pick_list_there), data_of<float>(out.pick_log_pi)},
+      memory.mutable_data_ptr(), {data_of<int64_t>(out.start), data_of<int32_t>(out.list), data_of<float>(out.log_pi)});
   return out;
 }
 
@@ -80,24 +91,27 @@ DeviceAttended device_attention(const at::Tensor& q, const at::Tensor& units, co
 
 DeviceAttentionGrads device_attention_gradient(const at::Tensor& q, const at::Tensor& units, const DeviceAttended& out,
                                                const at::Tensor& grad_o, const Plan& plan, const DevicePlan& lists) {
-  const at::Tensor grad = grad_o.contiguous(), delta = at::empty_like(out.lse);
+  const at::Tensor grad = grad_o.contiguous(), sums = at::empty({q.size(0), q.size(1), 2}, out.lse.options());
   DeviceAttentionGrads grads{at::empty_like(q), at::empty_like(units)};
   const int64_t picks = plan.pick_heads == 0 ? 0 : lists.pick_unit.size(0);
-  const at::Tensor tails = at::empty({kernels::attention_tails(picks), 2 * q.size(2)}, delta.options());
+  const at::Tensor tails = at::empty({kernels::attention_tails(picks), 2 * q.size(2)}, sums.options());
   with_element("attention", q, [&](auto t) {
     using Element = decltype(t);
     const auto in = device_input<Element>(q, units, plan, lists);
     kernels::attention_backward_q<Element>(stream_of(q), in, data_of<Element>(out.o), data_of<float>(out.lse),
-                                           data_of<Element>(grad), data_of<Element>(grads.q), data_of<float>(delta));
-    kernels::DeviceKeyLists by_key{.slot_token = data_of<int32_t>(lists.slot_token),
+                                           data_of<Element>(grad), data_of<Element>(grads.q), data_of<float>(sums));
+    kernels::DeviceKeyLists by_key{.slot_begin = data_of<int64_t>(lists.slot_begin),
+                                   .slot_end = data_of<int64_t>(lists.slot_end),
                                    .block_begin = data_of<int64_t>(lists.block_begin),
                                    .block_rows = lists.block_rows,
-                                   .pick_list = data_of<int32_t>(lists.pick_list),
                                    .picks = picks,
                                    .tails = data_of<float>(tails)};
-    if (plan.pick_heads > 0) by_key.start = data_of<int64_t>(lists.start), by_key.pick = data_of<int32_t>(lists.order);
-    kernels::attention_backward_kv<Element>(stream_of(q), in, by_key, data_of<float>(out.lse), data_of<Element>(grad),
-                                            data_of<float>(delta), data_of<Element>(grads.units));
+    if (plan.pick_heads > 0) {
+      by_key.start = data_of<int64_t>(lists.start);
+      by_key.list = data_of<int32_t>(lists.list), by_key.log_pi = data_of<float>(lists.log_pi);
+    }
+    kernels::attention_backward_kv<Element>(stream_of(q), in, by_key, data_of<Element>(grad), data_of<float>(sums),
+                                            data_of<Element>(grads.units));
   });
   return grads;
 }

@@ -9,12 +9,13 @@ namespace smartbird {
 // The lists of a plan where the kernels read them, and the picks by key. One serves all layers of a sketch.
 struct DevicePlan {
   at::Tensor band_begin, band_end, row_block;  // [T] int64
-  at::Tensor token_slot, slot_token;           // [N], [S] int32
+  at::Tensor token_slot;                       // [N] int32
+  at::Tensor slot_begin, slot_end;             // [S] int64: the rows whose band holds a slot
   at::Tensor block_begin;                      // [Q + 1] int64
   at::Tensor pick_start;                       // [lists + 1] int64
-  at::Tensor pick_unit, pick_list;             // [picks] int32
+  at::Tensor pick_unit;                        // [picks] int32
   at::Tensor pick_log_pi;                      // [picks] float
-  at::Tensor start, order;                     // [U + 1] int64, [picks] int32: picks by key
+  at::Tensor start, list, log_pi;              // [U + 1] int64, [picks] int32 and float: picks by unit
   int64_t block_rows = 1;
 };
 [[nodiscard]] DevicePlan to_device(const Plan& plan, at::Device device);

@@ -29,10 +29,10 @@ struct Draw {
 };
 
 // Memory on the device a row takes.
-int64_t bytes_of_row(const kernels::DrawOptions& options, int64_t most) {
-  const int64_t tiles = most / (kernels::kSplitLeaves * kernels::kLeafKeys) + 1,
-                warp_rows = kernels::kTileRows / kernels::kDrawWarps;
-  return tiles * (12 * kernels::draw_capacity(options, most) / warp_rows + 4 * options.heads + 8) +
+int64_t bytes_of_row(const kernels::DrawOptions& options, int64_t most, int64_t stream_keys) {
+  const int64_t tiles = most / (kernels::split_leaves(stream_keys) * kernels::kLeafKeys) + 1,
+                chunks = kernels::draw_chunks(options, kernels::kTileRows, tiles);
+  return (12 * kernels::kNotesOfChunk * chunks + tiles * (4 * options.heads + 8)) / kernels::kTileRows +
          options.heads * (20 * options.picks + 8) + static_cast<int64_t>(sizeof(ScanBlock));
 }
 
@@ -45,10 +45,9 @@ int64_t largest_domain(std::span<const ScanBlock> blocks, std::span<const int64_
 template <class Element>
 void draw_run(const Draw& draw, std::span<const ScanBlock> blocks, int64_t first_row, kernels::Picks<float>& picks) {
   const kernels::DrawOptions& options = draw.options;
-  const kernels::ScanTiles cut = kernels::scan_tiles(blocks);
+  const kernels::ScanTiles cut = kernels::scan_tiles(blocks, draw.keys.size(0));
   const int64_t rows = static_cast<int64_t>(blocks.size()), tiles = static_cast<int64_t>(cut.tiles.size()),
-                heads = options.heads,
-                capacity = kernels::draw_capacity(options, largest_domain(blocks, draw.excluded));
+                heads = options.heads;
   const at::Tensor there = structs_to(std::vector<ScanBlock>(blocks.begin(), blocks.end()), draw.device),
                    tile_list = structs_to(cut.tiles, draw.device), group_list = structs_to(cut.groups, draw.device);
   kernels::DeviceScanInput<Element> in;
@@ -81,24 +80,31 @@ void draw_run(const Draw& draw, std::span<const ScanBlock> blocks, int64_t first
   }
   const at::Tensor least_there = copied_to(std::span<const float>(least), draw.device),
                    in_tile = numbers(tiles * kernels::kTileRows * heads, at::kInt),
-                   met = numbers(tiles * kernels::kDrawWarps, at::kInt),
-                   notes = numbers(3 * tiles * kernels::kDrawWarps * capacity, at::kInt),
-                   lengths = numbers(rows * heads, at::kInt);
-  int32_t* const note = data_of<int32_t>(notes);
-  const int64_t noted = tiles * kernels::kDrawWarps * capacity;
-  const kernels::DeviceDrawInput with{data_of<double>(lse),
-                                      data_of<float>(least_there),
-                                      data_of<int32_t>(in_tile),
-                                      {capacity, data_of<int32_t>(met), reinterpret_cast<uint32_t*>(note), note + noted,
-                                       reinterpret_cast<float*>(note + 2 * noted)}};
-  kernels::count_picks<Element>(stream, in, options, with, data_of<int32_t>(lengths));
-  const at::Tensor lengths_here = lengths.cpu();  // waits for the GPU
+                   lengths = numbers(rows * heads + 1, at::kInt);  // and the chunks taken
+  kernels::DeviceDrawInput with{data_of<double>(lse), data_of<float>(least_there), data_of<int32_t>(in_tile), {}};
+  at::Tensor notes, lengths_here;
+  for (int64_t chunks = kernels::draw_chunks(options, rows, tiles), taken = chunks + 1; taken > chunks;) {
+    const int64_t room = chunks * kernels::kNotesOfChunk;
+    notes = numbers(2 * chunks + 3 * room, at::kInt);
+    int32_t *const of_chunks = data_of<int32_t>(notes), *const of_notes = of_chunks + 2 * chunks;
+    with.notes = {chunks,
+                  data_of<int32_t>(lengths) + rows * heads,
+                  of_chunks,
+                  of_chunks + chunks,
+                  reinterpret_cast<uint32_t*>(of_notes),
+                  reinterpret_cast<uint32_t*>(of_notes + room),
+                  reinterpret_cast<float*>(of_notes + 2 * room)};
+    kernels::count_picks(stream, in, options, with, data_of<int32_t>(lengths));
+    lengths_here = lengths.cpu();  // waits for the GPU
+    taken = lengths_here.const_data_ptr<int32_t>()[rows * heads];
+    if (taken > chunks) chunks = taken++;  // once more
+  }
   std::vector<int64_t> start{0};
   for (int64_t i = 0; i < rows * heads; ++i) start.push_back(start.back() + lengths_here.const_data_ptr<int32_t>()[i]);
   const at::Tensor start_there = copied_to(std::span<const int64_t>(start), draw.device),
                    key = numbers(start.back(), at::kInt), log_pi = numbers(start.back(), at::kFloat);
-  kernels::write_picks<Element>(stream, in, options, with, data_of<int64_t>(start_there), data_of<int32_t>(key),
-                                data_of<float>(log_pi));
+  kernels::write_picks(stream, in.tiles, tiles, options, with, data_of<int64_t>(start_there), data_of<int32_t>(key),
+                       data_of<float>(log_pi));
   const int64_t before = picks.start.back();
   for (size_t i = 1; i < start.size(); ++i) picks.start.push_back(before + start[i]);
   const at::Tensor key_here = key.cpu(), log_pi_here = log_pi.cpu();
@@ -117,8 +123,8 @@ kernels::Picks<float> device_draw(const SketchScores& scores, std::span<const Sc
   const Draw draw{
       scores, excluded, options, scores.queries.contiguous(), scores.keys.contiguous(), copied_to(excluded, device),
       device};
-  const size_t run = static_cast<size_t>(
-      std::max<int64_t>(kernels::kTileRows, budget_bytes / bytes_of_row(options, largest_domain(blocks, excluded))));
+  const size_t run = static_cast<size_t>(std::max<int64_t>(
+      kernels::kTileRows, budget_bytes / bytes_of_row(options, largest_domain(blocks, excluded), scores.keys.size(0))));
   kernels::Picks<float> picks;
   with_element("draw", draw.keys, [&](auto t) {
     for (size_t first = 0; first < blocks.size(); first += run)

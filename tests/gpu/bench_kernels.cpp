@@ -7,6 +7,7 @@
 #include <random>
 #include <string>
 
+#include "core/error.h"
 #include "kernels/adamw.h"
 #include "kernels/attention_device.h"
 #include "kernels/draw_device.h"
@@ -60,7 +61,7 @@ struct Drawn {
 Drawn bench_draw(int64_t tokens, const Ceilings& ceilings) {
   const size_t n = static_cast<size_t>(tokens);
   const std::vector<ScanBlock> blocks = all_blocks(tokens);
-  const ScanTiles cut = scan_tiles(blocks);
+  const ScanTiles cut = scan_tiles(blocks, tokens);
   DeviceArray<uint16_t> queries(random_bits(n * kSketch, 1, 1)), keys(random_bits(n * kSketch, 1, 2));
   DeviceArray<ScanBlock> device_blocks(blocks);
   DeviceArray<ScanTile> tiles(cut.tiles);
@@ -77,22 +78,28 @@ Drawn bench_draw(int64_t tokens, const Ceilings& ceilings) {
   const DrawOptions options{.picks = kPicks, .heads = kHeads, .key = {7, 9}};
   DeviceArray<float> least(std::vector<float>(n, draw_least(options, tokens - 1)));
   DeviceArray<int32_t> in_tile(cut.tiles.size() * kTileRows * kHeads), lengths(n * kHeads);
-  const int64_t capacity = draw_capacity(options, tokens);
-  const size_t warps = cut.tiles.size() * kDrawWarps, notes = warps * static_cast<size_t>(capacity);
-  DeviceArray<int32_t> met(warps), note_key(notes);
-  DeviceArray<uint32_t> place(notes);
+  const int64_t chunks = draw_chunks(options, tokens, in.num_tiles);
+  const size_t room = static_cast<size_t>(chunks), notes = room * kNotesOfChunk;
+  DeviceArray<int32_t> taken(1), used(room), next(room);
+  DeviceArray<uint32_t> place(notes), note_heads(notes);
   DeviceArray<float> chance(notes);
   const DeviceDrawInput with{
-      lse.data(), least.data(), in_tile.data(), {capacity, met.data(), place.data(), note_key.data(), chance.data()}};
+      lse.data(),
+      least.data(),
+      in_tile.data(),
+      {chunks, taken.data(), used.data(), next.data(), place.data(), note_heads.data(), chance.data()}};
   print(tokens, "draw, counting", median_ms([&] { count_picks(Stream{}, in, options, with, lengths.data()); }), exp_ms);
+  if (taken.values()[0] > chunks)
+    fail(ErrorKind::Device, "draw: ", taken.values()[0], " chunks asked for, ", chunks, " there");
   Drawn out;
   for (int32_t length : lengths.values()) out.start.push_back(out.start.back() + length);
   const size_t count = static_cast<size_t>(out.start.back());
   DeviceArray<int64_t> start(out.start);
   DeviceArray<int32_t> key(count);
   DeviceArray<float> log_pi(count);
-  print(tokens, "draw, writing",
-        median_ms([&] { write_picks(Stream{}, in, options, with, start.data(), key.data(), log_pi.data()); }),
+  print(tokens, "draw, writing", median_ms([&] {
+          write_picks(Stream{}, in.tiles, in.num_tiles, options, with, start.data(), key.data(), log_pi.data());
+        }),
         20e3 * static_cast<double>(count) / ceilings.copy_bytes_per_s);
   out.key = key.values(), out.log_pi = log_pi.values();
   return out;
@@ -111,8 +118,10 @@ void bench_attention(int64_t tokens, const Drawn& drawn, const Ceilings& ceiling
       list[at] = static_cast<int32_t>(l);
     }
   DeviceArray<int64_t> rows(row), start(drawn.start), by_unit(n * kHeads + 1);
-  DeviceArray<int32_t> slots(slot), units(unit), lists(list), order(picks);
-  DeviceArray<float> log_pi(drawn.log_pi), lse(n * kHeads), delta(n * kHeads);
+  std::vector<int64_t> next_row(row.begin() + 1, row.end());
+  DeviceArray<int64_t> next_rows(next_row);
+  DeviceArray<int32_t> slots(slot), units(unit), lists(list), sorted_lists(picks);
+  DeviceArray<float> log_pi(drawn.log_pi), sorted_log_pi(picks), lse(n * kHeads), sums(2 * n * kHeads);
   const size_t numbers = n * kHeads * kWidth;
   DeviceArray<uint16_t> q(random_bits(numbers, 1, 3)), kv(random_bits(2 * numbers, 1, 4)), o(numbers),
       grad_o(random_bits(numbers, 1, 5)), grad_q(numbers), grad_kv(2 * numbers);
@@ -125,22 +134,21 @@ void bench_attention(int64_t tokens, const Drawn& drawn, const Ceilings& ceiling
   print(tokens, "attention_forward", median_ms([&] { attention_forward(Stream{}, in, o.data(), lse.data()); }),
         gather_ms);
   print(tokens, "attention_backward_q", median_ms([&] {
-          attention_backward_q(Stream{}, in, o.data(), lse.data(), grad_o.data(), grad_q.data(), delta.data());
+          attention_backward_q(Stream{}, in, o.data(), lse.data(), grad_o.data(), grad_q.data(), sums.data());
         }),
         gather_ms);
   DeviceArray<std::byte> memory(static_cast<size_t>(pick_transpose_bytes(static_cast<int64_t>(picks))));
   print(tokens, "pick_transpose", median_ms([&] {
-          pick_transpose(Stream{}, static_cast<int64_t>(picks), in.units, units.data(), memory.data(),
-                         {by_unit.data(), order.data()});
+          pick_transpose(Stream{}, static_cast<int64_t>(picks), in.units, {units.data(), lists.data(), log_pi.data()},
+                         memory.data(), {by_unit.data(), sorted_lists.data(), sorted_log_pi.data()});
         }),
         48e3 * static_cast<double>(picks) / ceilings.copy_bytes_per_s);
   DeviceArray<float> tails(static_cast<size_t>(attention_tails(static_cast<int64_t>(picks)) * 2 * kWidth));
-  const DeviceKeyLists by_key{
-      slots.data(), rows.data(), 1, lists.data(), by_unit.data(), order.data(), static_cast<int64_t>(picks),
-      tails.data()};
-  print(tokens, "attention_backward_kv", median_ms([&] {
-          attention_backward_kv(Stream{}, in, by_key, lse.data(), grad_o.data(), delta.data(), grad_kv.data());
-        }),
+  const DeviceKeyLists by_key{rows.data(),    next_rows.data(),    rows.data(),          1,
+                              by_unit.data(), sorted_lists.data(), sorted_log_pi.data(), static_cast<int64_t>(picks),
+                              tails.data()};
+  print(tokens, "attention_backward_kv",
+        median_ms([&] { attention_backward_kv(Stream{}, in, by_key, grad_o.data(), sums.data(), grad_kv.data()); }),
         gather_ms);
 }
 

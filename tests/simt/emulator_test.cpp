@@ -162,13 +162,28 @@ TEST(Emulator, LanesVoteInTheirPlaces) {
   EXPECT_EQ(out.values(), std::vector<uint32_t>(64, 0xaaaaaaaa));
 }
 
+__global__ void count_even_threads(Global<int32_t> count, Global<int32_t> before) {
+  const int me = device::thread_in_block();
+  before[me] = me % 2 == 0 ? device::add(count, 1, 3) : -1;
+}
+
+TEST(Emulator, AddsToOneNumberFromManyThreads) {
+  DeviceArray<int32_t> count(std::vector<int32_t>{5, 7}), before(64);
+  EXPECT_EQ(fault_of(count_even_threads, 1, 64, count.data(), before.data()), "");
+  EXPECT_EQ(count.values(), (std::vector<int32_t>{5, 7 + 32 * 3}));
+  std::vector<int32_t> seen = before.values();
+  std::sort(seen.begin(), seen.end());
+  for (int32_t i = 0; i < 32; ++i) EXPECT_EQ(seen[static_cast<size_t>(32 + i)], 7 + 3 * i);
+  EXPECT_THAT(fault_of(count_even_threads, 1, 96, count.data(), before.data()), HasSubstr("device memory"));
+}
+
 // One product of a warp, operands and result written row by row.
 __global__ void multiply(Global<const uint32_t> a, Global<const uint32_t> b, Global<float> c) {
   const int lane = device::thread_in_block(), g = lane / 4, t = lane % 4;
   const uint32_t rows[4] = {a[g * 8 + t], a[(g + 8) * 8 + t], a[g * 8 + t + 4], a[(g + 8) * 8 + t + 4]};
   const uint32_t columns[2] = {b[g * 8 + t], b[g * 8 + t + 4]};  // b column by column
   float out[4] = {1, 1, 1, 1};
-  device::mma_16x8x16(out, rows, columns);
+  device::mma_16x8x16(rows, columns, out, out);
   for (int i = 0; i < 4; ++i) c[(g + i / 2 * 8) * 8 + 2 * t + i % 2] = out[i];
 }
 

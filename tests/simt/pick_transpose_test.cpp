@@ -15,25 +15,36 @@ using device_test::DeviceArray;
 
 void expect_transposed(int64_t units, const std::vector<int32_t>& pick_unit) {
   const int64_t picks = static_cast<int64_t>(pick_unit.size());
-  DeviceArray<int32_t> unit(pick_unit), pick(pick_unit.size(), -7);
+  std::vector<int32_t> numbers;
+  std::vector<float> weights;
+  for (size_t i = 0; i < pick_unit.size(); ++i)
+    numbers.push_back(static_cast<int32_t>(3 * i + 1)), weights.push_back(-0.5F * static_cast<float>(i));
+  DeviceArray<int32_t> unit(pick_unit), number(numbers), list(pick_unit.size(), -7);
+  DeviceArray<float> weight(weights), log_pi(pick_unit.size(), 7.0F);
   DeviceArray<int64_t> start(static_cast<size_t>(units) + 1, -7);
   DeviceArray<int32_t> memory(static_cast<size_t>(pick_transpose_bytes(picks) / 4), -7);
-  pick_transpose(Stream{}, picks, units, unit.data(), memory.data(), {start.data(), pick.data()});
-  std::vector<std::vector<int32_t>> by_unit(static_cast<size_t>(units));
-  for (size_t i = 0; i < pick_unit.size(); ++i)
-    by_unit[static_cast<size_t>(pick_unit[i])].push_back(static_cast<int32_t>(i));
+  pick_transpose(Stream{}, picks, units, {unit.data(), number.data(), weight.data()}, memory.data(),
+                 {start.data(), list.data(), log_pi.data()});
+  std::vector<std::vector<size_t>> by_unit(static_cast<size_t>(units));
+  for (size_t i = 0; i < pick_unit.size(); ++i) by_unit[static_cast<size_t>(pick_unit[i])].push_back(i);
   const auto starts = start.values();
-  const auto sorted = pick.values();
+  const auto lists = list.values();
+  const auto log_pis = log_pi.values();
   ASSERT_EQ(starts.back(), picks);
-  for (size_t u = 0; u < by_unit.size(); ++u)
-    ASSERT_EQ(std::vector<int32_t>(sorted.begin() + starts[u], sorted.begin() + starts[u + 1]), by_unit[u])
-        << "unit " << u << " of " << units;
+  for (size_t u = 0; u < by_unit.size(); ++u) {
+    ASSERT_EQ(starts[u + 1] - starts[u], static_cast<int64_t>(by_unit[u].size())) << "unit " << u << " of " << units;
+    for (size_t n = 0; n < by_unit[u].size(); ++n) {
+      const size_t at = static_cast<size_t>(starts[u]) + n;
+      ASSERT_EQ(lists[at], numbers[by_unit[u][n]]) << "unit " << u << " of " << units;
+      ASSERT_EQ(log_pis[at], weights[by_unit[u][n]]) << "unit " << u << " of " << units;
+    }
+  }
 }
 
 TEST(PickTranspose, GathersThePicksOfEveryUnit) {
   std::mt19937 random(3);
-  for (const int64_t units : {1, 5, 256, 257, 70000})
-    for (const size_t picks : {0, 1, 31, 1023, 1024, 1025, 5000}) {
+  for (const int64_t units : {1, 2, 5, 256, 257, 70000})
+    for (const size_t picks : {0, 1, 31, 4095, 4096, 4097, 9000}) {
       std::vector<int32_t> pick_unit(picks);
       for (int32_t& unit : pick_unit) unit = static_cast<int32_t>(random() % static_cast<uint32_t>(units));
       expect_transposed(units, pick_unit);

@@ -27,7 +27,7 @@ std::vector<float> query_rows(const reference::Stream<float>& stream, size_t fir
 template <class Element>
 struct OnDevice {
   OnDevice(const reference::Stream<float>& stream, std::span<const ScanBlock> blocks, size_t first_row)
-      : cut(scan_tiles(blocks)),
+      : cut(scan_tiles(blocks, static_cast<int64_t>(stream.keys.size()) / stream.width)),
         queries(elements<Element>(query_rows(stream, first_row, blocks.size()))),
         keys(elements<Element>(stream.keys)),
         device_blocks(blocks),
@@ -118,15 +118,16 @@ TEST(SketchScan, JoinsTiles) {
   std::mt19937 random(9);
   reference::StreamShape shape{.lengths = {9000}, .block = 3000, .window = 0, .width = 16, .causal = false};
   const auto stream = reference::random_stream<float>(shape, random);
-  ASSERT_EQ(scan_tiles(stream.blocks).tiles.size(), 2U);
+  ASSERT_EQ(scan_tiles(stream.blocks, 9000).tiles.size(), 9U);
   const auto lse = scan<float>(stream, stream.blocks, 0);
   for (size_t i = 0; i < lse.size(); ++i)
     EXPECT_NEAR(lse[i], reference::log_sum_exp(reference::scores(stream.input(), static_cast<int64_t>(i))), 1e-5);
 }
 
-// capacity: -1: what is to be expected.
+// chunks: for notes, at first; -1: what is to be expected. Counted again with as many as were asked for; `counted` says how often.
 template <class Element>
-Picks<float> draw_on_device(const reference::Stream<float>& stream, const DrawOptions& options, int64_t capacity) {
+Picks<float> draw_on_device(const reference::Stream<float>& stream, const DrawOptions& options, int64_t chunks,
+                            int& counted) {
   OnDevice<Element> device(stream, stream.blocks, 0);
   std::vector<float> least;
   std::vector<double> flat;
@@ -144,38 +145,47 @@ Picks<float> draw_on_device(const reference::Stream<float>& stream, const DrawOp
   DeviceArray<float> floor(least);
   DeviceArray<int32_t> in_tile(device.cut.tiles.size() * kTileRows * static_cast<size_t>(options.heads), -7),
       lengths(lists, -7);
-  if (capacity < 0) capacity = draw_capacity(options, static_cast<int64_t>(stream.keys.size()) / stream.width);
-  const size_t warps = device.cut.tiles.size() * kDrawWarps, notes = warps * static_cast<size_t>(capacity);
-  DeviceArray<int32_t> met(warps, -7), note_key(notes, -7);
-  DeviceArray<uint32_t> place(notes, 7);
-  DeviceArray<float> chance(notes, 7.0F);
-  const DeviceDrawInput with{uniform ? by_size.data() : device.lse.data(),
-                             floor.data(),
-                             in_tile.data(),
-                             {capacity, met.data(), place.data(), note_key.data(), chance.data()}};
-  count_picks<Element>(Stream{}, device.in, options, with, lengths.data());
-  Picks<float> out;
-  for (int32_t length : lengths.values()) out.start.push_back(out.start.back() + length);
-  const size_t count = static_cast<size_t>(out.start.back());
-  DeviceArray<int64_t> start(out.start);
-  DeviceArray<int32_t> key(count, -7);
-  DeviceArray<float> log_pi(count, 7.0F);
-  write_picks<Element>(Stream{}, device.in, options, with, start.data(), key.data(), log_pi.data());
-  for (int32_t k : key.values()) out.key.push_back(k);
-  for (float x : log_pi.values()) out.log_pi.push_back(x);
-  return out;
+  const int64_t tiles = static_cast<int64_t>(device.cut.tiles.size());
+  if (chunks < 0) chunks = draw_chunks(options, static_cast<int64_t>(stream.blocks.size()), tiles);
+  for (counted = 1;; ++counted) {
+    const size_t room = static_cast<size_t>(chunks), notes = room * kNotesOfChunk;
+    DeviceArray<int32_t> taken(1, -7), used(room, -7), next(room, -7);
+    DeviceArray<uint32_t> place(notes, 7), heads(notes, 7);
+    DeviceArray<float> chance(notes, 7.0F);
+    const DeviceDrawInput with{
+        uniform ? by_size.data() : device.lse.data(),
+        floor.data(),
+        in_tile.data(),
+        {chunks, taken.data(), used.data(), next.data(), place.data(), heads.data(), chance.data()}};
+    count_picks(Stream{}, device.in, options, with, lengths.data());
+    if (taken.values()[0] > chunks) {
+      chunks = taken.values()[0];
+      continue;
+    }
+    Picks<float> out;
+    for (int32_t length : lengths.values()) out.start.push_back(out.start.back() + length);
+    const size_t count = static_cast<size_t>(out.start.back());
+    DeviceArray<int64_t> start(out.start);
+    DeviceArray<int32_t> key(count, -7);
+    DeviceArray<float> log_pi(count, 7.0F);
+    write_picks(Stream{}, device.in.tiles, tiles, options, with, start.data(), key.data(), log_pi.data());
+    for (int32_t k : key.values()) out.key.push_back(k);
+    for (float x : log_pi.values()) out.log_pi.push_back(x);
+    return out;
+  }
 }
 
 struct Decided {
   int64_t picks = 0, doubtful = 0;
+  int counted = 0;
 };
 
 // Every pair is decided as by the definition, except where its probability comes within rounding of its random number.
 template <class Element>
 void expect_defined(const reference::StreamShape& shape, const DrawOptions& options, Decided& sum,
-                    int64_t capacity = -1) {
+                    int64_t chunks = -1) {
   const auto stream = exact_stream<Element>(shape);
-  const Picks<float> got = draw_on_device<Element>(stream, options, capacity);
+  const Picks<float> got = draw_on_device<Element>(stream, options, chunks, sum.counted);
   const auto input = stream.input();
   for (size_t list = 0; list < stream.blocks.size() * static_cast<size_t>(options.heads); ++list) {
     const size_t i = list / static_cast<size_t>(options.heads), head = list % static_cast<size_t>(options.heads);
@@ -235,22 +245,28 @@ TEST(Draw, ListsGoOnOverTiles) {
   EXPECT_GT(sum.picks, 400);
 }
 
-// Room for no note, for some, for all.
-TEST(Draw, NotesThatDoNotFitAreNoLoss) {
+// Every warp has a chunk of its own; more are asked for.
+TEST(Draw, NotesThatFindNoRoomAreCountedAgain) {
   Decided sum;
-  for (const int64_t capacity : {0, 1, 300, 600, 5000})
-    expect_defined<uint16_t>({.lengths = {150}, .window = 1, .share = 0, .width = 16},
-                             {.picks = 20, .heads = 3, .key = {3, 4}}, sum, capacity);
+  const DrawOptions options{.picks = 140, .heads = 3, .key = {3, 4}};
+  const reference::StreamShape shape{.lengths = {150}, .window = 1, .share = 0, .width = 16, .causal = false};
+  for (const int64_t chunks : {12, 13, 40}) {
+    expect_defined<uint16_t>(shape, options, sum, chunks);
+    EXPECT_EQ(sum.counted, 2) << chunks;
+    expect_defined<float>(shape, options, sum, chunks);
+  }
   EXPECT_GT(sum.picks, 1000);
+  expect_defined<uint16_t>(shape, options, sum, 5000);
+  EXPECT_EQ(sum.counted, 1);
 }
 
 TEST(Draw, RefusesWhatItCannot) {
   DeviceScanInput<float> in;
   in.width = 24;
-  EXPECT_THROW(count_picks<float>(Stream{}, in, {.picks = 1}, {}, nullptr), Error);
+  EXPECT_THROW(count_picks(Stream{}, in, {.picks = 1}, {}, nullptr), Error);
   in.width = 32;
-  EXPECT_THROW(count_picks<float>(Stream{}, in, {.picks = 1, .heads = 33}, {}, nullptr), Error);
-  EXPECT_THROW(count_picks<float>(Stream{}, in, {.mode = DrawMode::TopK, .picks = 1}, {}, nullptr), Error);
+  EXPECT_THROW(count_picks(Stream{}, in, {.picks = 1, .heads = 33}, {}, nullptr), Error);
+  EXPECT_THROW(count_picks(Stream{}, in, {.mode = DrawMode::TopK, .picks = 1}, {}, nullptr), Error);
   in.width = 8;
   EXPECT_THROW(sketch_scan<float>(Stream{}, in, nullptr, nullptr), Error);
 }

@@ -37,6 +37,7 @@ inline uint32_t ballot(bool vote, Site site = Site::current()) {
 }
 
 inline float exp2_fast(float x) { return std::exp2(x); }
+inline float log2_fast(float x) { return std::log2(x); }
 inline auto fused(auto a, auto b, auto c) { return std::fma(a, b, c); }
 inline auto root(auto x) { return std::sqrt(x); }
 inline float larger(float a, float b) { return std::fmax(a, b); }
@@ -82,7 +83,8 @@ constexpr auto await_copies = [] { simt::SharedMemory::current().wait(kGroups); 
 
 // PTX ISA, "Matrix Fragments for mma.m16n8k16": with g = lane / 4, t = lane % 4, a[i] holds row g + 8 (i % 2), columns
 // 2t + 8 (i / 2) and the next; b[i] rows 2t + 8 i and the next, column g; c[i] row g + 8 (i / 2), column 2t + i % 2.
-inline void mma_16x8x16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Site site = Site::current()) {
+inline void mma_16x8x16(const uint32_t (&a)[4], const uint32_t (&b)[2], const float (&c)[4], float (&d)[4],
+                        Site site = Site::current()) {
   using Operands = std::array<uint32_t, 6>;
   const auto all = simt::Block::current().exchange(
       kAllLanes, Operands{a[0], a[1], a[2], a[3], b[0], b[1]}, site);
@@ -90,11 +92,14 @@ inline void mma_16x8x16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&
   const size_t lane = static_cast<size_t>(thread_in_block() % 32);
   for (size_t i = 0; i < 4; ++i) {
     const size_t row = lane / 4, column = lane % 4 * 2 + i % 2;
+    d[i] = c[i];
     for (size_t k = 0; k < 16; ++k)
-      c[i] += half(all[row * 4 + k % 8 / 2][i / 2 + k / 8 * 2], k % 2) *
+      d[i] += half(all[row * 4 + k % 8 / 2][i / 2 + k / 8 * 2], k % 2) *
               half(all[column * 4 + k % 8 / 2][4 + k / 8], k % 2);
   }
 }
+
+inline int32_t add(Global<int32_t> to, int64_t i, int32_t value) { return std::exchange(to[i], to[i] + value); }
 
 template <class... P, class... A>
 void launch(const char* name, void (*kernel)(P...), int64_t blocks, int threads, Stream, const A&... arguments) {
