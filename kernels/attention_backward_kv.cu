@@ -77,7 +77,8 @@ struct PicksByKey {
   int64_t block_rows;
 };
 
-// Adds the queries of the sorted picks [first, end), each a pick head's rows of a block.
+// Adds the queries of the sorted picks [first, end), each a pick head's rows of a block. The next picks are on their way while some
+// are worked on.
 template <class Element, int kWidth, class Word>
 __device__ void add_picks(const DeviceAttentionInput<Element>& in, const PicksByKey& picks, const Queries<Word>& from,
                           int64_t first, int64_t end, Unit<Word, kWidth>& key) {
@@ -86,28 +87,39 @@ __device__ void add_picks(const DeviceAttentionInput<Element>& in, const PicksBy
   const uint32_t pick_heads = static_cast<uint32_t>(in.pick_heads), heads = static_cast<uint32_t>(in.heads) / pick_heads;
   const bool rows_are_lists = picks.block_rows == 1 && heads == 1;
   const uint32_t each = static_cast<uint32_t>(picks.block_rows) * heads;
-  for (; first < end; first += S::kStep)
+  struct Next {
+    uint32_t list[S::kDeep];
+    float bias[S::kDeep];
+  };
+  const auto read = [&](int64_t at) {
+    Next out;
+#pragma unroll
+    for (int r = 0; r < S::kDeep; ++r) {
+      const int64_t entry = at + r * kGroups + group;
+      const bool there = entry < end;
+      out.list[r] = there ? static_cast<uint32_t>(picks.list[entry]) : 0;
+      out.bias[r] = there ? -picks.log_pi[entry] * kLog2OfE : kNothing;
+    }
+    return out;
+  };
+  for (Next next = read(first); first < end; first += S::kStep) {
+    const Next now = next;
+    next = read(first + S::kStep);
     for (uint32_t n = 0; n < each; ++n) {
       int64_t at[S::kDeep];
       float bias[S::kDeep];
 #pragma unroll
       for (int r = 0; r < S::kDeep; ++r) {
-        const int64_t entry = first + r * kGroups + group;
-        at[r] = 0, bias[r] = kNothing;
-        if (entry >= end) continue;
-        const uint32_t list = static_cast<uint32_t>(picks.list[entry]);
-        const float log_pi = picks.log_pi[entry];
-        at[r] = list;
-        if (!rows_are_lists) {
-          const uint32_t block = list / pick_heads;
-          const int64_t row = picks.block_begin[block] + n / heads;
-          if (row >= picks.block_begin[block + 1]) continue;
-          at[r] = row * in.heads + list % pick_heads * heads + n % heads;
-        }
-        bias[r] = -log_pi * kLog2OfE;
+        at[r] = now.list[r], bias[r] = now.bias[r];
+        if (rows_are_lists || bias[r] == kNothing) continue;
+        const uint32_t block = now.list[r] / pick_heads;
+        const int64_t row = picks.block_begin[block] + n / heads;
+        at[r] = row * in.heads + now.list[r] % pick_heads * heads + n % heads;
+        if (row >= picks.block_begin[block + 1]) at[r] = 0, bias[r] = kNothing;
       }
       key.add(from, in.scale * kLog2OfE, at, bias);
     }
+  }
 }
 
 // Tail t: of the unit that begins before sorted pick t · kPicksOfWarp, the next kPicksOfWarp picks from its own multiple on. There

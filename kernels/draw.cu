@@ -1,6 +1,6 @@
-// Pass B on a GPU. A block takes a tile (score_tile.cuh), and of every piece of its keys notes what its rows pick (draw_picks.cuh,
-// draw_notes.cuh). Two passes over the notes follow: one counts the lists, the other fills them; both go through a warp's notes in
-// order, 32 at a time, so that lists are in order without sorting, and the same every time.
+// Pass B on a GPU. A block takes a tile (score_tile.cuh), and of every piece of its keys notes what its rows may pick (draw_picks.cuh,
+// draw_notes.cuh). Two passes over the notes follow: one decides and counts the lists, the other, draw_place.cu, fills them; both go
+// through a warp's notes in order, 32 at a time, so that lists are in order without sorting, and the same every time.
 #include "kernels/draw_device.h"
 
 #include <cmath>
@@ -23,10 +23,9 @@ __global__ void __launch_bounds__(kScoreThreads, Tile::kDrawBlocks)
          Global<const ScanTile> tiles, Global<const double> lse, Global<const float> least, NotePool pool) {
   constexpr int kRows = Tile::kRows, kKeys = Tile::kKeys, kPieceKeys = Tile::kPieceKeys, kBuffers = Tile::kAhead ? 2 : 1;
   static_assert(kRows * kKeys == 32);
-  using Found = Finds<typename Tile::Word, Tile::kWords>;
   SB_SHARED(typename Tile::Word, shared, Tile::kSharedWords);
-  SB_SHARED(float, level, kBuffers* kPieceKeys);
-  SB_SHARED(uint32_t, places, kDrawWarps* Found::kRoom);
+  SB_SHARED(float, level, kBuffers* Tile::kStage* kPieceKeys);
+  SB_SHARED(uint32_t, places, kDrawWarps* Finds::kRoom);
   SB_SHARED(int32_t, fresh, kDrawWarps);
   const ScanTile tile = tiles[device::block_in_grid()];
   Tile scores;
@@ -58,26 +57,25 @@ __global__ void __launch_bounds__(kScoreThreads, Tile::kDrawBlocks)
   const int first_end = end_of_group(0);
   const int64_t sample = blocks[tile.first_row].sample, first_group = blocks[tile.first_row].group;
   NoteWriter writer(pool, fresh);
-  Found found(places, writer);
-  const Scene<typename Tile::Word> scene{rules, tile, queries, keys, blocks, lse, least};
-  const auto levels_of = [&](int piece, int64_t group) {
-    find_levels(rules, sample, group, static_cast<int64_t>(piece) * kPieceKeys, most_floor, level,
-                piece % kBuffers * kPieceKeys);
+  Finds found(places, writer);
+  const auto prepare = [&](int piece, int buffer) {
+    find_levels<Tile::kStage>(rules, sample, first_group, static_cast<int64_t>(piece) * kPieceKeys, most_floor, level,
+                              buffer * Tile::kStage * kPieceKeys);
   };
-  const auto prepare = [&](int piece) { levels_of(piece, first_group); };
-  const auto look = [&](int piece, const float(&c)[kRows][kKeys]) {
+  const auto look = [&](int piece, int in_stage, const float(&c)[kRows][kKeys]) {
     for (int row = 0, end = first_end; row < tile.rows; row = end) {  // of one share group
       if (row > 0) {
         end = end_of_group(row);
         device::sync_block();
-        levels_of(piece, blocks[tile.first_row + row].group);
+        find_levels<1>(rules, sample, blocks[tile.first_row + row].group, static_cast<int64_t>(piece) * kPieceKeys,
+                       most_floor, level, in_stage * kPieceKeys);
         device::sync_block();
       }
       uint32_t bits = 0;
 #pragma unroll
       for (int j = 0; j < kKeys; j += 4) {
         float levels[4];
-        device::load_shared(level, piece % kBuffers * kPieceKeys + scores.first_key() + j, levels);
+        device::load_shared(level, in_stage * kPieceKeys + scores.first_key() + j, levels);
 #pragma unroll
         for (int i = 0; i < kRows; ++i)
 #pragma unroll
@@ -88,53 +86,34 @@ __global__ void __launch_bounds__(kScoreThreads, Tile::kDrawBlocks)
 #pragma unroll
         for (int i = 0; i < kRows; ++i)
           if (scores.row(i) < row || scores.row(i) >= end) bits &= ~(((uint32_t{1} << kKeys) - 1) << i * kKeys);
-      found.add(scene, bits, scores.row(0), Tile::kRowStep, kKeys,
+      found.add(bits, scores.row(0), Tile::kRowStep, kKeys,
                 (piece - tile.first_leaf * 2) * kPieceKeys + scores.first_key());
     }
   };
   static_assert(kLeafKeys == 2 * kPieceKeys);
   for_scores(scores, tile, keys, num_keys, blocks, {excluded, num_excluded}, shared, start, prepare, look);
-  found.end(scene);
+  found.end();
   if (device::thread_in_block() % 32 == 0) writer.close(-1);
 }
 
-constexpr int kRowsOfWarp = static_cast<int>(kTileRows) / kDrawWarps;
-
-__global__ void __launch_bounds__(kScoreThreads) count_notes(int heads, NotePool pool, Global<int32_t> in_tile) {
+template <class Word, int kWords>
+__global__ void __launch_bounds__(kScoreThreads)
+    decide_notes(Scene<Word> scene, Global<const ScanTile> tiles, NotePool pool, Global<int32_t> in_tile) {
   SB_SHARED(int32_t, seen, kTileRows* kMostDeviceHeads);
-  const int numbers = kRowsOfWarp * heads, first = device::thread_in_block() / 32 * numbers;
+  const ScanTile tile = tiles[device::block_in_grid()];
+  const int heads = scene.rules.heads, numbers = kRowsOfWarp * heads, first = device::thread_in_block() / 32 * numbers;
   for (int i = device::thread_in_block() % 32; i < numbers; i += 32) seen[first + i] = 0;
   device::sync_warp();
-  for_notes<int32_t>(
-      pool, heads, seen, first, [](uint32_t, int64_t, bool) { return 0; }, [](int, int, int32_t) {});
+  const auto load = [&](uint32_t place, int64_t note, bool there) {
+    if (!there) return Decision{};
+    const Decision made = decide<kWords>(scene, tile, device::thread_in_block() / 32, place);
+    pool.heads[note] = made.heads, pool.chance[note] = made.chance;
+    return made;
+  };
+  for_notes<int32_t>(pool, warp_in_grid(), heads, seen, first, load, [](const Decision&, int, int32_t) {});
   device::sync_warp();
   for (int i = device::thread_in_block() % 32; i < numbers; i += 32)
     in_tile[device::block_in_grid() * kTileRows * heads + first + i] = seen[first + i];
-}
-
-__global__ void __launch_bounds__(kScoreThreads)
-    place_notes(int heads, Global<const ScanTile> tiles, NotePool pool, Global<const int32_t> in_tile,
-                Global<const int64_t> start, Global<int32_t> key, Global<float> log_pi) {
-  SB_SHARED(int64_t, next, kTileRows* kMostDeviceHeads);
-  const ScanTile tile = tiles[device::block_in_grid()];
-  const int numbers = kRowsOfWarp * heads, first = device::thread_in_block() / 32 * numbers;
-  for (int i = device::thread_in_block() % 32; i < numbers; i += 32) {
-    const int of = first + i;
-    if (of < tile.rows * heads)
-      next[of] = start[tile.first_row * heads + of] + in_tile[device::block_in_grid() * kTileRows * heads + of];
-  }
-  device::sync_warp();
-  struct Pick {
-    int32_t key;
-    float log_pi;
-  };
-  const auto load = [&](uint32_t place, int64_t note, bool there) {
-    const float chance = there ? pool.chance[note] : 1;
-    return Pick{static_cast<int32_t>(tile.first_leaf * kLeafKeys + (place & ((1 << kKeyBits) - 1))),
-                chance < 1 ? logf(chance) : 0};
-  };
-  for_notes<int64_t>(pool, heads, next, first, load,
-                     [&](const Pick& pick, int, int64_t to) { key[to] = pick.key, log_pi[to] = pick.log_pi; });
 }
 
 // One thread a row and head of its group: turns the counts of its tiles into places within the lists.
@@ -166,6 +145,10 @@ void draw_with(Stream stream, const DeviceScanInput<Element>& in, const DrawOpti
   device::launch("draw", draw<Tile<kWidth>>, in.num_tiles, kScoreThreads, stream, rules, in.num_keys, in.num_excluded,
                  reinterpret_cast<const Word*>(in.queries), reinterpret_cast<const Word*>(in.keys), in.blocks,
                  in.excluded, in.tiles, with.lse, with.least, pool_of(with.notes));
+  const Scene<Word> scene{rules, reinterpret_cast<const Word*>(in.queries), reinterpret_cast<const Word*>(in.keys),
+                          in.blocks, with.lse, with.least};
+  device::launch("draw", decide_notes<Word, Tile<kWidth>::kWords>, in.num_tiles, kScoreThreads, stream, scene, in.tiles,
+                 pool_of(with.notes), with.in_tile);
 }
 
 template <template <int> class Tile, class Element>
@@ -185,8 +168,6 @@ void count_any(Stream stream, const DeviceScanInput<Element>& in, const DrawOpti
     case 32: draw_with<Tile, 32>(stream, in, options, with); break;
     default: draw_with<Tile, 64>(stream, in, options, with);
   }
-  device::launch("draw", count_notes, in.num_tiles, kScoreThreads, stream, options.heads, pool_of(with.notes),
-                 with.in_tile);
   device::launch("draw", add_tiles, in.num_groups, kScoreThreads, stream, in.groups, options.heads, with.in_tile,
                  lengths);
 }
@@ -201,10 +182,4 @@ void count_picks(Stream stream, const DeviceScanInput<float>& input, const DrawO
                  const DeviceDrawInput& draw, int32_t* lengths) {
   count_any<FloatTile>(stream, input, options, draw, lengths);
 }
-void write_picks(Stream stream, const ScanTile* tiles, int64_t num_tiles, const DrawOptions& options,
-                 const DeviceDrawInput& draw, const int64_t* start, int32_t* key, float* log_pi) {
-  device::launch("draw", place_notes, num_tiles, kScoreThreads, stream, options.heads, tiles, pool_of(draw.notes),
-                 draw.in_tile, start, key, log_pi);
-}
-
 }  // namespace smartbird::kernels

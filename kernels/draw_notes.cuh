@@ -1,4 +1,4 @@
-// Notes of a draw on a GPU: what a warp of draw.cu meets, keys of a row ascending, in chunks of kNotesOfChunk that it takes from
+// Notes of a draw on a GPU: what a warp of draw.cu finds, keys of a row ascending, in chunks of kNotesOfChunk that it takes from
 // a pool. A warp's first chunk is its own; the others are given out as they are asked for, and each says which one follows.
 #pragma once
 
@@ -12,6 +12,12 @@ namespace smartbird::kernels {
 inline constexpr int kKeyBits = 13;
 static_assert(kMostSplitLeaves * kLeafKeys == 1 << kKeyBits);
 
+__device__ inline int row_of(uint32_t place) { return static_cast<int>(place >> kKeyBits); }
+// Position in its sequence.
+__device__ inline int64_t key_of(const ScanTile& tile, uint32_t place) {
+  return tile.first_leaf * kLeafKeys + (place & ((1 << kKeyBits) - 1));
+}
+
 // The pool, in device memory.
 struct NotePool {
   device::Global<int32_t> taken, count, next;
@@ -24,6 +30,7 @@ inline NotePool pool_of(const DeviceDrawNotes& notes) {
   return {notes.taken, notes.count, notes.next, notes.place, notes.heads, notes.chance, notes.chunks};
 }
 
+constexpr int kRowsOfWarp = static_cast<int>(kTileRows) / kDrawWarps;
 __device__ inline int64_t warp_in_grid() {
   return device::block_in_grid() * kDrawWarps + device::thread_in_block() / 32;
 }
@@ -51,9 +58,7 @@ class NoteWriter {
     used_ += more;
     return at;
   }
-  __device__ void put(int64_t at, uint32_t place, uint32_t heads, float chance) const {
-    pool_.place[at] = place, pool_.heads[at] = heads, pool_.chance[at] = chance;
-  }
+  __device__ void put(int64_t at, uint32_t place) const { pool_.place[at] = place; }
   // By one lane; after the last note with -1.
   __device__ void close(int next) const {
     if (chunk_ < pool_.chunks) pool_.count[chunk_] = used_, pool_.next[chunk_] = next;
@@ -78,36 +83,56 @@ __device__ uint32_t same_number(int number, bool there) {
   return same;
 }
 
-// Calls body(note, head, number among the picks of its row and head) for my warp's picks in order, in the lanes that hold one, with
-// note = load(place of the note, index of the note) before; seen [16, heads] from first_seen on counts the picks of rows and heads.
+// Calls body(note, head, number among the picks of its row and head) for a warp's picks in order, in the lanes that hold one, with
+// note = load(place of the note, index of the note, whether there is one) before, whose heads picked; the next notes are loaded while
+// some are worked on.
+// seen [16, heads] from first_seen on counts the picks of rows and heads.
 template <class Count, class Load, class Body>
-__device__ void for_notes(const NotePool& pool, int heads, device::Shared<Count> seen, int64_t first_seen, Load load, Body body) {
+__device__ void for_notes(const NotePool& pool, int64_t warp, int heads, device::Shared<Count> seen, int64_t first_seen,
+                          Load load, Body body) {
   const int lane = device::thread_in_block() % 32;
-  for (int64_t chunk = warp_in_grid(); chunk >= 0;) {
-    const int count = pool.count[chunk];
-    const int64_t next = pool.next[chunk];
-    for (int first = 0; first < count; first += 32) {
-      const bool there = first + lane < count;
-      const int64_t at = chunk * kNotesOfChunk + first + lane;
-      const uint32_t place = there ? pool.place[at] : 0, of = there ? pool.heads[at] : 0;
-      const int row = static_cast<int>(place >> kKeyBits);
-      const auto note = load(place, at, there);
-      const uint32_t same = same_number<4>(row, there);
-      for (int head = 0; head < heads; ++head) {
-        const bool mine = (of >> head & 1) != 0;
-        const uint32_t all = device::ballot(mine);
-        if (all == 0) continue;
-        const uint32_t with = all & same, before = with & ((uint32_t{1} << lane) - 1);
-        const int64_t slot = first_seen + row * heads + head;
-        Count came = 0;
-        if (mine) came = seen[slot];
-        device::sync_warp();
-        if (mine && before == 0) seen[slot] = came + static_cast<Count>(device::count_bits(with));
-        device::sync_warp();
-        if (mine) body(note, head, came + static_cast<Count>(device::count_bits(before)));
-      }
+  int64_t chunk = warp, next_chunk = pool.next[chunk];
+  int count = pool.count[chunk], next_count = next_chunk < 0 ? 0 : static_cast<int>(pool.count[next_chunk]), first = 0;
+  struct Notes {
+    uint32_t place = 0;
+    bool there = false;
+    decltype(load(uint32_t{}, int64_t{}, true)) note;
+  };
+  const auto read = [&] {
+    Notes out;
+    out.there = first + lane < count;
+    const int64_t at = chunk * kNotesOfChunk + first + lane;
+    if (out.there) out.place = pool.place[at];
+    out.note = load(out.place, at, out.there);
+    return out;
+  };
+  Notes now = read();
+  for (bool more = count > 0; more;) {
+    first += 32;
+    if (first >= count) {
+      chunk = next_chunk, count = next_count, first = 0;
+      if (count > 0) next_chunk = pool.next[chunk];
+      next_count = count > 0 && next_chunk >= 0 ? static_cast<int>(pool.count[next_chunk]) : 0;
     }
-    chunk = next;
+    more = count > 0;
+    Notes next;
+    if (more) next = read();
+    const int row = row_of(now.place);
+    const uint32_t same = same_number<4>(row, now.there);
+    for (int head = 0; head < heads; ++head) {
+      const bool mine = (now.note.heads >> head & 1) != 0;
+      const uint32_t all = device::ballot(mine);
+      if (all == 0) continue;
+      const uint32_t with = all & same, before = with & ((uint32_t{1} << lane) - 1);
+      const int64_t slot = first_seen + row * heads + head;
+      Count came = 0;
+      if (mine) came = seen[slot];
+      device::sync_warp();
+      if (mine && before == 0) seen[slot] = came + static_cast<Count>(device::count_bits(with));
+      device::sync_warp();
+      if (mine) body(now.note, head, came + static_cast<Count>(device::count_bits(before)));
+    }
+    now = next;
   }
 }
 

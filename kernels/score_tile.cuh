@@ -1,5 +1,6 @@
 // Sketch scores of a tile (scan_tiles.h) on a GPU: 64 rows held by a block of four warps, which walks the keys in pieces. While
-// a piece is worked on the next one arrives by cp.async. Pieces are 64 keys (of 128, two to a thread, registers would spill).
+// a few pieces, a stage, are worked on the next ones arrive by cp.async; the warps meet once a stage. Pieces are 64 keys (of 128, two
+// to a thread, registers would spill).
 // The keys of a thread lie side by side, and those of the lanes that share a row follow one another.
 //   BfloatTile  every warp holds 16 rows as fragments; a piece is 8 products m16n8k16 a step of 16; a thread has 2 rows x 16
 //               keys; the next piece has a place of its own. Which numbers of a sketch a lane multiplies, and which key is which
@@ -11,66 +12,12 @@
 #include <limits>
 
 #include "kernels/device.cuh"
-#include "kernels/scan_tiles.h"
+#include "kernels/score_domain.cuh"
 
 namespace smartbird::kernels {
 
 inline constexpr int kScoreThreads = 128;
 inline constexpr float kUnseen = -std::numeric_limits<float>::infinity();
-
-// The positions [from, to) among the 64 from begin on, as bits.
-__device__ inline uint64_t bits_between(int64_t from, int64_t to, int64_t begin) {
-  const int64_t low = from > begin ? from - begin : 0, high = to < begin + 64 ? to - begin : 64;
-  return low >= high ? 0 : ~uint64_t{0} >> (64 - (high - low)) << low;
-}
-
-// Positions of its sequence that a row may see, or that several rows all see.
-struct SeenBy {
-  int64_t left_begin = 0, left_end = INT64_MAX, right_begin = 0, right_end = INT64_MAX;
-  __device__ void narrow(const ScanBlock& block) {
-    left_begin = left_begin > block.left_begin ? left_begin : block.left_begin;
-    left_end = left_end < block.left_end ? left_end : block.left_end;
-    right_begin = right_begin > block.right_begin ? right_begin : block.right_begin;
-    right_end = right_end < block.right_end ? right_end : block.right_end;
-  }
-  __device__ uint64_t bits(int64_t begin) const {
-    return bits_between(left_begin, left_end, begin) | bits_between(right_begin, right_end, begin);
-  }
-};
-
-// Pieces of 64 keys that lie within a range.
-class WholePieces {
- public:
-  __device__ WholePieces(int64_t begin, int64_t end)
-      : first_(to_int((begin + 63) / 64)), count_(static_cast<uint32_t>(larger0(to_int(end / 64) - first_))) {}
-  __device__ bool hold(int piece) const { return static_cast<uint32_t>(piece - first_) < count_; }
-
- private:
-  __device__ static int to_int(int64_t x) { return x < INT32_MAX ? static_cast<int>(x) : INT32_MAX; }
-  __device__ static int larger0(int x) { return x > 0 ? x : 0; }
-  int first_;
-  uint32_t count_;
-};
-
-// Positions that nobody samples, ascending.
-struct Excluded {
-  device::Global<const int64_t> positions;
-  int64_t count;
-  // Those among the 64 positions from begin on.
-  __device__ uint64_t bits(int64_t begin) const {
-    int64_t low = 0, high = count;
-    while (low < high) {
-      const int64_t middle = (low + high) / 2;
-      if (positions[middle] < begin)
-        low = middle + 1;
-      else
-        high = middle;
-    }
-    uint64_t out = 0;
-    for (; low < count && positions[low] < begin + 64; ++low) out |= uint64_t{1} << (positions[low] - begin);
-    return out;
-  }
-};
 
 // The copies of a tile's pieces of keys by a thread, piece by piece from `piece` on; zeros beyond the last key.
 template <class Tile>
@@ -82,14 +29,19 @@ class KeyCopies {
         from_((tile.first_key + int64_t{piece} * Tile::kPieceKeys + row()) * Tile::kWords + column()),
         to_(Tile::slot(row()) * Tile::kStride + column()),
         left_(static_cast<int>(num_keys - tile.first_key) - piece * Tile::kPieceKeys - row()) {}
-  // The next piece to shared[at ...].
+  // The next stage to shared[at ...].
   __device__ void start(const device::Shared<Word>& shared, int at) {
 #pragma unroll
-    for (int copy = 0; copy < kCopies; ++copy)
-      device::start_copy16<Word>(shared, at + to_ + copy * Tile::slot(kRows) * Tile::kStride, keys_,
-                                 from_ + copy * kRows * Tile::kWords, copy * kRows < left_);
+    for (int piece = 0; piece < Tile::kStage; ++piece)
+#pragma unroll
+      for (int copy = 0; copy < kCopies; ++copy) {
+        const int row = piece * Tile::kPieceKeys + copy * kRows;
+        device::start_copy16<Word>(
+            shared, at + to_ + (piece * Tile::kPieceKeys + copy * Tile::slot(kRows)) * Tile::kStride, keys_,
+            from_ + row * Tile::kWords, row < left_);
+      }
     device::commit_copies();
-    from_ += Tile::kPieceKeys * Tile::kWords, left_ -= Tile::kPieceKeys;
+    from_ += Tile::kStage * Tile::kPieceKeys * Tile::kWords, left_ -= Tile::kStage * Tile::kPieceKeys;
   }
 
  private:
@@ -110,10 +62,10 @@ struct BfloatTile {
   using Word = uint32_t;  // two numbers
   // kStride: eight lanes that load together meet every bank once.
   static constexpr int kWords = kWidth / 2, kStride = kWords == 32 ? 36 : kWords, kPieceKeys = 64, kRows = 2, kKeys = 16,
-                       kRowLanes = 4, kSharedWords = 2 * kPieceKeys * kStride, kSteps = kWidth / 16, kMine = kWords / 4,
+                       kRowLanes = 4, kStage = kWidth < 64 ? 4 : 2, kSharedWords = 2 * kStage * kPieceKeys * kStride, kSteps = kWidth / 16, kMine = kWords / 4,
                        kLoad = kMine < 4 ? kMine : 4;
   static constexpr bool kAhead = true;
-  static constexpr int kScanBlocks = kWidth < 64 ? 4 : 3, kDrawBlocks = kWidth < 64 ? 4 : 3;  // on a multiprocessor
+  static constexpr int kScanBlocks = kWidth < 64 ? 4 : 3, kDrawBlocks = kWidth < 64 ? 4 : 2;  // on a multiprocessor
   uint32_t a[kSteps][4];
   int first_row, g, t;
 
@@ -135,15 +87,15 @@ struct BfloatTile {
           a[step][i + 2 * side] =
               row(i) < tile.rows ? queries[(tile.first_row + row(i)) * kWords + t * kMine + 2 * step + side] : 0;
   }
-  // Column g of product n is key 16 (g / 2) + 2 n + g % 2.
-  __device__ void scores(const device::Shared<Word>& shared, int piece, const float (&start)[kRows],
+  // Of the piece at shared[base ...]. Column g of product n is key 16 (g / 2) + 2 n + g % 2.
+  __device__ void scores(const device::Shared<Word>& shared, int base, const float (&start)[kRows],
                          float (&c)[kRows][kKeys]) const {
     const float begin[4] = {start[0], start[0], start[1], start[1]};
 #pragma unroll
     for (int eight = 0; eight < kPieceKeys / 8; ++eight) {
       float products[4];
       const int key = kKeys * (g / 2) + 2 * eight + g % 2,
-                at = (piece % 2 * kPieceKeys + key) * kStride + t * kMine;
+                at = base + key * kStride + t * kMine;
 #pragma unroll
       for (int load = 0; load < kMine; load += kLoad) {
         uint32_t words[kLoad];
@@ -166,7 +118,7 @@ struct BfloatTile {
 template <int kWidth>
 struct FloatTile {
   using Word = float;
-  static constexpr int kWords = kWidth, kStride = kWords + 4, kPieceKeys = 64, kRows = 8, kKeys = 4, kRowLanes = 16,
+  static constexpr int kWords = kWidth, kStride = kWords + 4, kPieceKeys = 64, kRows = 8, kKeys = 4, kRowLanes = 16, kStage = 1,
                        kMine = kPieceKeys * kStride, kSharedWords = kMine + static_cast<int>(kTileRows) * kStride;
   static constexpr bool kAhead = false;  // two pieces would leave no room for wide sketches
   static constexpr int kScanBlocks = 4, kDrawBlocks = kWidth < 64 ? 4 : 3;
@@ -210,84 +162,58 @@ struct FloatTile {
   }
 };
 
-// Calls body(piece, c) for the pieces of a tile in order, in all threads of the block; c: start[row] + scores without scale,
-// kUnseen where the row may not sample the key. prepare(piece) comes before, while the keys arrive, and a barrier between. Both
-// may call sync_block.
+// Calls body(piece, in_stage, c) for the pieces of a tile in order, in all threads of the block; c: start[row] + scores without
+// scale, kUnseen where the row may not sample the key. prepare(first piece, buffer) comes before every stage, while its keys arrive,
+// and a barrier between; in_stage is buffer · kStage + number of the piece in its stage. Both may call sync_block.
 template <class Tile, class Prepare, class Body>
 __device__ void for_scores(Tile& scores, const ScanTile& tile, device::Global<const typename Tile::Word> keys,
                            int64_t num_keys, device::Global<const ScanBlock> blocks, const Excluded& excluded,
                            const device::Shared<typename Tile::Word>& shared, const float (&start)[Tile::kRows],
                            Prepare prepare, Body body) {
   static_assert(Tile::kPieceKeys == 64);
-  constexpr int kPerLeaf = static_cast<int>(kLeafKeys) / Tile::kPieceKeys, kBuffer = Tile::kPieceKeys * Tile::kStride;
+  constexpr int kPerLeaf = static_cast<int>(kLeafKeys) / Tile::kPieceKeys, kPiece = Tile::kPieceKeys * Tile::kStride,
+                kBuffer = Tile::kStage * kPiece;
   const int first = tile.first_leaf * kPerLeaf, last = tile.last_leaf * kPerLeaf;
   KeyCopies<Tile> copies(tile, keys, num_keys, first);
-  if (Tile::kAhead) copies.start(shared, first % 2 * kBuffer);
+  if (Tile::kAhead) copies.start(shared, 0);
   SeenBy by_all;  // what lies beyond the last row is not looked at
 #pragma unroll
   for (int i = 0; i < Tile::kRows; ++i)
     if (scores.row(i) < tile.rows) by_all.narrow(blocks[tile.first_row + scores.row(i)]);
   const WholePieces left(by_all.left_begin, by_all.left_end), right(by_all.right_begin, by_all.right_end);
+  int buffer = 0;
 #pragma unroll 1
-  for (int piece = first; piece < last; ++piece) {
+  for (int stage = first; stage < last; stage += Tile::kStage) {
     if (!Tile::kAhead) {
-      device::sync_block();  // nobody reads the piece before any more
+      device::sync_block();  // nobody reads the stage before any more
       copies.start(shared, 0);
     }
-    prepare(piece);
+    prepare(stage, buffer);
     device::await_copies<0>();
     device::sync_block();
-    if (Tile::kAhead && piece + 1 < last) copies.start(shared, (piece + 1) % 2 * kBuffer);
-    float c[Tile::kRows][Tile::kKeys];
-    scores.scores(shared, piece, start, c);
-    const int64_t begin = static_cast<int64_t>(piece) * Tile::kPieceKeys;
-    const uint64_t dropped = excluded.count > 0 ? excluded.bits(begin) : 0;
-    if (dropped != 0 || !(left.hold(piece) || right.hold(piece))) {
+    if (Tile::kAhead && stage + Tile::kStage < last) copies.start(shared, (1 - buffer) * kBuffer);
+#pragma unroll 1
+    for (int piece = stage; piece < stage + Tile::kStage && piece < last; ++piece) {
+      float c[Tile::kRows][Tile::kKeys];
+      scores.scores(shared, buffer * kBuffer + (piece - stage) * kPiece, start, c);
+      const int64_t begin = static_cast<int64_t>(piece) * Tile::kPieceKeys;
+      const uint64_t dropped = excluded.count > 0 ? excluded.bits(begin) : 0;
+      if (dropped != 0 || !(left.hold(piece) || right.hold(piece))) {
 #pragma unroll
-      for (int i = 0; i < Tile::kRows; ++i) {
-        if (scores.row(i) >= tile.rows) continue;
-        SeenBy seen;
-        seen.narrow(blocks[tile.first_row + scores.row(i)]);
-        const uint64_t bits = (seen.bits(begin) & ~dropped) >> scores.first_key();
+        for (int i = 0; i < Tile::kRows; ++i) {
+          if (scores.row(i) >= tile.rows) continue;
+          SeenBy seen;
+          seen.narrow(blocks[tile.first_row + scores.row(i)]);
+          const uint64_t bits = (seen.bits(begin) & ~dropped) >> scores.first_key();
 #pragma unroll
-        for (int j = 0; j < Tile::kKeys; ++j)
-          if ((bits >> j & 1) == 0) c[i][j] = kUnseen;
+          for (int j = 0; j < Tile::kKeys; ++j)
+            if ((bits >> j & 1) == 0) c[i][j] = kUnseen;
+        }
       }
+      body(piece, buffer * Tile::kStage + piece - stage, c);
     }
-    body(piece, c);
+    if (Tile::kAhead) buffer = 1 - buffer;
   }
-}
-
-// The product of a row and a key, by one thread.
-template <int kWords>
-__device__ float product_of(device::Global<const float> queries, int64_t row, device::Global<const float> keys, int64_t key) {
-  float sum = 0;
-#pragma unroll 2
-  for (int w = 0; w < kWords; w += 4) {
-    float q[4], k[4];
-    device::load16(queries, row * kWords + w, true, q);
-    device::load16(keys, key * kWords + w, true, k);
-#pragma unroll
-    for (int n = 0; n < 4; ++n) sum = device::fused(q[n], k[n], sum);
-  }
-  return sum;
-}
-template <int kWords>
-__device__ float product_of(device::Global<const uint32_t> queries, int64_t row, device::Global<const uint32_t> keys,
-                            int64_t key) {
-  float sum = 0;
-#pragma unroll 2
-  for (int w = 0; w < kWords; w += 4) {
-    uint32_t q[4], k[4];
-    device::load16(queries, row * kWords + w, true, q);
-    device::load16(keys, key * kWords + w, true, k);
-#pragma unroll
-    for (int n = 0; n < 4; ++n) {
-      sum = device::fused(device::float_of(q[n] << 16), device::float_of(k[n] << 16), sum);
-      sum = device::fused(device::float_of(q[n] & 0xffff0000U), device::float_of(k[n] & 0xffff0000U), sum);
-    }
-  }
-  return sum;
 }
 
 }  // namespace smartbird::kernels

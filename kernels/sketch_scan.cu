@@ -57,12 +57,12 @@ __global__ void __launch_bounds__(kScoreThreads, Tile::kScanBlocks)
   Tile scores;
   scores.load_rows(tile, queries, shared);
   Sum sums[Tile::kRows];
-  const auto add = [&](int, const float (&c)[Tile::kRows][Tile::kKeys]) {
+  const auto add = [&](int, int, const float (&c)[Tile::kRows][Tile::kKeys]) {
 #pragma unroll
     for (int i = 0; i < Tile::kRows; ++i) sums[i].add(c[i], scale);
   };
   const float start[Tile::kRows] = {};
-  for_scores(scores, tile, keys, num_keys, blocks, {excluded, num_excluded}, shared, start, [](int) {}, add);
+  for_scores(scores, tile, keys, num_keys, blocks, {excluded, num_excluded}, shared, start, [](int, int) {}, add);
 #pragma unroll
   for (int i = 0; i < Tile::kRows; ++i) {
     for (int lanes = 1; lanes < Tile::kRowLanes; lanes *= 2) sums[i].join(lanes);

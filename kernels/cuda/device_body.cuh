@@ -47,6 +47,10 @@ __device__ inline double root(double x) { return __dsqrt_rn(x); }
 
 __device__ inline uint32_t bits_of(float x) { return __float_as_uint(x); }
 __device__ inline float float_of(uint32_t bits) { return __uint_as_float(bits); }
+__device__ inline uint32_t opaque(uint32_t x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
 __device__ inline int count_bits(uint32_t bits) { return __popc(bits); }
 
 // 16 bytes at from + i, aligned; zeros where not valid.

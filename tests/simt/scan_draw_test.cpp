@@ -237,6 +237,15 @@ TEST(Draw, TakesTheEndsOfItsOptions) {
   EXPECT_GT(sum.picks, 100);
 }
 
+// More heads than two Philox blocks serve.
+TEST(Draw, TakesManyHeads) {
+  Decided sum;
+  for (const int heads : {8, 9, 32})
+    expect_defined<uint16_t>({.lengths = {140}, .window = 1, .share = 0, .width = 16},
+                             {.picks = 3, .heads = heads, .key = {3, 4}}, sum);
+  EXPECT_GT(sum.picks, 10000);
+}
+
 // More keys than one tile takes: a list goes on where the tile before ended.
 TEST(Draw, ListsGoOnOverTiles) {
   Decided sum;

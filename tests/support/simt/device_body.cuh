@@ -20,7 +20,6 @@ inline constexpr uint32_t kAllLanes = ~uint32_t{0};
 inline int thread_in_block() { return simt::Block::current().place().thread; }
 inline int64_t block_in_grid() { return simt::Block::current().place().block; }
 inline int64_t blocks_in_grid() { return simt::Block::current().place().blocks; }
-
 inline void sync_block(Site site = Site::current()) { simt::Block::current().sync_block(site); }
 inline void sync_warp(uint32_t mask = kAllLanes, Site site = Site::current()) {
   simt::Block::current().sync_warp(mask, site);
@@ -43,6 +42,7 @@ inline auto root(auto x) { return std::sqrt(x); }
 inline float larger(float a, float b) { return std::fmax(a, b); }
 inline uint32_t bits_of(float x) { return std::bit_cast<uint32_t>(x); }
 inline float float_of(uint32_t bits) { return std::bit_cast<float>(bits); }
+inline uint32_t opaque(uint32_t x) { return x; }
 inline int count_bits(uint32_t bits) { return std::popcount(bits); }
 
 template <class T, int kCount>
@@ -71,8 +71,7 @@ void start_copy16(const Shared<T>& to, int64_t i, Global<const T> from, int64_t 
   }
   simt::SharedMemory::current().start_copy([=] {
     for (int64_t k = 0; k < n; ++k) {
-      target[k] = source == nullptr ? T{} : source[k];
-      to.shadow(i + k).in_flight = false;
+      target[k] = source == nullptr ? T{} : source[k], to.shadow(i + k).in_flight = false;
       simt::SharedMemory::current().note_write(to.shadow(i + k), to.name(), i + k);
     }
   });
@@ -86,19 +85,15 @@ constexpr auto await_copies = [] { simt::SharedMemory::current().wait(kGroups); 
 inline void mma_16x8x16(const uint32_t (&a)[4], const uint32_t (&b)[2], const float (&c)[4], float (&d)[4],
                         Site site = Site::current()) {
   using Operands = std::array<uint32_t, 6>;
-  const auto all = simt::Block::current().exchange(
-      kAllLanes, Operands{a[0], a[1], a[2], a[3], b[0], b[1]}, site);
+  const auto all = simt::Block::current().exchange(kAllLanes, Operands{a[0], a[1], a[2], a[3], b[0], b[1]}, site);
   const auto half = [](uint32_t word, size_t odd) { return std::bit_cast<float>(odd != 0 ? word & 0xffff0000U : word << 16); };
-  const size_t lane = static_cast<size_t>(thread_in_block() % 32);
-  for (size_t i = 0; i < 4; ++i) {
+  for (size_t i = 0, lane = static_cast<size_t>(thread_in_block() % 32); i < 4; ++i) {
     const size_t row = lane / 4, column = lane % 4 * 2 + i % 2;
     d[i] = c[i];
     for (size_t k = 0; k < 16; ++k)
-      d[i] += half(all[row * 4 + k % 8 / 2][i / 2 + k / 8 * 2], k % 2) *
-              half(all[column * 4 + k % 8 / 2][4 + k / 8], k % 2);
+      d[i] += half(all[row * 4 + k % 8 / 2][i / 2 + k / 8 * 2], k % 2) * half(all[column * 4 + k % 8 / 2][4 + k / 8], k % 2);
   }
 }
-
 inline int32_t add(Global<int32_t> to, int64_t i, int32_t value) { return std::exchange(to[i], to[i] + value); }
 
 template <class... P, class... A>
