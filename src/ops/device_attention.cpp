@@ -78,6 +78,11 @@ DevicePlan to_device(const Plan& plan, at::Device device) {
   return out;
 }
 
+const DevicePlan& device_lists(const Plan& plan, at::Device device) {
+  if (!plan.on_device) plan.on_device = std::make_shared<const DevicePlan>(to_device(plan, device));
+  return *plan.on_device;
+}
+
 DeviceAttended device_attention(const at::Tensor& q, const at::Tensor& units, const Plan& plan,
                                 const DevicePlan& lists) {
   DeviceAttended out{at::empty_like(q), at::empty({q.size(0), q.size(1)}, q.options().dtype(at::kFloat))};

@@ -19,6 +19,8 @@ struct DevicePlan {
   int64_t block_rows = 1;
 };
 [[nodiscard]] DevicePlan to_device(const Plan& plan, at::Device device);
+// Those of a plan, made when they are first asked for. By the one thread that computes with the plan.
+[[nodiscard]] const DevicePlan& device_lists(const Plan& plan, at::Device device);
 
 struct DeviceAttended {
   at::Tensor o, lse;  // [T, H, D] as q, [T, H] float

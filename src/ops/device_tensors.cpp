@@ -4,6 +4,16 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 namespace smartbird {
+namespace {
+
+thread_local bool host_memory_is_device = false;
+
+}  // namespace
+
+bool on_device(const at::Tensor& x) { return !x.is_cpu() || host_memory_is_device; }
+
+HostMemoryIsDevice::HostMemoryIsDevice() { host_memory_is_device = true; }
+HostMemoryIsDevice::~HostMemoryIsDevice() { host_memory_is_device = false; }
 
 kernels::Stream stream_of(const at::Tensor& x) {
   if (x.is_cpu()) return {};

@@ -6,6 +6,18 @@
 
 namespace smartbird {
 
+// Whether the kernels for a GPU compute with x.
+[[nodiscard]] bool on_device(const at::Tensor& x);
+
+// While it lives, tensors of this thread in host memory count as a GPU's: what tests do where an emulator runs the kernels.
+class HostMemoryIsDevice {
+ public:
+  HostMemoryIsDevice();
+  ~HostMemoryIsDevice();
+  HostMemoryIsDevice(const HostMemoryIsDevice&) = delete;
+  HostMemoryIsDevice& operator=(const HostMemoryIsDevice&) = delete;
+};
+
 // The stream on which Torch computes with x; the default one for a tensor in host memory.
 [[nodiscard]] kernels::Stream stream_of(const at::Tensor& x);
 

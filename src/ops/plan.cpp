@@ -6,6 +6,8 @@
 #include <optional>
 
 #include "ops/choose_exchange.h"
+#include "ops/device_draw.h"
+#include "ops/device_tensors.h"
 #include "ops/head_exchange.h"
 #include "ops/plan_parts.h"
 #include "ops/tensors.h"
@@ -48,6 +50,15 @@ kernels::Picks<T> draw_picks(const StepContext& context, const AttentionSettings
                                      .heads = s.pick_heads,
                                      .layer = scores.layer,
                                      .key = draw_key(context, s)};
+  if (on_device(keys)) {
+    if constexpr (std::is_same_v<T, float>) {
+      const auto timing = context.timer.measure("draw");  // and scan: the host does not wait between them
+      return device_draw({queries, keys, scores.scale, scores.layer}, blocks, s.global_positions, options,
+                         s.scan_budget_bytes);
+    } else {
+      fail(ErrorKind::Shape, "plan: on a GPU log π is float32");
+    }
+  }
   const int64_t block_bytes = 64 + s.pick_heads * (s.picks + 8) * static_cast<int64_t>(sizeof(int64_t) + sizeof(T));
   const size_t chunk = static_cast<size_t>(std::max<int64_t>(1, s.scan_budget_bytes / block_bytes));
   kernels::Picks<T> picks;

@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 
 #include <array>
+#include <memory>
 #include <vector>
 
 #include "kernels/draw.h"
@@ -57,6 +58,8 @@ struct PlanStats {
   void add(const PlanStats& other);
 };
 
+struct DevicePlan;
+
 // What the attention of this rank computes: its rows with all heads, or, by heads, all rows in stream order with its heads.
 struct Plan {
   int64_t num_rows = 0, num_blocks = 0, token_slots = 0, num_units = 0;
@@ -79,6 +82,7 @@ struct Plan {
   std::vector<int64_t> drawn_start;
   RawVector<int32_t> drawn_key;  // the draw alone: positions in the sequence
   PlanStats stats;
+  mutable std::shared_ptr<const DevicePlan> on_device;  // ops/device_attention.h
 
   [[nodiscard]] bool by_heads() const { return !rows_by_rank.empty(); }
 };

@@ -8,6 +8,8 @@
 #include <memory>
 #include <vector>
 
+#include "ops/device_attention.h"
+#include "ops/device_tensors.h"
 #include "ops/head_exchange.h"
 #include "ops/kernel_input.h"
 #include "ops/tensors.h"
@@ -20,9 +22,8 @@ using torch::autograd::Function;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-struct Attended {
-  at::Tensor o, lse;
-};
+using Attended = DeviceAttended;
+using AttentionGrads = DeviceAttentionGrads;
 
 // The kernel's input and output of one forward pass.
 template <class T>
@@ -61,6 +62,7 @@ Attended forward_with(const at::Tensor& q, const at::Tensor& units, const Plan& 
 }
 
 Attended forward_of(const at::Tensor& q, const at::Tensor& units, const Plan& plan) {
+  if (on_device(q)) return device_attention(q, units, plan, device_lists(plan, q.device()));
   return forward_with(q, units, plan, [&](auto& pass) { pass.add_band(0, pass.in.rows); });
 }
 
@@ -74,7 +76,7 @@ bool reads_others(const Plan& plan, int64_t first, int64_t last) {
 
 // The same while units arrive: bands of my own rows first, then those that reach into other ranks' rows, then picks.
 Attended forward_of(const at::Tensor& q, ArrivingUnits& arriving, const Plan& plan) {
-  if (arriving.all_there()) return forward_of(q, arriving.units(), plan);
+  if (arriving.all_there() || on_device(q)) return forward_of(q, arriving.wait_for_all(), plan);
   constexpr int64_t kPieces = 8, kLeastRows = 256;  // between two of them messages make progress
   const int64_t size = std::max(kLeastRows, (plan.num_rows + kPieces - 1) / kPieces);
   return forward_with(q, arriving.units(), plan, [&](auto& pass) {
@@ -97,10 +99,6 @@ Attended forward_of(const at::Tensor& q, ArrivingUnits& arriving, const Plan& pl
   });
 }
 
-struct AttentionGrads {
-  at::Tensor q, units;
-};
-
 // body(input, o, lse, grad_o, grad_q, grad_units) for one of the kernels' backward passes.
 template <class Body>
 AttentionGrads backward_with(const at::Tensor& q, const at::Tensor& units, const Attended& out,
@@ -117,6 +115,7 @@ AttentionGrads backward_with(const at::Tensor& q, const at::Tensor& units, const
 
 AttentionGrads backward_of(const at::Tensor& q, const at::Tensor& units, const Attended& out, const at::Tensor& grad_o,
                            const Plan& plan) {
+  if (on_device(q)) return device_attention_gradient(q, units, out, grad_o, plan, device_lists(plan, q.device()));
   return backward_with(q, units, out, grad_o, plan,
                        [](const auto& in, auto* o, auto* lse, auto* grad, auto* to_q, auto* to_units, const auto&) {
                          kernels::attention_backward(in, o, lse, grad, to_q, to_units);
@@ -128,6 +127,12 @@ variable_list backward_home(KvTravel& travel, const at::Tensor& q, const at::Ten
                             const at::Tensor& grad_o) {
   const Plan& plan = travel.plan();
   std::unique_ptr<LeavingGradients> leaving;
+  if (on_device(q)) {
+    const AttentionGrads grads = backward_of(q, units, out, grad_o, plan);
+    leaving = travel.leaving(grads.units);
+    leaving->send_singles(), leaving->send_tokens();
+    return {grads.q, travel.leave(std::move(leaving))};
+  }
   std::exception_ptr failed;
   const auto progress = [&]() noexcept {
     try {

@@ -7,6 +7,7 @@
 
 #include "kernels/row_sums.h"
 #include "ops/collectives.h"
+#include "ops/device_tensors.h"
 #include "ops/head_exchange.h"
 #include "ops/tensors.h"
 
@@ -43,8 +44,8 @@ RowsInFlight start(Communicator& group, const std::string& what, at::Tensor send
 
 RowsInFlight fetch(Communicator& group, const std::string& what, const at::Tensor& from, const Requests& requests,
                    at::Tensor receive) {
-  return start(group, what, from.index_select(0, requests.send_index), requests.send_rows, std::move(receive),
-               requests.recv_rows);
+  return start(group, what, from.index_select(0, requests.send_index.to(from.device())), requests.send_rows,
+               std::move(receive), requests.recv_rows);
 }
 
 // A fresh tensor over the same memory: autograd functions may return it as their own.
@@ -56,6 +57,16 @@ at::Tensor own_rows(const at::Tensor& grad, const Plan& plan) {
   const bool adds = plan.rows.num_sent() + plan.halo.num_sent() + plan.globals.num_sent() > 0;
   if (plan.num_units == rows * heads && !adds) return same_memory(grad, {heads, rows, grad.size(1)});
   return slots_of(grad, plan).narrow(0, 0, rows).transpose(0, 1).clone(at::MemoryFormat::Contiguous);
+}
+
+// to[row] += received, for the rows that each rank was sent; of one rank they differ, so that sums have a fixed order.
+void add_rows(at::Tensor to, const Requests& requests, const at::Tensor& received) {
+  const at::Tensor index = requests.send_index.to(to.device());
+  int64_t first = 0;
+  for (const int64_t rows : requests.send_rows) {
+    if (rows > 0) to.index_add_(0, index.narrow(0, first, rows), received.narrow(0, first, rows));
+    first += rows;
+  }
 }
 
 struct GatherUnits : Function<GatherUnits> {
@@ -166,6 +177,7 @@ at::Tensor LeavingGradients::finish() {
         .transpose(0, 1);
   singles_.pending.wait();
   const auto add = [&](const at::Tensor& received, const Requests& requests, at::Tensor to) {
+    if (on_device(grad_)) return add_rows(to, requests, received);
     with_float_type(grad_, [&](auto t) {
       using T = decltype(t);
       kernels::add_rows_by_index<T>(requests.send_index.const_data_ptr<int64_t>(), received.const_data_ptr<T>(),

@@ -4,8 +4,8 @@
 
 #include <torch/torch.h>
 
+#include "ops/device_tensors.h"
 #include "ops/sparse_attention.h"
-#include "tests/support/emulated/registering_allocator.h"
 #include "tests/support/plan_cases.h"
 
 namespace smartbird::testing {
@@ -25,7 +25,6 @@ Attention on_cpu(const at::Tensor& q, const at::Tensor& units, const at::Tensor&
 }
 
 Attention on_device(const at::Tensor& q, const at::Tensor& units, const at::Tensor& grad, const Plan& plan) {
-  const std::lock_guard guard(device_test::RegisteringAllocator::lock());
   const DevicePlan lists = to_device(plan, at::kCPU);
   const DeviceAttended out = device_attention(q, units, plan, lists);
   const DeviceAttentionGrads grads = device_attention_gradient(q, units, out, grad, plan, lists);
@@ -62,11 +61,44 @@ void expect_the_cpus(at::ScalarType type, double within, size_t every) {
 TEST(DeviceAttention, IsTheCpusInFloat) { expect_the_cpus(at::kFloat, 4e-6, 1); }
 TEST(DeviceAttention, IsTheCpusInBfloat16) { expect_the_cpus(at::kBFloat16, 0x1p-7, 5); }
 
+struct Attend {
+  at::Tensor o, grad_q, grad_kv;
+};
+Attend attend_and_back(const StepContext& context, const Plan& plan, const at::Tensor& q, const at::Tensor& kv,
+                       const at::Tensor& grad, FetchedRows rows) {
+  const at::Tensor query = q.detach().requires_grad_(true), keys = kv.detach().requires_grad_(true);
+  const at::Tensor o = attend(context, query, keys, plan, {.rows = rows});
+  torch::autograd::backward({o}, {grad});
+  return {o.detach(), query.grad(), keys.grad()};
+}
+
+// Fetching rows, attending them and sending gradients home, chosen by where the tensors lie: as on the CPU.
+TEST(DeviceAttention, AttendingTensorsThereIsAttendingHere) {
+  size_t number = 0;
+  for (const auto& [name, c] : plan_cases()) {
+    const FetchedRows rows = number++ % 2 == 0 ? FetchedRows::Keep : FetchedRows::FetchAgain;
+    with_plan(c, [&, name = name](const StepContext& context, const Plan& plan) {
+      std::mt19937 random(80 + static_cast<uint32_t>(context.rank()));
+      const auto numbers = [&](at::IntArrayRef shape) { return random_tensor(random, shape.vec()).to(at::kFloat); };
+      const int64_t heads = plan.heads * (plan.by_heads() ? context.group().size() : 1);
+      const at::Tensor q = numbers({plan.own_rows, heads, kWidth}),
+                       kv = numbers({plan.own_rows, plan.own_kv_heads, 2 * kWidth}),
+                       grad = numbers({plan.own_rows, heads, kWidth});
+      const Attend want =
+          attend_and_back(context, plan, q.to(at::kDouble), kv.to(at::kDouble), grad.to(at::kDouble), rows);
+      const HostMemoryIsDevice on_device;
+      const Attend got = attend_and_back(context, plan, q, kv, grad, rows);
+      expect_near(got.o, want.o, 4e-6, name + ", output");
+      expect_near(got.grad_q, want.grad_q, 4e-6, name + ", gradient of queries");
+      expect_near(got.grad_kv, want.grad_kv, 4e-6, name + ", gradient of keys and values");
+    });
+  }
+}
+
 TEST(DeviceAttention, OtherTypesAreRefused) {
   with_plan(PlanCase{}, [](const StepContext&, const Plan& plan) {
     const at::Tensor q = at::zeros({plan.num_rows, plan.heads, kWidth}, at::kDouble),
                      units = at::zeros({plan.num_units, 2 * kWidth}, at::kDouble);
-    const std::lock_guard guard(device_test::RegisteringAllocator::lock());
     try {
       (void)device_attention(q, units, plan, to_device(plan, at::kCPU));
       FAIL() << "no error";

@@ -10,7 +10,6 @@
 
 #include "ops/tensors.h"
 #include "tests/reference/reference_draw.h"
-#include "tests/support/emulated/registering_allocator.h"
 
 namespace smartbird::testing {
 namespace {
@@ -31,7 +30,6 @@ SketchScores scores_of(const reference::Stream<float>& stream, at::ScalarType ty
 
 Picks<float> on_device(const SketchScores& scores, const reference::Stream<float>& stream, const DrawOptions& options,
                        int64_t budget_bytes) {
-  const std::lock_guard guard(device_test::RegisteringAllocator::lock());
   return device_draw(scores, stream.blocks, stream.excluded, options, budget_bytes);
 }
 
@@ -106,7 +104,6 @@ TEST(DeviceDraw, RunsOfRowsChangeNothing) {
 
 TEST(DeviceDraw, NoRowsDrawNothing) {
   const SketchScores none{at::zeros({0, 16}, at::kFloat), at::zeros({0, 16}, at::kFloat), 1, 0};
-  const std::lock_guard guard(device_test::RegisteringAllocator::lock());
   EXPECT_EQ(device_draw(none, {}, {}, {.picks = 3}, kPlenty).start.size(), 1U);
 }
 

@@ -1,10 +1,7 @@
-// Makes every tensor in host memory device memory of the emulator, whose checks then hold for it. Under one lock with what runs
-// kernels: ranks may be threads.
+// Makes every tensor in host memory device memory of the emulator, whose checks then hold for it.
 #pragma once
 
 #include <c10/core/CPUAllocator.h>
-
-#include <mutex>
 
 #include "tests/support/simt/memory.h"
 
@@ -12,10 +9,6 @@ namespace smartbird::device_test {
 
 class RegisteringAllocator final : public c10::Allocator {
  public:
-  static std::recursive_mutex& lock() {
-    static std::recursive_mutex mutex;
-    return mutex;
-  }
   // From now on, for good.
   static void install() {
     static RegisteringAllocator one(c10::GetCPUAllocator());
@@ -23,7 +16,7 @@ class RegisteringAllocator final : public c10::Allocator {
   }
   c10::DataPtr allocate(size_t bytes) override {
     auto* held = new c10::DataPtr(base_->allocate(bytes));
-    const std::lock_guard guard(lock());
+    const std::lock_guard guard(simt::one_at_a_time());
     if (held->get() != nullptr) simt::register_memory(held->get(), bytes);
     return {held->get(), held, &release, c10::Device(c10::kCPU)};
   }
@@ -33,7 +26,7 @@ class RegisteringAllocator final : public c10::Allocator {
   explicit RegisteringAllocator(c10::Allocator* base) : base_(base) {}
   static void release(void* context) {
     auto* held = static_cast<c10::DataPtr*>(context);
-    const std::lock_guard guard(lock());
+    const std::lock_guard guard(simt::one_at_a_time());
     if (held->get() != nullptr) simt::forget_memory(held->get());
     delete held;
   }

@@ -98,6 +98,7 @@ inline int32_t add(Global<int32_t> to, int64_t i, int32_t value) { return std::e
 
 template <class... P, class... A>
 void launch(const char* name, void (*kernel)(P...), int64_t blocks, int threads, Stream, const A&... arguments) {
+  const std::lock_guard guard(simt::one_at_a_time());
   for (int64_t i = 0; i < blocks; ++i) {
     simt::SharedMemory shared;
     simt::Block block(i, blocks, threads);

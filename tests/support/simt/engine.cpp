@@ -80,8 +80,7 @@ void Block::run(const std::function<void()>& kernel) {
 void Block::meet(uint32_t mask, bool orders, const Site& site) {
   if ((mask >> (current_ % kLanes) & 1) == 0)
     throw Fault(text_of(site) + ": thread " + std::to_string(current_) + " is not in the mask it meets with");
-  threads_[static_cast<size_t>(current_)].mask = mask;
-  threads_[static_cast<size_t>(current_)].orders = orders;
+  threads_[static_cast<size_t>(current_)].mask = mask, threads_[static_cast<size_t>(current_)].orders = orders;
   give_way(State::AtWarp, site);
 }
 
@@ -90,13 +89,11 @@ void Block::sync_block(const Site& site) { give_way(State::AtBlock, site); }
 
 // All threads of the block at one barrier.
 bool Block::release_block() {
-  const Fiber* first = nullptr;
   for (const Fiber& fiber : threads_) {
     if (fiber.state != State::AtBlock) return false;
-    if (first == nullptr) first = &fiber;
-    if (!same(fiber.site, first->site))
+    if (!same(fiber.site, threads_[0].site))
       throw Fault("divergent barrier: threads 0 and " + std::to_string(&fiber - threads_.data()) + " wait at " +
-                  text_of(first->site) + " and " + text_of(fiber.site));
+                  text_of(threads_[0].site) + " and " + text_of(fiber.site));
   }
   for (Fiber& fiber : threads_) fiber.state = State::Ready;
   ++block_epoch_;
@@ -119,13 +116,12 @@ bool Block::release_warps() {
         complete = other.state == State::AtWarp && other.mask == one.mask && same(other.site, one.site);
       }
       if (!complete) continue;
-      const uint32_t mask = one.mask;
       for (size_t lane = 0; lane < count; ++lane) {
-        if ((mask >> lane & 1) == 0) continue;
+        if ((one.mask >> lane & 1) == 0) continue;
         warps_[w].got[lane] = warps_[w].given[lane];
         threads_[begin + lane].state = State::Ready;
       }
-      if (mask == ~uint32_t{0} && one.orders) ++warps_[w].epoch;
+      if (one.mask == ~uint32_t{0} && one.orders) ++warps_[w].epoch;
       released = true;
     }
   }

@@ -21,8 +21,7 @@ namespace smartbird::simt {
 
 inline constexpr int kLanes = 32;
 
-class Fault : public std::runtime_error {
- public:
+struct Fault : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 

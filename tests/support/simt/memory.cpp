@@ -22,12 +22,11 @@ void forget_memory(const void* begin) { allocations().erase(static_cast<const st
 
 Bounds bounds_of(const void* at) {
   if (at == nullptr) return {};
-  const auto* byte = static_cast<const std::byte*>(at);
-  auto next = allocations().upper_bound(byte);
-  if (next == allocations().begin()) throw Fault("a pointer to memory that is not the device's");
-  --next;
-  if (byte > next->first + next->second) throw Fault("a pointer to memory that is not the device's");
-  return {next->first, next->first + next->second};
+  const std::lock_guard guard(one_at_a_time());
+  auto found = allocations().upper_bound(static_cast<const std::byte*>(at));
+  if (found == allocations().begin() || at > (--found)->first + found->second)
+    throw Fault("a pointer to memory that is not the device's");
+  return {found->first, found->first + found->second};
 }
 
 SharedMemory::SharedMemory() { in_use = this; }
@@ -59,11 +58,10 @@ static bool ordered(int thread, uint32_t block_epoch, uint32_t warp_epoch) {
 void SharedMemory::note_read(Shadow& shadow, const char* name, int64_t i) const {
   const Block& block = Block::current();
   const int me = block.place().thread;
-  const auto what = [&] { return place_in(name, i); };
-  if (shadow.in_flight) throw Fault("read of shared " + what() + " while a copy to it is on its way");
-  if (shadow.writer < 0) throw Fault("read of shared " + what() + " by " + who(me) + ", which nobody wrote");
+  if (shadow.in_flight) throw Fault("read of shared " + place_in(name, i) + " while a copy to it is on its way");
+  if (shadow.writer < 0) throw Fault("read of shared " + place_in(name, i) + " by " + who(me) + ", which nobody wrote");
   if (!ordered(shadow.writer, shadow.write_epoch, shadow.write_warp_epoch))
-    throw Fault("race: " + who(me) + " reads shared " + what() + " that " + who(shadow.writer) +
+    throw Fault("race: " + who(me) + " reads shared " + place_in(name, i) + " that " + who(shadow.writer) +
                 " wrote, no barrier in between");
   const bool first = shadow.reader == -1 || shadow.read_epoch != block.block_epoch();
   shadow.reading_warp = first || shadow.reading_warp == me / kLanes ? me / kLanes : -2;
@@ -74,15 +72,15 @@ void SharedMemory::note_read(Shadow& shadow, const char* name, int64_t i) const 
 void SharedMemory::note_write(Shadow& shadow, const char* name, int64_t i) const {
   const Block& block = Block::current();
   const int me = block.place().thread;
-  const auto what = [&] { return place_in(name, i); };
-  if (shadow.in_flight) throw Fault("write of shared " + what() + " while a copy to it is on its way");
+  if (shadow.in_flight) throw Fault("write of shared " + place_in(name, i) + " while a copy to it is on its way");
   if (shadow.writer >= 0 && !ordered(shadow.writer, shadow.write_epoch, shadow.write_warp_epoch))
-    throw Fault("race: " + who(me) + " and " + who(shadow.writer) + " write shared " + what() +
+    throw Fault("race: " + who(me) + " and " + who(shadow.writer) + " write shared " + place_in(name, i) +
                 ", no barrier in between");
   const bool read_now = shadow.reader != -1 && shadow.read_epoch == block.block_epoch();
   const bool by_warp = shadow.reading_warp == me / kLanes && shadow.read_warp_epoch != block.warp_epoch(me);
   if (read_now && shadow.reader != me && !by_warp)
-    throw Fault("race: " + who(me) + " writes shared " + what() + " that other threads read, no barrier in between");
+    throw Fault("race: " + who(me) + " writes shared " + place_in(name, i) +
+                " that other threads read, no barrier in between");
   shadow.writer = me, shadow.write_epoch = block.block_epoch();
   shadow.write_warp_epoch = block.warp_epoch(me);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <mutex>
 
 #include "tests/support/simt/engine.h"
 
@@ -14,6 +15,11 @@ struct Bounds {
   const std::byte *begin = nullptr, *end = nullptr;
 };
 [[nodiscard]] Bounds bounds_of(const void* at);
+// Held by kernels, and by whoever registers memory beside them.
+inline std::recursive_mutex& one_at_a_time() {
+  static std::recursive_mutex mutex;
+  return mutex;
+}
 void register_memory(const void* begin, size_t bytes);
 void forget_memory(const void* begin);
 

@@ -1,0 +1,63 @@
+// The kernels for a GPU in a program that has none: an archive's member, so that a program with the real ones never takes it.
+#include "core/error.h"
+#include "kernels/attention_device.h"
+#include "kernels/draw_device.h"
+#include "kernels/pick_transpose.h"
+
+namespace smartbird::kernels {
+namespace {
+
+[[noreturn]] void refuse() {
+  fail(ErrorKind::Environment,
+       "a tensor lies on a GPU, but this build has no kernels for one; build with the cuda preset");
+}
+
+}  // namespace
+
+template <>
+void sketch_scan(Stream, const DeviceScanInput<float>&, float*, double*) {
+  refuse();
+}
+template <>
+void sketch_scan(Stream, const DeviceScanInput<uint16_t>&, float*, double*) {
+  refuse();
+}
+void count_picks(Stream, const DeviceScanInput<float>&, const DrawOptions&, const DeviceDrawInput&, int32_t*) {
+  refuse();
+}
+void count_picks(Stream, const DeviceScanInput<uint16_t>&, const DrawOptions&, const DeviceDrawInput&, int32_t*) {
+  refuse();
+}
+void write_picks(Stream, const ScanTile*, int64_t, const DrawOptions&, const DeviceDrawInput&, const int64_t*, int32_t*,
+                 float*) {
+  refuse();
+}
+int64_t pick_transpose_bytes(int64_t) { refuse(); }
+void pick_transpose(Stream, int64_t, int64_t, const PicksByRow&, void*, PicksByUnit) { refuse(); }
+
+template <class Element>
+void attention_forward(Stream, const DeviceAttentionInput<Element>&, Element*, float*) {
+  refuse();
+}
+template <class Element>
+void attention_backward_q(Stream, const DeviceAttentionInput<Element>&, const Element*, const float*, const Element*,
+                          Element*, float*) {
+  refuse();
+}
+template <class Element>
+void attention_backward_kv(Stream, const DeviceAttentionInput<Element>&, const DeviceKeyLists&, const Element*,
+                           const float*, Element*) {
+  refuse();
+}
+template void attention_forward(Stream, const DeviceAttentionInput<float>&, float*, float*);
+template void attention_forward(Stream, const DeviceAttentionInput<uint16_t>&, uint16_t*, float*);
+template void attention_backward_q(Stream, const DeviceAttentionInput<float>&, const float*, const float*, const float*,
+                                   float*, float*);
+template void attention_backward_q(Stream, const DeviceAttentionInput<uint16_t>&, const uint16_t*, const float*,
+                                   const uint16_t*, uint16_t*, float*);
+template void attention_backward_kv(Stream, const DeviceAttentionInput<float>&, const DeviceKeyLists&, const float*,
+                                    const float*, float*);
+template void attention_backward_kv(Stream, const DeviceAttentionInput<uint16_t>&, const DeviceKeyLists&,
+                                    const uint16_t*, const float*, uint16_t*);
+
+}  // namespace smartbird::kernels
