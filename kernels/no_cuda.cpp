@@ -1,8 +1,10 @@
 // The kernels for a GPU in a program that has none: an archive's member, so that a program with the real ones never takes it.
 #include "core/error.h"
+#include "kernels/adamw.h"
 #include "kernels/attention_device.h"
 #include "kernels/draw_device.h"
 #include "kernels/pick_transpose.h"
+#include "kernels/token_loss.h"
 
 namespace smartbird::kernels {
 namespace {
@@ -59,5 +61,25 @@ template void attention_backward_kv(Stream, const DeviceAttentionInput<float>&, 
                                     const float*, float*);
 template void attention_backward_kv(Stream, const DeviceAttentionInput<uint16_t>&, const DeviceKeyLists&,
                                     const uint16_t*, const float*, uint16_t*);
+
+template <class Element>
+void token_loss(Stream, const Element*, const int64_t*, int64_t, int64_t, double*, uint8_t*) {
+  refuse();
+}
+template <class Element>
+void token_loss_gradient(Stream, Element*, const int64_t*, int64_t, int64_t, double*, uint8_t*) {
+  refuse();
+}
+template void token_loss(Stream, const float*, const int64_t*, int64_t, int64_t, double*, uint8_t*);
+template void token_loss(Stream, const uint16_t*, const int64_t*, int64_t, int64_t, double*, uint8_t*);
+template void token_loss_gradient(Stream, float*, const int64_t*, int64_t, int64_t, double*, uint8_t*);
+template void token_loss_gradient(Stream, uint16_t*, const int64_t*, int64_t, int64_t, double*, uint8_t*);
+
+template <class T>
+void adamw(Stream, const AdamW&, int64_t, const T*, T*, T*, T*) {
+  refuse();
+}
+template void adamw(Stream, const AdamW&, int64_t, const float*, float*, float*, float*);
+template void adamw(Stream, const AdamW&, int64_t, const double*, double*, double*, double*);
 
 }  // namespace smartbird::kernels

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/rotary.h"
+#include "ops/device_tensors.h"
 #include "ops/tensors.h"
 
 namespace smartbird {
@@ -22,8 +23,25 @@ kernels::HeadView<T> heads_of(const at::Tensor& x, int64_t heads) {
   return {data, x.stride(0), x.stride(1)};
 }
 
+// The same by Torch, for tensors on a GPU.
+void turn_there(const at::Tensor& from, const at::Tensor& to, const at::Tensor& cosine, const at::Tensor& sine,
+                int direction, int64_t heads) {
+  const int64_t half = cosine.size(1);
+  const auto halves = [&](const at::Tensor& x) {
+    const at::Tensor by_head = x.dim() == 2 ? x.view({x.size(0), heads, 2 * half}) : x;
+    return std::pair{by_head.narrow(2, 0, half), by_head.narrow(2, half, half)};
+  };
+  const auto [low, high] = halves(from);
+  const auto [to_low, to_high] = halves(to);
+  const at::Tensor c = cosine.unsqueeze(1), s = sine.unsqueeze(1) * direction;
+  const at::Tensor turned = low * c - high * s;  // from may be to
+  to_high.copy_(high * c + low * s);
+  to_low.copy_(turned);
+}
+
 void turn(const at::Tensor& from, const at::Tensor& to, const at::Tensor& cosine, const at::Tensor& sine, int direction,
           int64_t heads) {
+  if (on_device(from)) return turn_there(from, to, cosine, sine, direction, heads);
   with_float_type(from, [&](auto t) {
     using T = decltype(t);
     kernels::rotate_heads<T>(heads_of<const T>(from, heads), cosine.const_data_ptr<T>(), sine.const_data_ptr<T>(),

@@ -5,6 +5,7 @@
 
 #include "kernels/token_loss.h"
 #include "ops/chunks.h"
+#include "ops/device_tensors.h"
 #include "ops/tensors.h"
 
 namespace smartbird {
@@ -28,6 +29,56 @@ void form_loss(at::Tensor logits, const at::Tensor& target, bool with_gradient, 
   });
 }
 
+// Losses of rows and whether the guess was right, on a GPU.
+void form_loss_there(at::Tensor logits, const at::Tensor& target, bool with_gradient, at::Tensor losses,
+                     at::Tensor hits) {
+  with_element("loss", logits, [&](auto t) {
+    using Element = decltype(t);
+    const int64_t* wanted = data_of<int64_t>(target);
+    double* to = data_of<double>(losses);
+    uint8_t* right = data_of<uint8_t>(hits);
+    if (with_gradient)
+      kernels::token_loss_gradient<Element>(stream_of(logits), data_of<Element>(logits), wanted, logits.size(0),
+                                            logits.size(1), to, right);
+    else
+      kernels::token_loss<Element>(stream_of(logits), data_of<Element>(logits), wanted, logits.size(0), logits.size(1),
+                                   to, right);
+  });
+}
+
+// What the rows add up to; on a GPU the host waits once, at the end.
+class LossTotals {
+ public:
+  LossTotals(const at::Tensor& h, int64_t chunk) : there_(on_device(h)) {
+    losses_ = at::empty({chunk}, h.options().dtype(at::kDouble).requires_grad(false));
+    hits_ = at::empty({chunk}, losses_.options().dtype(at::kByte));
+    if (there_) sum_ = at::zeros({2}, losses_.options());
+  }
+  void add(at::Tensor logits, const at::Tensor& target, bool with_gradient) {
+    const int64_t rows = logits.size(0);
+    if (there_) {
+      form_loss_there(logits, target, with_gradient, losses_, hits_);
+      sum_.add_(at::stack({losses_.narrow(0, 0, rows).sum(), hits_.narrow(0, 0, rows).sum().to(at::kDouble)}));
+      return;
+    }
+    form_loss(logits, target, with_gradient, losses_.mutable_data_ptr<double>(), hits_.mutable_data_ptr<uint8_t>());
+    for (int64_t i = 0; i < rows; ++i)
+      loss_ += losses_.const_data_ptr<double>()[i], hit_count_ += hits_.const_data_ptr<uint8_t>()[i];
+  }
+  // (loss, hits)
+  std::pair<double, int64_t> get() const {
+    if (!there_) return {loss_, hit_count_};
+    const at::Tensor here = sum_.cpu();
+    return {here.const_data_ptr<double>()[0], static_cast<int64_t>(here.const_data_ptr<double>()[1])};
+  }
+
+ private:
+  const bool there_;
+  at::Tensor losses_, hits_, sum_;
+  double loss_ = 0;
+  int64_t hit_count_ = 0;
+};
+
 struct ChunkedLoss : Function<ChunkedLoss> {
   static Variable forward(AutogradContext* ctx, const Variable& h, const Variable& w, const Variable& target,
                           int64_t chunk, bool with_gradient, int64_t* correct) {
@@ -35,21 +86,20 @@ struct ChunkedLoss : Function<ChunkedLoss> {
                grad_w = with_gradient ? at::zeros_like(w) : at::Tensor();
     const int64_t most = std::min(chunk, h.size(0));
     const ChunkBuffer buffer(h, most, w.size(0));
-    std::vector<double> losses(static_cast<size_t>(most));
-    std::vector<uint8_t> hits(static_cast<size_t>(most));
-    double sum = 0;
+    LossTotals totals(h, most);
     for_chunks(h.size(0), chunk, [&](int64_t first, int64_t rows) {
       const at::Tensor x = h.narrow(0, first, rows);
       at::Tensor logits = buffer.of(rows);
       at::mm_out(logits, x, w.t());
-      form_loss(logits, target.narrow(0, first, rows), with_gradient, losses.data(), hits.data());
-      for (size_t i = 0; i < static_cast<size_t>(rows); ++i) sum += losses[i], *correct += hits[i];
+      totals.add(logits, target.narrow(0, first, rows), with_gradient);
       if (!with_gradient) return;
       at::Tensor to = grad_h.narrow(0, first, rows);
       at::mm_out(to, logits, w);
       grad_w.addmm_(logits.t(), x);
     });
     if (with_gradient) ctx->save_for_backward({grad_h, grad_w});
+    const auto [sum, hits] = totals.get();
+    *correct = hits;
     return at::full({}, sum, h.options());
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/swiglu.h"
+#include "ops/device_tensors.h"
 #include "ops/tensors.h"
 
 namespace smartbird {
@@ -20,6 +21,10 @@ void activate(Activation kind, const at::Tensor& gate, const at::Tensor& up, at:
     act.copy_(at::gelu(gate).mul_(up));
     return;
   }
+  if (on_device(gate)) {
+    act.copy_(at::silu(gate).mul_(up));
+    return;
+  }
   with_float_type(gate, [&](auto t) {
     using T = decltype(t);
     kernels::swiglu<T>(gate.const_data_ptr<T>(), up.const_data_ptr<T>(), gate.numel(), act.mutable_data_ptr<T>());
@@ -30,6 +35,11 @@ void activate(Activation kind, const at::Tensor& gate, const at::Tensor& up, at:
 void activate_back(Activation kind, at::Tensor gate, at::Tensor up, at::Tensor dact) {
   if (kind == Activation::Gelu) {
     const at::Tensor outer = at::gelu(gate), act = outer * up, dgate = at::gelu_backward(dact * up, gate);
+    up.copy_(outer.mul_(dact)), gate.copy_(dgate), dact.copy_(act);
+    return;
+  }
+  if (on_device(gate)) {
+    const at::Tensor outer = at::silu(gate), act = outer * up, dgate = at::silu_backward(dact * up, gate);
     up.copy_(outer.mul_(dact)), gate.copy_(dgate), dact.copy_(act);
     return;
   }

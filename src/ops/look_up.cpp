@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "kernels/row_sums.h"
+#include "ops/device_tensors.h"
 #include "ops/tensors.h"
 
 namespace smartbird {
@@ -23,6 +24,7 @@ struct LookUp : Function<LookUp> {
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const at::Tensor index = ctx->get_saved_variables()[0], rows = grads[0].contiguous();
     at::Tensor grad = at::zeros({ctx->saved_data["entries"].toInt(), rows.size(1)}, rows.options());
+    if (on_device(rows)) return {grad.index_put_({index}, rows, true), {}};  // it sorts there: the order is fixed
     with_float_type(rows, [&](auto t) {
       using T = decltype(t);
       kernels::add_rows_by_index<T>(index.const_data_ptr<int64_t>(), rows.const_data_ptr<T>(), rows.size(0),

@@ -3,6 +3,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "ops/device_tensors.h"
 #include "ops/tensors.h"
 
 namespace smartbird {
@@ -37,6 +38,16 @@ struct RowNorm : Function<RowNorm> {
 
 void normalize_into(const at::Tensor& x, const at::Tensor& weight, const NormSettings& settings, at::Tensor y,
                     at::Tensor stats) {
+  if (on_device(x)) {
+    at::Tensor mean = stats.narrow(1, 0, 1), r = stats.narrow(1, 1, 1);
+    if (settings.kind == kernels::NormKind::Layer)
+      mean.copy_(x.mean(1, true));
+    else
+      mean.zero_();
+    r.copy_((x - mean).square_().mean(1, true).add_(settings.epsilon).rsqrt_());
+    y.copy_((x - mean).mul_(r).mul_(weight));
+    return;
+  }
   with_float_type(x, [&](auto t) {
     using T = decltype(t);
     kernels::normalize_rows<T>(settings.kind, settings.epsilon, x.const_data_ptr<T>(), weight.const_data_ptr<T>(),
@@ -47,6 +58,15 @@ void normalize_into(const at::Tensor& x, const at::Tensor& weight, const NormSet
 void normalize_back(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& stats,
                     const NormSettings& settings, const at::Tensor& dy, const at::Tensor& add, at::Tensor dx,
                     at::Tensor dweight) {
+  if (on_device(x)) {
+    const at::Tensor r = stats.narrow(1, 1, 1), unit = (x - stats.narrow(1, 0, 1)).mul_(r), g = dy * weight;
+    dweight.add_((dy * unit).sum(0));
+    at::Tensor out = g - unit * (g * unit).mean(1, true);
+    if (settings.kind == kernels::NormKind::Layer) out.sub_(g.mean(1, true));
+    out.mul_(r);
+    dx.copy_(add.defined() ? out.add_(add) : out);
+    return;
+  }
   with_float_type(x, [&](auto t) {
     using T = decltype(t);
     kernels::normalize_gradient<T>(settings.kind, x.const_data_ptr<T>(), weight.const_data_ptr<T>(),

@@ -6,6 +6,7 @@
 #include "kernels/adamw.h"
 #include "kernels/row_sums.h"
 #include "model/heads.h"
+#include "ops/device_tensors.h"
 #include "ops/tensors.h"
 #include "train/schedule.h"
 
@@ -38,12 +39,20 @@ GradNorms Optimizer::step(int64_t step, double sketch_scale, StageTimer& timer) 
   const auto timing = timer.measure("optimizer");
   const int64_t split = std::clamp(parameters_.sketch_begin(), shard_.begin, shard_.end) - shard_.begin;
   double squares[2];
-  with_float_type(gradient_, [&](auto t) {
-    using T = decltype(t);
-    const T* all = gradient_.const_data_ptr<T>();
-    squares[0] = kernels::sum_of_squares<T>(all, split);
-    squares[1] = kernels::sum_of_squares<T>(all + split, gradient_.size(0) - split);
-  });
+  if (on_device(gradient_)) {
+    const auto of = [&](int64_t first, int64_t count) {
+      return gradient_.narrow(0, first, count).to(at::kDouble).square_().sum();
+    };
+    const at::Tensor both = at::stack({of(0, split), of(split, gradient_.size(0) - split)}).cpu();
+    std::copy_n(both.const_data_ptr<double>(), 2, squares);
+  } else {
+    with_float_type(gradient_, [&](auto t) {
+      using T = decltype(t);
+      const T* all = gradient_.const_data_ptr<T>();
+      squares[0] = kernels::sum_of_squares<T>(all, split);
+      squares[1] = kernels::sum_of_squares<T>(all + split, gradient_.size(0) - split);
+    });
+  }
   world_.everyone().all_reduce("gradient_norm", squares, 2, DType::f64);
   const GradNorms norms{std::sqrt(squares[0]), std::sqrt(squares[1]) * sketch_scale};
   SB_CHECK(std::isfinite(norms.model) && std::isfinite(norms.sketch), NonFinite, "step ", step,
@@ -73,9 +82,13 @@ void Optimizer::update(int64_t step, const GradNorms& norms, double sketch_scale
     with_float_type(gradient_, [&](auto t) {
       using T = decltype(t);
       const int64_t at = begin - shard_.begin;
-      kernels::adamw<T>(adam, end - begin, gradient_.const_data_ptr<T>() + at,
-                        parameters_.flat().mutable_data_ptr<T>() + begin, shard_.m.mutable_data_ptr<T>() + at,
-                        shard_.v.mutable_data_ptr<T>() + at);
+      const T* gradient = data_of<T>(gradient_) + at;
+      T *weight = data_of<T>(parameters_.flat()) + begin, *m = data_of<T>(shard_.m) + at,
+        *v = data_of<T>(shard_.v) + at;
+      if (on_device(gradient_))
+        kernels::adamw<T>(stream_of(gradient_), adam, end - begin, gradient, weight, m, v);
+      else
+        kernels::adamw<T>(adam, end - begin, gradient, weight, m, v);
     });
   }
 }
