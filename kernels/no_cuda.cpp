@@ -4,6 +4,8 @@
 #include "kernels/attention_device.h"
 #include "kernels/draw_device.h"
 #include "kernels/pick_transpose.h"
+#include "kernels/row_sums.h"
+#include "kernels/sketch_rows.h"
 #include "kernels/token_loss.h"
 
 namespace smartbird::kernels {
@@ -61,6 +63,10 @@ template void attention_backward_kv(Stream, const DeviceAttentionInput<float>&, 
                                     const float*, float*);
 template void attention_backward_kv(Stream, const DeviceAttentionInput<uint16_t>&, const DeviceKeyLists&,
                                     const uint16_t*, const float*, uint16_t*);
+
+void row_linear(Stream, const float*, const float*, int64_t, int64_t, int64_t, float*) { refuse(); }
+void row_norm(Stream, const float*, const float*, double, int64_t, int64_t, float*, float*) { refuse(); }
+void mean_of_rows(Stream, const int64_t*, const int64_t*, const float*, int64_t, int64_t, float*) { refuse(); }
 
 template <class Element>
 void token_loss(Stream, const Element*, const int64_t*, int64_t, int64_t, double*, uint8_t*) {

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/device_stream.h"
+
 namespace smartbird::kernels {
 
 // table [entries, width]: table[index[r]] += rows[r], ascending r; the gradient of a look-up. rows [count, width].
@@ -12,6 +14,9 @@ void add_rows_by_index(const int64_t* index, const T* rows, int64_t count, int64
 // out [lists, width] = mean over i in [start[l], start[l + 1]) of rows[row[i]]; an empty list gives 0.
 template <class T>
 void mean_of_rows(const int64_t* start, const int64_t* row, const T* rows, int64_t lists, int64_t width, T* out);
+// On a GPU, with pointers to its memory; the same bits.
+void mean_of_rows(Stream stream, const int64_t* start, const int64_t* row, const float* rows, int64_t lists,
+                  int64_t width, float* out);
 // Its adjoint: grad_rows[row[i]] += grad[l] / length of l.
 template <class T>
 void mean_of_rows_gradient(const int64_t* start, const int64_t* row, const T* grad, int64_t lists, int64_t width,

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "kernels/device_stream.h"
+
 namespace smartbird::kernels {
 
 // y [rows, out] = x [rows, in] · wᵀ, w [out, in].
@@ -24,5 +26,10 @@ void row_convolution(const T* x, const int64_t* tap, const T* w, int64_t rows, i
 // direction = +1 forward, -1 the adjoint.
 template <class T>
 void row_rotary(T* x, const int64_t* position, int64_t rows, int64_t width, double base, int direction);
+
+// On a GPU, with pointers to its memory; the same bits.
+void row_linear(Stream stream, const float* x, const float* w, int64_t rows, int64_t in, int64_t out, float* y);
+void row_norm(Stream stream, const float* x, const float* weight, double epsilon, int64_t rows, int64_t width, float* y,
+              float* inv_rms);
 
 }  // namespace smartbird::kernels

@@ -8,6 +8,7 @@
 #include "ops/device_tensors.h"
 #include "ops/gated_mlp.h"
 #include "ops/look_up.h"
+#include "ops/sketch_rows.h"
 #include "tests/support/gradients.h"
 
 namespace smartbird::testing {
@@ -88,6 +89,20 @@ TEST(DeviceLayers, LookUp) {
   const at::Tensor index = at::tensor({3, 0, 3, 3, 1}, at::kLong);
   expect_the_cpus("look-up", [&](const Tensors& x) { return Tensors{look_up(x[0], index)}; },
                   {random_tensor(random, {5, 12})});
+}
+
+TEST(DeviceLayers, SketchRows) {
+  std::mt19937 random(6);
+  const at::Tensor tap = at::tensor({-1, 0, 1, 0, 1, 2, 1, 2, 6, 2, 6, -1, -1, -1, 4}, at::kLong).view({5, 3}),
+                   start = at::tensor({0, 2, 2, 5}, at::kLong), row = at::tensor({1, 4, 0, 1, 2}, at::kLong),
+                   position = at::tensor({0, 1, 500, 7, 3, 2, 9}, at::kLong);
+  const at::Tensor x = random_tensor(random, {7, 12}), w = random_tensor(random, {6, 12});
+  expect_the_cpus("linear", [](const Tensors& t) { return Tensors{sketch_linear(t[0], t[1])}; }, {x, w});
+  expect_the_cpus("norm", [](const Tensors& t) { return Tensors{sketch_norm(t[0], t[1], 1e-5)}; }, {x, w.select(0, 0)});
+  expect_the_cpus("convolution", [&](const Tensors& t) { return Tensors{sketch_convolution(t[0], tap, t[1])}; },
+                  {x, w.narrow(0, 0, 3)});
+  expect_the_cpus("means", [&](const Tensors& t) { return Tensors{sketch_means(t[0], start, row)}; }, {x});
+  expect_the_cpus("rotary", [&](const Tensors& t) { return Tensors{sketch_rotary(t[0], position, 100.0)}; }, {x});
 }
 
 TEST(DeviceLayers, ChunkedLoss) {
