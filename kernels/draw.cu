@@ -39,10 +39,13 @@ __global__ void __launch_bounds__(kScoreThreads, Tile::kDrawBlocks)
     const double lse_of_row = here ? lse[tile.first_row + scores.row(i)] : 0;
     const double shift = device::fused(-lse_of_row, static_cast<double>(kLog2OfE), rules.log2_budget);
     start[i] = here ? device::larger(static_cast<float>(shift) * rules.per_score, kLowest) : kUnseen;
+    if (here && least[tile.first_row + scores.row(i)] == kAll) start[i] = kHighest;
   }
   const int lane = device::thread_in_block() % 32;
-  for (int row = lane; row < tile.rows; row += 32)
-    most_floor = device::larger(most_floor, device::exp2_fast(least[tile.first_row + row]));
+  for (int row = lane; row < tile.rows; row += 32) {
+    const float floor = least[tile.first_row + row];
+    if (floor != kAll) most_floor = device::larger(most_floor, device::exp2_fast(floor));
+  }
 #pragma unroll
   for (int lanes = 1; lanes < 32; lanes *= 2)
     most_floor = device::larger(most_floor, device::shuffle_xor(most_floor, lanes));
@@ -155,7 +158,7 @@ template <template <int> class Tile, class Element>
 void count_any(Stream stream, const DeviceScanInput<Element>& in, const DrawOptions& options,
                const DeviceDrawInput& with, int32_t* lengths) {
   if (options.mode != DrawMode::Poisson && options.mode != DrawMode::Uniform)
-    fail(ErrorKind::Shape, "draw: on a GPU poisson or uniform");
+    fail(ErrorKind::Shape, "draw: a GPU draws poisson and uniform picks, and none; set attention.draw to one of these");
   if (options.heads > kMostDeviceHeads)
     fail(ErrorKind::Shape, "draw: ", options.heads, " pick heads, on a GPU at most ", kMostDeviceHeads);
   if (in.width != 16 && in.width != 32 && in.width != 64)

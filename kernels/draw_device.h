@@ -34,7 +34,8 @@ struct DeviceDrawInput {
 [[nodiscard]] float draw_least(const DrawOptions& options, int64_t domain);
 
 // DrawMode::Uniform: with input.scale 0 and lse = log |E|. lengths [Q · heads]: picks of each list, right if
-// notes.taken <= notes.chunks. ErrorKind::Shape for another width, more heads than kMostDeviceHeads or another mode.
+// notes.taken <= notes.chunks. ErrorKind::Shape for another width, more heads than kMostDeviceHeads, another
+// mode, or fewer chunks than warps.
 void count_picks(Stream stream, const DeviceScanInput<float>& input, const DrawOptions& options,
                  const DeviceDrawInput& draw, int32_t* lengths);
 void count_picks(Stream stream, const DeviceScanInput<uint16_t>& input, const DrawOptions& options,

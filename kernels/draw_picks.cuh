@@ -17,6 +17,7 @@ namespace {
 using device::Global, device::Shared;
 
 constexpr float kSlack = 0x1p-10F, kLowest = -1e30F;  // a row that may see a key starts from at least this: not kUnseen
+constexpr float kAll = std::numeric_limits<float>::infinity(), kHighest = 1e30F;  // of rows that take all they may see
 constexpr float kBelowOne = 1 - 0x1p-24F;
 
 struct Rules {
@@ -40,7 +41,8 @@ __device__ inline float uniform_of(uint32_t word) {
   return x < kBelowOne ? x : kBelowOne;
 }
 
-// level [64 · pieces] of a share group for the keys from `first` on, by all threads, two a key. most_floor: the greatest least π of a row.
+// level [64 · pieces] of a share group for the keys from `first` on, by all threads, two a key. most_floor: the greatest least π of
+// a row that does not take all.
 template <int kPieces>
 __device__ void find_levels(const Rules& rules, int64_t sample, int64_t group, int64_t first, float most_floor,
                             const Shared<float>& level, int at) {
@@ -168,7 +170,7 @@ __device__ Decision decide(const Scene<Word>& scene, const ScanTile& tile, int w
   const int64_t sample = scene.blocks[row].sample, group = scene.blocks[row].group;
   const float shift =
       static_cast<float>(device::fused(-scene.lse[row], static_cast<double>(kLog2OfE), rules.log2_budget));
-  const float score = product_of<kWords, Word>(scene.queries, row, scene.keys, tile.first_key + key);
+  const float score = rules.scale == 0 ? 0 : product_of<kWords, Word>(scene.queries, row, scene.keys, tile.first_key + key);
   Decision out;
   out.chance = device::larger(device::exp2_fast(device::fused(score, rules.scale, shift)),
                               device::exp2_fast(scene.least[row]));

@@ -1,5 +1,6 @@
 // How a scan on a GPU is cut: rows of one sequence by 64, their keys by 1,024 to 8,192, so that a short stream keeps a GPU busy too.
-// Cuts lie at fixed positions of the sequence, so that a row's sums do not depend on the rows that share its tile.
+// A row's sums are formed over 1,024 keys at fixed positions of its sequence, whatever the tile: they do not depend on the rows that
+// share it, nor on the stream's length.
 #pragma once
 
 #include <vector>
@@ -8,7 +9,8 @@
 
 namespace smartbird::kernels {
 
-inline constexpr int64_t kTileRows = 64, kMostSplitLeaves = 64;
+inline constexpr int64_t kTileRows = 64, kMostSplitLeaves = 64, kSumLeaves = 8,
+                         kMostSums = kMostSplitLeaves / kSumLeaves;
 
 // Rows [first_row, first_row + rows) against leaves [first_leaf, last_leaf) of their sequence.
 struct ScanTile {

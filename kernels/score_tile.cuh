@@ -60,7 +60,7 @@ class KeyCopies {
 template <int kWidth>
 struct BfloatTile {
   using Word = uint32_t;  // two numbers
-  // kStride: eight lanes that load together meet every bank once.
+  // kStride: eight lanes that load together meet every bank once; twice at width 16.
   static constexpr int kWords = kWidth / 2, kStride = kWords == 32 ? 36 : kWords, kPieceKeys = 64, kRows = 2, kKeys = 16,
                        kRowLanes = 4, kStage = kWidth < 64 ? 4 : 2, kSharedWords = 2 * kStage * kPieceKeys * kStride, kSteps = kWidth / 16, kMine = kWords / 4,
                        kLoad = kMine < 4 ? kMine : 4;

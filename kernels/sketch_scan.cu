@@ -47,6 +47,12 @@ struct Sum {
   }
 };
 
+// The first and one beyond the last of a tile's sums, counted from the sequence's begin.
+__device__ inline int first_sum_of(const ScanTile& tile) { return static_cast<int>(tile.first_leaf / kSumLeaves); }
+__device__ inline int end_of_sums(const ScanTile& tile) {
+  return static_cast<int>((tile.last_leaf + kSumLeaves - 1) / kSumLeaves);
+}
+
 template <class Tile>
 __global__ void __launch_bounds__(kScoreThreads, Tile::kScanBlocks)
     scan(float scale, int64_t num_keys, int64_t num_excluded, Global<const typename Tile::Word> queries,
@@ -57,34 +63,49 @@ __global__ void __launch_bounds__(kScoreThreads, Tile::kScanBlocks)
   Tile scores;
   scores.load_rows(tile, queries, shared);
   Sum sums[Tile::kRows];
-  const auto add = [&](int, int, const float (&c)[Tile::kRows][Tile::kKeys]) {
+  constexpr int kSumPieces = static_cast<int>(kSumLeaves * kLeafKeys) / Tile::kPieceKeys;
+  const int first_sum = first_sum_of(tile);
+  // Joins the lanes' sums of a row and starts anew.
+  const auto put_sums = [&](int number) {
+#pragma unroll
+    for (int i = 0; i < Tile::kRows; ++i) {
+      for (int lanes = 1; lanes < Tile::kRowLanes; lanes *= 2) sums[i].join(lanes);
+      if (scores.leads()) {
+        const int64_t at =
+            ((device::block_in_grid() * kMostSums + number - first_sum) * kTileRows + scores.row(i)) * 2;
+        memory[at] = sums[i].max, memory[at + 1] = sums[i].sum;
+      }
+      sums[i] = Sum{};
+    }
+  };
+  const auto add = [&](int piece, int, const float (&c)[Tile::kRows][Tile::kKeys]) {
 #pragma unroll
     for (int i = 0; i < Tile::kRows; ++i) sums[i].add(c[i], scale);
+    if ((piece + 1) % kSumPieces == 0) put_sums(piece / kSumPieces);
   };
   const float start[Tile::kRows] = {};
   for_scores(scores, tile, keys, num_keys, blocks, {excluded, num_excluded}, shared, start, [](int, int) {}, add);
-#pragma unroll
-  for (int i = 0; i < Tile::kRows; ++i) {
-    for (int lanes = 1; lanes < Tile::kRowLanes; lanes *= 2) sums[i].join(lanes);
-    if (!scores.leads()) continue;
-    const int64_t at = (device::block_in_grid() * kTileRows + scores.row(i)) * 2;
-    memory[at] = sums[i].max, memory[at + 1] = sums[i].sum;
-  }
+  if (tile.last_leaf % kSumLeaves != 0) put_sums(static_cast<int>(tile.last_leaf / kSumLeaves));
 }
 
 // One thread a row of its group: the tiles in order.
 __global__ void __launch_bounds__(kTileRows)
-    join_tiles(Global<const ScanGroup> groups, Global<const float> memory, Global<double> lse) {
+    join_tiles(Global<const ScanGroup> groups, Global<const ScanTile> tiles, Global<const float> memory,
+               Global<double> lse) {
   const ScanGroup group = groups[device::block_in_grid()];
   const int row = device::thread_in_block();
   if (row >= group.rows) return;
   double max = -std::numeric_limits<double>::infinity(), sum = 0;
   for (int64_t tile = group.first_tile; tile < group.first_tile + group.tiles; ++tile) {
-    const double other = memory[(tile * kTileRows + row) * 2], more = memory[(tile * kTileRows + row) * 2 + 1];
-    if (more == 0) continue;
-    const double next = max > other ? max : other;
-    sum = (sum == 0 ? 0 : sum * exp2(max - next)) + more * exp2(other - next);
-    max = next;
+    const int sums = end_of_sums(tiles[tile]) - first_sum_of(tiles[tile]);
+    for (int n = 0; n < sums; ++n) {
+      const int64_t at = ((tile * kMostSums + n) * kTileRows + row) * 2;
+      const double other = memory[at], more = memory[at + 1];
+      if (more == 0) continue;
+      const double next = max > other ? max : other;
+      sum = (sum == 0 ? 0 : sum * exp2(max - next)) + more * exp2(other - next);
+      max = next;
+    }
   }
   lse[group.first_row + row] = sum == 0 ? max : (max + log2(sum)) / static_cast<double>(kLog2OfE);
 }
@@ -105,7 +126,7 @@ void scan_any(Stream stream, const DeviceScanInput<Element>& in, float* memory, 
     case 64: scan_with<Tile<64>>(stream, in, memory); break;
     default: fail(ErrorKind::Shape, "sketch_scan: width ", in.width, ", on a GPU 16, 32 or 64");
   }
-  device::launch("sketch_scan", join_tiles, in.num_groups, static_cast<int>(kTileRows), stream, in.groups, memory, lse);
+  device::launch("sketch_scan", join_tiles, in.num_groups, static_cast<int>(kTileRows), stream, in.groups, in.tiles, memory, lse);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Pass A (sketch_scan.h) on a GPU, in float or with bfloat16 sketches; sums in float within 8,192 keys, in double beyond.
+// Pass A (sketch_scan.h) on a GPU, in float or with bfloat16 sketches; sums in float within 1,024 keys, in double beyond.
 // A row's bits do not depend on the rows beside it, on threads or on how many rows are scanned together.
 #pragma once
 
@@ -24,7 +24,10 @@ struct DeviceScanInput {
   int64_t num_tiles = 0, num_groups = 0;
 };
 
-// lse [Q]; memory: 2 · 64 floats a tile, which it fills. Errors: ErrorKind::Shape for another width.
+// Floats that sketch_scan works in.
+[[nodiscard]] inline int64_t sketch_scan_floats(int64_t tiles) { return tiles * kMostSums * kTileRows * 2; }
+
+// lse [Q]; memory [sketch_scan_floats(tiles)]. Errors: ErrorKind::Shape for another width.
 template <class Element>
 void sketch_scan(Stream stream, const DeviceScanInput<Element>& input, float* memory, double* lse);
 

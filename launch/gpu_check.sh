@@ -21,6 +21,12 @@ for argument in "$@"; do
 done
 export PATH="$PATH:/usr/local/cuda/bin"
 say() { printf '== [%4ss] %s\n' "$SECONDS" "$*"; }
+for name in ${parts//,/ }; do
+  case "$name" in
+    tests | kernels | rivals | profile | memcheck | racecheck | initcheck | synccheck) ;;
+    *) echo "gpu_check: --parts has no $name; see the first lines of launch/gpu_check.sh" >&2; exit 2 ;;
+  esac
+done
 command -v nvidia-smi >/dev/null && nvidia-smi -L | grep -q GPU || { echo "gpu_check: no GPU (nvidia-smi lists none)" >&2; exit 4; }
 logs=build/gpu_logs
 rm -rf "$logs"
@@ -67,16 +73,15 @@ profile() {  # every kernel's fourth launch
 part tests 60 tests.log build/gpu/test_gpu
 part kernels 120 kernels.jsonl build/gpu/bench_gpu "${tokens[@]}"
 part profile 90 profile.log bash -c "logs=$logs; $(declare -f profile); profile"
-if python3 -c "import torch; assert torch.cuda.is_available()" 2>/dev/null; then
-  part rivals 150 rivals.jsonl python3 tests/bench/gpu_rivals.py "${tokens[@]}"
-else
-  echo "PyTorch with CUDA is not there: no comparison" | tee "$logs/rivals.jsonl"
-fi
-if command -v compute-sanitizer >/dev/null; then
-  for tool in memcheck racecheck initcheck synccheck; do
-    part "$tool" 60 "$tool.log" compute-sanitizer --tool "$tool" --error-exitcode 9 build/gpu/test_gpu
-  done
-else
-  failed+="${failed:+, }compute-sanitizer is not there"
-fi
+rivals() {
+  if python3 -c "import torch; assert torch.cuda.is_available()" 2>/dev/null; then
+    python3 tests/bench/gpu_rivals.py "$@"
+  else
+    echo "PyTorch with CUDA is not there: no comparison"
+  fi
+}
+part rivals 150 rivals.jsonl bash -c "$(declare -f rivals); rivals ${tokens[*]}"
+for tool in memcheck racecheck initcheck synccheck; do
+  part "$tool" 60 "$tool.log" compute-sanitizer --tool "$tool" --error-exitcode 9 build/gpu/test_gpu
+done
 [ -z "$failed" ]

@@ -116,7 +116,8 @@ LossSum chunked_loss(const at::Tensor& h, const at::Tensor& w, const at::Tensor&
            ", expected [T, C], [V, C], [T]");
   LossSum out;
   const bool with_gradient = at::GradMode::is_enabled() && (h.requires_grad() || w.requires_grad());
-  out.loss = ChunkedLoss::apply(h.contiguous(), w, target.contiguous(), chunk_rows, with_gradient, &out.correct);
+  out.loss = ChunkedLoss::apply(h.contiguous(), w, target.to(h.device()).contiguous(), chunk_rows, with_gradient,
+                                &out.correct);
   out.counted = (target >= 0).sum().item<int64_t>();
   return out;
 }

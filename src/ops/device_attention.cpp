@@ -80,6 +80,9 @@ DevicePlan to_device(const Plan& plan, at::Device device) {
 
 const DevicePlan& device_lists(const Plan& plan, at::Device device) {
   if (!plan.on_device) plan.on_device = std::make_shared<const DevicePlan>(to_device(plan, device));
+  const at::Device there = plan.on_device->band_begin.device();
+  SB_CHECK(there == device, Shape, "attention: the plan's lists lie on ", there.str(), ", the queries on ",
+           device.str());
   return *plan.on_device;
 }
 

@@ -32,8 +32,9 @@ struct Draw {
 int64_t bytes_of_row(const kernels::DrawOptions& options, int64_t most, int64_t stream_keys) {
   const int64_t tiles = most / (kernels::split_leaves(stream_keys) * kernels::kLeafKeys) + 1,
                 chunks = kernels::draw_chunks(options, kernels::kTileRows, tiles);
-  return (12 * kernels::kNotesOfChunk * chunks + tiles * (4 * options.heads + 8)) / kernels::kTileRows +
-         options.heads * (20 * options.picks + 8) + static_cast<int64_t>(sizeof(ScanBlock));
+  return 12 * kernels::kNotesOfChunk * chunks / kernels::kTileRows +
+         tiles * (4 * options.heads + 8 * kernels::kMostSums) + options.heads * (20 * options.picks + 8) +
+         static_cast<int64_t>(sizeof(ScanBlock));
 }
 
 int64_t largest_domain(std::span<const ScanBlock> blocks, std::span<const int64_t> excluded) {
@@ -75,7 +76,7 @@ void draw_run(const Draw& draw, std::span<const ScanBlock> blocks, int64_t first
     lse = copied_to(std::span<const double>(flat), draw.device), in.scale = 0;
   } else {
     lse = numbers(rows, at::kDouble);
-    const at::Tensor memory = numbers(tiles * kernels::kTileRows * 2, at::kFloat);
+    const at::Tensor memory = numbers(kernels::sketch_scan_floats(tiles), at::kFloat);
     kernels::sketch_scan<Element>(stream, in, data_of<float>(memory), data_of<double>(lse));
   }
   const at::Tensor least_there = copied_to(std::span<const float>(least), draw.device),
@@ -117,14 +118,19 @@ void draw_run(const Draw& draw, std::span<const ScanBlock> blocks, int64_t first
 kernels::Picks<float> device_draw(const SketchScores& scores, std::span<const ScanBlock> blocks,
                                   std::span<const int64_t> excluded, const kernels::DrawOptions& options,
                                   int64_t budget_bytes) {
+  if (options.mode == kernels::DrawMode::None) {
+    kernels::Picks<float> none;
+    none.start.resize(blocks.size() * static_cast<size_t>(options.heads) + 1, 0);
+    return none;
+  }
   SB_CHECK(scores.queries.scalar_type() == scores.keys.scalar_type() && scores.queries.device() == scores.keys.device(),
            Shape, "draw on a GPU: queries and keys differ in type or device");
   const at::Device device = scores.keys.device();
   const Draw draw{
       scores, excluded, options, scores.queries.contiguous(), scores.keys.contiguous(), copied_to(excluded, device),
       device};
-  const size_t run = static_cast<size_t>(std::max<int64_t>(
-      kernels::kTileRows, budget_bytes / bytes_of_row(options, largest_domain(blocks, excluded), scores.keys.size(0))));
+  const int64_t rows = budget_bytes / bytes_of_row(options, largest_domain(blocks, excluded), scores.keys.size(0));
+  const size_t run = static_cast<size_t>(std::max<int64_t>(1, rows / kernels::kTileRows) * kernels::kTileRows);
   kernels::Picks<float> picks;
   with_element("draw", draw.keys, [&](auto t) {
     for (size_t first = 0; first < blocks.size(); first += run)

@@ -3,6 +3,8 @@
 
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <utility>
+
 namespace smartbird {
 namespace {
 
@@ -12,8 +14,8 @@ thread_local bool host_memory_is_device = false;
 
 bool on_device(const at::Tensor& x) { return !x.is_cpu() || host_memory_is_device; }
 
-HostMemoryIsDevice::HostMemoryIsDevice() { host_memory_is_device = true; }
-HostMemoryIsDevice::~HostMemoryIsDevice() { host_memory_is_device = false; }
+HostMemoryIsDevice::HostMemoryIsDevice() : before_(std::exchange(host_memory_is_device, true)) {}
+HostMemoryIsDevice::~HostMemoryIsDevice() { host_memory_is_device = before_; }
 
 kernels::Stream stream_of(const at::Tensor& x) {
   if (x.is_cpu()) return {};

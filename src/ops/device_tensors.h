@@ -16,6 +16,9 @@ class HostMemoryIsDevice {
   ~HostMemoryIsDevice();
   HostMemoryIsDevice(const HostMemoryIsDevice&) = delete;
   HostMemoryIsDevice& operator=(const HostMemoryIsDevice&) = delete;
+
+ private:
+  const bool before_;
 };
 
 // The stream on which Torch computes with x; the default one for a tensor in host memory.

@@ -17,9 +17,10 @@ using torch::autograd::variable_list;
 
 struct LookUp : Function<LookUp> {
   static Variable forward(AutogradContext* ctx, const Variable& table, const Variable& index) {
-    ctx->save_for_backward({index.contiguous()});
+    const at::Tensor there = index.to(table.device()).contiguous();
+    ctx->save_for_backward({there});
     ctx->saved_data["entries"] = table.size(0);
-    return at::index_select(table, 0, index);
+    return at::index_select(table, 0, there);
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const at::Tensor index = ctx->get_saved_variables()[0], rows = grads[0].contiguous();

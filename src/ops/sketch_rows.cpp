@@ -68,13 +68,13 @@ struct Norm : Function<Norm> {
   }
 };
 
-// body(t, rows that tap t of each row names, 1 where there is one and else 0), on a GPU.
+// body(t, rows that tap t of each row names, where there is none), on a GPU.
 template <class Body>
 void for_taps(const at::Tensor& x, const at::Tensor& taps, Body body) {
   const at::Tensor tap = taps.to(x.device());
   for (int64_t t = 0; t < tap.size(1); ++t) {
     const at::Tensor row = tap.select(1, t);
-    body(t, row.clamp_min(0), (row >= 0).to(x.scalar_type()).unsqueeze(1));
+    body(t, row.clamp_min(0), (row < 0).unsqueeze(1));
   }
 }
 
@@ -85,8 +85,8 @@ struct Convolution : Function<Convolution> {
     ctx->save_for_backward({x, tap, w});
     if (on_device(x)) {
       y.zero_();
-      for_taps(x, tap, [&](int64_t t, const at::Tensor& row, const at::Tensor& there) {
-        y.addcmul_(x.index_select(0, row).mul_(there), w.select(0, t));
+      for_taps(x, tap, [&](int64_t t, const at::Tensor& row, const at::Tensor& none) {
+        y.addcmul_(x.index_select(0, row).masked_fill_(none, 0), w.select(0, t));
       });
       return y;
     }
@@ -103,9 +103,9 @@ struct Convolution : Function<Convolution> {
     const at::Tensor grad = grads[0].contiguous();
     at::Tensor grad_x = at::zeros_like(x), grad_w = at::zeros_like(w);
     if (on_device(x)) {
-      for_taps(x, tap, [&](int64_t t, const at::Tensor& row, const at::Tensor& there) {
-        grad_x.index_put_({row}, grad * w.select(0, t) * there, true);
-        grad_w.select(0, t).copy_((x.index_select(0, row) * grad * there).sum(0));
+      for_taps(x, tap, [&](int64_t t, const at::Tensor& row, const at::Tensor& none) {
+        grad_x.index_put_({row}, (grad * w.select(0, t)).masked_fill_(none, 0), true);
+        grad_w.select(0, t).copy_((x.index_select(0, row).masked_fill_(none, 0) * grad).sum(0));
       });
       return {grad_x, {}, grad_w};
     }
@@ -121,7 +121,8 @@ struct Convolution : Function<Convolution> {
 
 struct Means : Function<Means> {
   static Variable forward(AutogradContext* ctx, const Variable& input, const Variable& starts, const Variable& rows) {
-    const at::Tensor x = input.contiguous(), start = starts.contiguous(), row = rows.contiguous();
+    const at::Tensor x = input.contiguous(), start = starts.to(x.device()).contiguous(),
+                     row = rows.to(x.device()).contiguous();
     at::Tensor y = at::empty({start.size(0) - 1, x.size(1)}, x.options());
     if (on_device(x))
       kernels::mean_of_rows(stream_of(x), data_of<int64_t>(start), data_of<int64_t>(row), floats(x), y.size(0),

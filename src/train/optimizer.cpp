@@ -41,7 +41,7 @@ GradNorms Optimizer::step(int64_t step, double sketch_scale, StageTimer& timer) 
   double squares[2];
   if (on_device(gradient_)) {
     const auto of = [&](int64_t first, int64_t count) {
-      return gradient_.narrow(0, first, count).to(at::kDouble).square_().sum();
+      return at::linalg_vector_norm(gradient_.narrow(0, first, count), 2, {}, false, at::kDouble).square();
     };
     const at::Tensor both = at::stack({of(0, split), of(split, gradient_.size(0) - split)}).cpu();
     std::copy_n(both.const_data_ptr<double>(), 2, squares);

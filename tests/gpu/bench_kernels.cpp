@@ -70,7 +70,7 @@ Drawn bench_draw(int64_t tokens, const Ceilings& ceilings) {
   in.queries = queries.data(), in.keys = keys.data(), in.num_keys = tokens, in.width = kSketch, in.scale = 0.18F;
   in.blocks = device_blocks.data(), in.tiles = tiles.data(), in.groups = groups.data();
   in.num_tiles = static_cast<int64_t>(cut.tiles.size()), in.num_groups = static_cast<int64_t>(cut.groups.size());
-  DeviceArray<float> memory(cut.tiles.size() * kTileRows * 2);
+  DeviceArray<float> memory(static_cast<size_t>(sketch_scan_floats(in.num_tiles)));
   DeviceArray<double> lse(n);
   const double pairs = static_cast<double>(tokens) * static_cast<double>(tokens),
                exp_ms = pairs / ceilings.exp2_per_s * 1e3;

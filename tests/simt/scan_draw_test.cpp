@@ -34,7 +34,7 @@ struct OnDevice {
         excluded(stream.excluded),
         tiles(cut.tiles),
         groups(cut.groups),
-        memory(cut.tiles.size() * kTileRows * 2, -7.0F),
+        memory(static_cast<size_t>(sketch_scan_floats(static_cast<int64_t>(cut.tiles.size()))), -7.0F),
         lse(blocks.size(), -7.0) {
     in.queries = queries.data(), in.keys = keys.data();
     in.num_keys = static_cast<int64_t>(stream.keys.size()) / stream.width, in.width = stream.width, in.scale = 0.7F;
@@ -111,6 +111,19 @@ void expect_rows_to_stand_alone() {
 TEST(SketchScan, RowsStandAlone) {
   expect_rows_to_stand_alone<float>();
   expect_rows_to_stand_alone<uint16_t>();
+}
+
+// Other sequences in the stream, also so many that tiles are larger, change no bit.
+TEST(SketchScan, OtherSequencesChangeNothing) {
+  std::mt19937 random(10);
+  const reference::StreamShape shape{.lengths = {3000, 14000}, .block = 100, .window = 1, .width = 16, .causal = false};
+  const auto stream = reference::random_stream<float>(shape, random);
+  auto alone = stream;
+  alone.keys.resize(3000 * 16);
+  const std::span<const ScanBlock> first = std::span(stream.blocks).first(30);
+  ASSERT_NE(scan_tiles(first, 3000).tiles.size(), scan_tiles(first, 17000).tiles.size());
+  EXPECT_EQ(scan<float>(alone, first, 0), scan<float>(stream, first, 0));
+  EXPECT_EQ(scan<uint16_t>(alone, first, 0), scan<uint16_t>(stream, first, 0));
 }
 
 // More keys than one tile takes: tiles are joined.
@@ -254,6 +267,17 @@ TEST(Draw, ListsGoOnOverTiles) {
   EXPECT_GT(sum.picks, 400);
 }
 
+// Blocks that take all they may see, of few keys or of many: what they do not see is not noted.
+TEST(Draw, RowsThatTakeAllNoteWhatTheySee) {
+  Decided sum;
+  for (const int block : {1, 8, 64}) {
+    expect_defined<uint16_t>({.lengths = {64 * block}, .block = block, .window = 0, .share = 0, .width = 16},
+                             {.picks = 32, .heads = 2, .key = {3, 4}}, sum);
+    EXPECT_EQ(sum.counted, 1) << block;
+  }
+  EXPECT_GT(sum.picks, 1000);
+}
+
 // Every warp has a chunk of its own; more are asked for.
 TEST(Draw, NotesThatFindNoRoomAreCountedAgain) {
   Decided sum;
@@ -269,8 +293,21 @@ TEST(Draw, NotesThatFindNoRoomAreCountedAgain) {
   EXPECT_EQ(sum.counted, 1);
 }
 
+template <class Call>
+std::string message_of(Call call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
 TEST(Draw, RefusesWhatItCannot) {
   DeviceScanInput<float> in;
+  in.width = 16, in.num_tiles = 3;
+  EXPECT_EQ(message_of([&] { count_picks(Stream{}, in, {.picks = 1}, {}, nullptr); }),
+            "draw: 0 chunks for the notes of 12 warps");
   in.width = 24;
   EXPECT_THROW(count_picks(Stream{}, in, {.picks = 1}, {}, nullptr), Error);
   in.width = 32;

@@ -1,6 +1,8 @@
 // Law: the sketch's row functions are their formulas, row for row, and their gradients agree with finite differences.
 #include "ops/sketch_rows.h"
 
+#include "core/error.h"
+#include "ops/device_tensors.h"
 #include "tests/support/gradients.h"
 
 namespace smartbird::testing {
@@ -87,6 +89,22 @@ TEST(SketchRows, TakeInputThatIsNotContiguous) {
                         sketch_convolution(x.contiguous(), tap.contiguous(), taps_weight.contiguous())));
   EXPECT_TRUE(
       at::equal(sketch_rotary(x, position, 100.0), sketch_rotary(x.contiguous(), position.contiguous(), 100.0)));
+}
+
+// In a program without kernels for a GPU: a tensor that lies on one is refused, and so is one of another type in any.
+TEST(SketchRows, OfATensorOnAGpuNeedKernelsForIt) {
+  const HostMemoryIsDevice on_device;
+  const auto message_of = [](at::ScalarType type) -> std::string {
+    try {
+      (void)sketch_linear(at::ones({2, 3}, type), at::ones({4, 3}, type));
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(message_of(at::kFloat),
+            "a tensor lies on a GPU, but this build has no kernels for one; build with the cuda preset");
+  EXPECT_EQ(message_of(at::kDouble), "sketch rows on a GPU: element type Double, expected float32");
 }
 
 }  // namespace
