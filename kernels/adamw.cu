@@ -1,10 +1,9 @@
-// AdamW on a GPU: one thread an element, bound by memory (28 bytes an element in float). The host forms the step's constants
-// as the CPU's kernel does, and every operation is rounded once: the bits are the CPU's.
-#include "kernels/adamw.h"
-
+// AdamW on a GPU: one thread an element, bound by memory (28 bytes an element in float). The host forms the step's
+// constants as the CPU's kernel does, and every operation is rounded once: the bits are the CPU's.
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/adamw.h"
 #include "kernels/device.cuh"
 
 namespace smartbird::kernels {
@@ -19,16 +18,23 @@ template <class T>
 Constants<T> constants_of(const AdamW& o) {
   const double step = static_cast<double>(o.step);
   const auto to = [](double x) { return static_cast<T>(x); };
-  return {to(o.beta1), to(o.beta2), to(1 - o.beta1), to(1 - o.beta2), to(1 / (1 - std::pow(o.beta1, step))),
-          to(1 / (1 - std::pow(o.beta2, step))), to(o.learning_rate), to(o.epsilon), to(o.decay), to(o.grad_scale)};
+  return {to(o.beta1),
+          to(o.beta2),
+          to(1 - o.beta1),
+          to(1 - o.beta2),
+          to(1 / (1 - std::pow(o.beta1, step))),
+          to(1 / (1 - std::pow(o.beta2, step))),
+          to(o.learning_rate),
+          to(o.epsilon),
+          to(o.decay),
+          to(o.grad_scale)};
 }
 
 constexpr int kThreads = 256;
 
 template <class T>
-__global__ void __launch_bounds__(kThreads)
-    update(Constants<T> c, int64_t count, device::Global<const T> gradient, device::Global<T> weight,
-           device::Global<T> m, device::Global<T> v) {
+__global__ void __launch_bounds__(kThreads) update(Constants<T> c, int64_t count, device::Global<const T> gradient,
+                                                   device::Global<T> weight, device::Global<T> m, device::Global<T> v) {
   using device::fused;
   const int64_t stride = device::blocks_in_grid() * kThreads;
   for (int64_t i = device::block_in_grid() * kThreads + device::thread_in_block(); i < count; i += stride) {

@@ -1,8 +1,9 @@
-// The gradient of keys and values on a GPU, one warp a unit: it holds its key and value and goes through the queries that attend
-// it, as the other passes go through keys (gather_keys.cuh). P and dz are formed again.
+// The gradient of keys and values on a GPU, one warp a unit: it holds its key and value and goes through the queries
+// that attend it, as the other passes go through keys (gather_keys.cuh). P and dz are formed again.
 //   dk = scale Σ dz q,  dv = Σ P do
-// Bound by the gather of q and do. Of a unit that very many rows pick, the picks beyond the first kPicksOfWarp are summed by other
-// warps before; its own adds their sums in order. A warp is a block, since units have very different numbers of picks.
+// Bound by the gather of q and do. Of a unit that very many rows pick, the picks beyond the first kPicksOfWarp are
+// summed by other warps before; its own adds their sums in order. A warp is a block, since units have very different
+// numbers of picks.
 #include "kernels/gather_keys.cuh"
 
 namespace smartbird::kernels {
@@ -12,7 +13,9 @@ using device::Global;
 
 constexpr int kWarp = 32;
 template <class Word, int kWidth>
-constexpr int kUnitBlocks = std::is_same_v<Word, float> ? 8 : kWidth < 128 ? 16 : 8;  // on a multiprocessor
+constexpr int kUnitBlocks = std::is_same_v<Word, float> ? 8
+                            : kWidth < 128              ? 16
+                                                        : 8;  // on a multiprocessor
 
 template <class Word>
 struct Queries {
@@ -43,8 +46,7 @@ struct Unit {
     products(v, grad, dp);
 #pragma unroll
     for (int r = 0; r < kDeep; ++r) {
-      const float p =
-          bias[r] == kNothing ? 0 : device::exp2_fast(device::fused(score[r], scale, bias[r]) - total[r]);
+      const float p = bias[r] == kNothing ? 0 : device::exp2_fast(device::fused(score[r], scale, bias[r]) - total[r]);
       add_row(p * (dp[r] - mean[r]), q[r], dk);
       add_row(p, grad[r], dv);
     }
@@ -77,14 +79,15 @@ struct PicksByKey {
   int64_t block_rows;
 };
 
-// Adds the queries of the sorted picks [first, end), each a pick head's rows of a block. The next picks are on their way while some
-// are worked on.
+// Adds the queries of the sorted picks [first, end), each a pick head's rows of a block. The next picks are on their
+// way while some are worked on.
 template <class Element, int kWidth, class Word>
 __device__ void add_picks(const DeviceAttentionInput<Element>& in, const PicksByKey& picks, const Queries<Word>& from,
                           int64_t first, int64_t end, Unit<Word, kWidth>& key) {
   using S = Spread<Word, kWidth>;
   const int group = device::thread_in_block() % 32 / 4;
-  const uint32_t pick_heads = static_cast<uint32_t>(in.pick_heads), heads = static_cast<uint32_t>(in.heads) / pick_heads;
+  const uint32_t pick_heads = static_cast<uint32_t>(in.pick_heads),
+                 heads = static_cast<uint32_t>(in.heads) / pick_heads;
   const bool rows_are_lists = picks.block_rows == 1 && heads == 1;
   const uint32_t each = static_cast<uint32_t>(picks.block_rows) * heads;
   struct Next {
@@ -122,8 +125,8 @@ __device__ void add_picks(const DeviceAttentionInput<Element>& in, const PicksBy
   }
 }
 
-// Tail t: of the unit that begins before sorted pick t · kPicksOfWarp, the next kPicksOfWarp picks from its own multiple on. There
-// is one unit at most, since a later one's first cut lies beyond the tail.
+// Tail t: of the unit that begins before sorted pick t · kPicksOfWarp, the next kPicksOfWarp picks from its own
+// multiple on. There is one unit at most, since a later one's first cut lies beyond the tail.
 template <class Element, int kWidth>
 __global__ void __launch_bounds__(kWarp, kUnitBlocks<WordOf<Element>, kWidth>)
     sum_tails(DeviceAttentionInput<Element> in, PicksByKey picks, int64_t num_picks, Global<const WordOf<Element>> kv,
@@ -216,8 +219,8 @@ void attention_backward_kv(Stream stream, const DeviceAttentionInput<Element>& i
   }
 }
 
-template void attention_backward_kv(Stream, const DeviceAttentionInput<uint16_t>&, const DeviceKeyLists&, const uint16_t*,
-                                    const float*, uint16_t*);
+template void attention_backward_kv(Stream, const DeviceAttentionInput<uint16_t>&, const DeviceKeyLists&,
+                                    const uint16_t*, const float*, uint16_t*);
 template void attention_backward_kv(Stream, const DeviceAttentionInput<float>&, const DeviceKeyLists&, const float*,
                                     const float*, float*);
 

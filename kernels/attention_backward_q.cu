@@ -11,9 +11,9 @@ using device::Global;
 
 template <class Element, int kWidth>
 __global__ void __launch_bounds__(kGatherThreads, Spread<WordOf<Element>, kWidth>::kBlocks)
-    backward_q(DeviceAttentionInput<Element> in, Global<const WordOf<Element>> q, Global<const WordOf<Element>> kv, KeyLists lists,
-               Global<const WordOf<Element>> o, Global<const float> lse, Global<const WordOf<Element>> grad_o, Global<Element> grad_q,
-               Global<float> sums) {
+    backward_q(DeviceAttentionInput<Element> in, Global<const WordOf<Element>> q, Global<const WordOf<Element>> kv,
+               KeyLists lists, Global<const WordOf<Element>> o, Global<const float> lse,
+               Global<const WordOf<Element>> grad_o, Global<Element> grad_q, Global<float> sums) {
   using Word = WordOf<Element>;
   using S = Spread<Word, kWidth>;
   const auto [row, head] = row_of_warp(in.rows);
@@ -58,8 +58,8 @@ void backward_with(Stream stream, const DeviceAttentionInput<Element>& in, const
 }  // namespace
 
 template <class Element>
-void attention_backward_q(Stream stream, const DeviceAttentionInput<Element>& input, const Element* o,
-                          const float* lse, const Element* grad_o, Element* grad_q, float* sums) {
+void attention_backward_q(Stream stream, const DeviceAttentionInput<Element>& input, const Element* o, const float* lse,
+                          const Element* grad_o, Element* grad_q, float* sums) {
   switch (input.width) {
     case 32: backward_with<Element, 32>(stream, input, o, lse, grad_o, grad_q, sums); break;
     case 64: backward_with<Element, 64>(stream, input, o, lse, grad_o, grad_q, sums); break;
@@ -70,7 +70,7 @@ void attention_backward_q(Stream stream, const DeviceAttentionInput<Element>& in
 
 template void attention_backward_q(Stream, const DeviceAttentionInput<uint16_t>&, const uint16_t*, const float*,
                                    const uint16_t*, uint16_t*, float*);
-template void attention_backward_q(Stream, const DeviceAttentionInput<float>&, const float*, const float*,
-                                   const float*, float*, float*);
+template void attention_backward_q(Stream, const DeviceAttentionInput<float>&, const float*, const float*, const float*,
+                                   float*, float*);
 
 }  // namespace smartbird::kernels

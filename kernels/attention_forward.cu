@@ -1,5 +1,5 @@
-// Attention of band and picks on a GPU, one warp a row and query head (gather_keys.cuh). Every group of lanes keeps its own
-// (max, sum, accumulator), joined by shuffles at the end. Bound by the gather: 2 D numbers a key.
+// Attention of band and picks on a GPU, one warp a row and query head (gather_keys.cuh). Every group of lanes keeps its
+// own (max, sum, accumulator), joined by shuffles at the end. Bound by the gather: 2 D numbers a key.
 #include "kernels/gather_keys.cuh"
 
 namespace smartbird::kernels {
@@ -34,8 +34,8 @@ struct Running {
 
 template <class Element, int kWidth>
 __global__ void __launch_bounds__(kGatherThreads, Spread<WordOf<Element>, kWidth>::kBlocks)
-    forward(DeviceAttentionInput<Element> in, Global<const WordOf<Element>> q, Global<const WordOf<Element>> kv, KeyLists lists,
-            Global<Element> o, Global<float> lse) {
+    forward(DeviceAttentionInput<Element> in, Global<const WordOf<Element>> q, Global<const WordOf<Element>> kv,
+            KeyLists lists, Global<Element> o, Global<float> lse) {
   using Word = WordOf<Element>;
   using S = Spread<Word, kWidth>;
   const auto [row, head] = row_of_warp(in.rows);

@@ -9,7 +9,7 @@ __device__ inline float number(float x) { return x; }
 __device__ inline float number(uint16_t bits) { return device::float_of(static_cast<uint32_t>(bits) << 16); }
 __device__ inline void put(float x, float& to) { to = x; }
 __device__ inline void put(float x, uint16_t& to) {  // to nearest, ties to even
-  if (x != x) {  // rounding would carry the GPU's NaN, 0x7fffffff, into the sign
+  if (x != x) {                                      // rounding would carry the GPU's NaN, 0x7fffffff, into the sign
     to = 0x7fff;
     return;
   }

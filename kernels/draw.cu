@@ -1,11 +1,11 @@
-// Pass B on a GPU. A block takes a tile (score_tile.cuh), and of every piece of its keys notes what its rows may pick (draw_picks.cuh,
-// draw_notes.cuh). Two passes over the notes follow: one decides and counts the lists, the other, draw_place.cu, fills them; both go
-// through a warp's notes in order, 32 at a time, so that lists are in order without sorting, and the same every time.
-#include "kernels/draw_device.h"
-
+// Pass B on a GPU. A block takes a tile (score_tile.cuh), and of every piece of its keys notes what its rows may pick
+// (draw_picks.cuh, draw_notes.cuh). Two passes over the notes follow: one decides and counts the lists, the other,
+// draw_place.cu, fills them; both go through a warp's notes in order, 32 at a time, so that lists are in order without
+// sorting, and the same every time.
 #include <cmath>
 
 #include "core/error.h"
+#include "kernels/draw_device.h"
 #include "kernels/draw_picks.cuh"
 
 namespace smartbird::kernels {
@@ -21,11 +21,12 @@ __global__ void __launch_bounds__(kScoreThreads, Tile::kDrawBlocks)
     draw(Rules rules, int64_t num_keys, int64_t num_excluded, Global<const typename Tile::Word> queries,
          Global<const typename Tile::Word> keys, Global<const ScanBlock> blocks, Global<const int64_t> excluded,
          Global<const ScanTile> tiles, Global<const double> lse, Global<const float> least, NotePool pool) {
-  constexpr int kRows = Tile::kRows, kKeys = Tile::kKeys, kPieceKeys = Tile::kPieceKeys, kBuffers = Tile::kAhead ? 2 : 1;
+  constexpr int kRows = Tile::kRows, kKeys = Tile::kKeys, kPieceKeys = Tile::kPieceKeys,
+                kBuffers = Tile::kAhead ? 2 : 1;
   static_assert(kRows * kKeys == 32);
   SB_SHARED(typename Tile::Word, shared, Tile::kSharedWords);
   SB_SHARED(float, level, kBuffers* Tile::kStage* kPieceKeys);
-  SB_SHARED(uint32_t, places, kDrawWarps* Finds::kRoom);
+  SB_SHARED(uint32_t, places, kDrawWarps * Finds::kRoom);
   SB_SHARED(int32_t, fresh, kDrawWarps);
   const ScanTile tile = tiles[device::block_in_grid()];
   Tile scores;
@@ -102,7 +103,7 @@ __global__ void __launch_bounds__(kScoreThreads, Tile::kDrawBlocks)
 template <class Word, int kWords>
 __global__ void __launch_bounds__(kScoreThreads)
     decide_notes(Scene<Word> scene, Global<const ScanTile> tiles, NotePool pool, Global<int32_t> in_tile) {
-  SB_SHARED(int32_t, seen, kTileRows* kMostDeviceHeads);
+  SB_SHARED(int32_t, seen, kTileRows * kMostDeviceHeads);
   const ScanTile tile = tiles[device::block_in_grid()];
   const int heads = scene.rules.heads, numbers = kRowsOfWarp * heads, first = device::thread_in_block() / 32 * numbers;
   for (int i = device::thread_in_block() % 32; i < numbers; i += 32) seen[first + i] = 0;
@@ -136,7 +137,8 @@ __global__ void __launch_bounds__(kScoreThreads)
 }
 
 template <template <int> class Tile, int kWidth, class Element>
-void draw_with(Stream stream, const DeviceScanInput<Element>& in, const DrawOptions& options, const DeviceDrawInput& with) {
+void draw_with(Stream stream, const DeviceScanInput<Element>& in, const DrawOptions& options,
+               const DeviceDrawInput& with) {
   using Word = typename Tile<kWidth>::Word;
   const float scale = in.scale * kLog2OfE;
   const Rules rules{.scale = scale,
@@ -148,8 +150,9 @@ void draw_with(Stream stream, const DeviceScanInput<Element>& in, const DrawOpti
   device::launch("draw", draw<Tile<kWidth>>, in.num_tiles, kScoreThreads, stream, rules, in.num_keys, in.num_excluded,
                  reinterpret_cast<const Word*>(in.queries), reinterpret_cast<const Word*>(in.keys), in.blocks,
                  in.excluded, in.tiles, with.lse, with.least, pool_of(with.notes));
-  const Scene<Word> scene{rules, reinterpret_cast<const Word*>(in.queries), reinterpret_cast<const Word*>(in.keys),
-                          in.blocks, with.lse, with.least};
+  const Scene<Word> scene{
+      rules,     reinterpret_cast<const Word*>(in.queries), reinterpret_cast<const Word*>(in.keys), in.blocks, with.lse,
+      with.least};
   device::launch("draw", decide_notes<Word, Tile<kWidth>::kWords>, in.num_tiles, kScoreThreads, stream, scene, in.tiles,
                  pool_of(with.notes), with.in_tile);
 }
@@ -164,7 +167,8 @@ void count_any(Stream stream, const DeviceScanInput<Element>& in, const DrawOpti
   if (in.width != 16 && in.width != 32 && in.width != 64)
     fail(ErrorKind::Shape, "draw: width ", in.width, ", on a GPU 16, 32 or 64");
   if (with.notes.chunks < in.num_tiles * kDrawWarps)
-    fail(ErrorKind::Shape, "draw: ", with.notes.chunks, " chunks for the notes of ", in.num_tiles * kDrawWarps, " warps");
+    fail(ErrorKind::Shape, "draw: ", with.notes.chunks, " chunks for the notes of ", in.num_tiles * kDrawWarps,
+         " warps");
   device::launch("draw", open_pool, 1, 32, stream, static_cast<int32_t>(in.num_tiles * kDrawWarps), with.notes.taken);
   switch (in.width) {
     case 16: draw_with<Tile, 16>(stream, in, options, with); break;

@@ -1,5 +1,6 @@
-// Notes of a draw on a GPU: what a warp of draw.cu finds, keys of a row ascending, in chunks of kNotesOfChunk that it takes from
-// a pool. A warp's first chunk is its own; the others are given out as they are asked for, and each says which one follows.
+// Notes of a draw on a GPU: what a warp of draw.cu finds, keys of a row ascending, in chunks of kNotesOfChunk that it
+// takes from a pool. A warp's first chunk is its own; the others are given out as they are asked for, and each says
+// which one follows.
 #pragma once
 
 #include "kernels/device.cuh"
@@ -83,10 +84,10 @@ __device__ uint32_t same_number(int number, bool there) {
   return same;
 }
 
-// Calls body(note, head, number among the picks of its row and head) for a warp's picks in order, in the lanes that hold one, with
-// note = load(place of the note, index of the note, whether there is one) before, whose heads picked; the next notes are loaded while
-// some are worked on.
-// seen [16, heads] from first_seen on counts the picks of rows and heads.
+// Calls body(note, head, number among the picks of its row and head) for a warp's picks in order, in the lanes that
+// hold one, with note = load(place of the note, index of the note, whether there is one) before, whose heads picked;
+// the next notes are loaded while some are worked on. seen [16, heads] from first_seen on counts the picks of rows and
+// heads.
 template <class Count, class Load, class Body>
 __device__ void for_notes(const NotePool& pool, int64_t warp, int heads, device::Shared<Count> seen, int64_t first_seen,
                           Load load, Body body) {

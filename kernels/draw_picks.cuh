@@ -1,9 +1,10 @@
 // What draw.cu does with a piece of 64 keys: finds the rows and keys of which a head picks, and turns them into notes.
 //
-// A head picks a key when its random number u lies below π = 2^(score + shift). Scores come with the shift (score_tile.cuh), so that
-// one comparison with `level`, log2 of the least u of any head, finds the rows and keys of which one does: about one in a
-// hundred. What is found waits until a warp has 32 to note. Afterwards a lane takes a note, forms its π and random numbers again, and
-// compares them head by head. level lies a little below, for what exponents and sums err.
+// A head picks a key when its random number u lies below π = 2^(score + shift). Scores come with the shift
+// (score_tile.cuh), so that one comparison with `level`, log2 of the least u of any head, finds the rows and keys of
+// which one does: about one in a hundred. What is found waits until a warp has 32 to note. Afterwards a lane takes a
+// note, forms its π and random numbers again, and compares them head by head. level lies a little below, for what
+// exponents and sums err.
 #pragma once
 
 #include <cmath>
@@ -27,7 +28,8 @@ struct Rules {
   PhiloxKey key;
 };
 
-// The random numbers of a share group for heads 4 · four and three more, and a key, as draw_uniform has them but not yet floats.
+// The random numbers of a share group for heads 4 · four and three more, and a key, as draw_uniform has them but not
+// yet floats.
 __device__ inline PhiloxCounter words_of(const Rules& rules, int64_t sample, int64_t group, int four, int64_t key) {
   PhiloxKey seed = rules.key;
   seed.high ^= static_cast<uint32_t>(sample >> 32);
@@ -41,8 +43,8 @@ __device__ inline float uniform_of(uint32_t word) {
   return x < kBelowOne ? x : kBelowOne;
 }
 
-// level [64 · pieces] of a share group for the keys from `first` on, by all threads, two a key. most_floor: the greatest least π of
-// a row that does not take all.
+// level [64 · pieces] of a share group for the keys from `first` on, by all threads, two a key. most_floor: the
+// greatest least π of a row that does not take all.
 template <int kPieces>
 __device__ void find_levels(const Rules& rules, int64_t sample, int64_t group, int64_t first, float most_floor,
                             const Shared<float>& level, int at) {
@@ -86,7 +88,8 @@ class Finds {
   // places [warps, kRoom].
   __device__ Finds(const Shared<uint32_t>& places, NoteWriter& writer) : places_(places), writer_(writer) {}
 
-  // Bit r · keys + j of `bits` stands for row `row` + r · step of the tile and key `key` + j of it. Keys of a row come in order.
+  // Bit r · keys + j of `bits` stands for row `row` + r · step of the tile and key `key` + j of it. Keys of a row come
+  // in order.
   __device__ void add(uint32_t bits, int row, int step, int keys, int key) {
     const Held held = held_before(device::count_bits(bits));
     int mine = held.before;
@@ -170,10 +173,11 @@ __device__ Decision decide(const Scene<Word>& scene, const ScanTile& tile, int w
   const int64_t sample = scene.blocks[row].sample, group = scene.blocks[row].group;
   const float shift =
       static_cast<float>(device::fused(-scene.lse[row], static_cast<double>(kLog2OfE), rules.log2_budget));
-  const float score = rules.scale == 0 ? 0 : product_of<kWords, Word>(scene.queries, row, scene.keys, tile.first_key + key);
+  const float score =
+      rules.scale == 0 ? 0 : product_of<kWords, Word>(scene.queries, row, scene.keys, tile.first_key + key);
   Decision out;
-  out.chance = device::larger(device::exp2_fast(device::fused(score, rules.scale, shift)),
-                              device::exp2_fast(scene.least[row]));
+  out.chance =
+      device::larger(device::exp2_fast(device::fused(score, rules.scale, shift)), device::exp2_fast(scene.least[row]));
   for (int four = 0; 4 * four < rules.heads; ++four) {
     const PhiloxCounter words = words_of(rules, sample, group, four, key);
 #pragma unroll

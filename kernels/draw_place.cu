@@ -1,6 +1,6 @@
-// The last pass of a draw on a GPU: what draw.cu decided, to its lists. A warp is a block and takes the notes of 16 rows of a tile. It
-// brings their picks into the order of the lists in shared memory first, so that neighbouring lanes write to neighbouring
-// places; more picks than fit there go to their places one by one.
+// The last pass of a draw on a GPU: what draw.cu decided, to its lists. A warp is a block and takes the notes of 16
+// rows of a tile. It brings their picks into the order of the lists in shared memory first, so that neighbouring lanes
+// write to neighbouring places; more picks than fit there go to their places one by one.
 #include "kernels/draw_notes.cuh"
 
 namespace smartbird::kernels {
@@ -12,10 +12,10 @@ constexpr int kRoom = 1280;  // picks
 
 template <int kHeads>
 __global__ void __launch_bounds__(32)
-    place_notes(int64_t num_tiles, int heads, Global<const ScanTile> tiles, NotePool pool, Global<const int32_t> in_tile,
-                Global<const int64_t> start, Global<int32_t> key, Global<float> log_pi) {
+    place_notes(int64_t num_tiles, int heads, Global<const ScanTile> tiles, NotePool pool,
+                Global<const int32_t> in_tile, Global<const int64_t> start, Global<int32_t> key, Global<float> log_pi) {
   constexpr int kLists = kRowsOfWarp * kHeads, kOfLane = kLists / 32;
-  SB_SHARED(int64_t, to, kLists);          // where a list's picks of this tile go, less `begin`
+  SB_SHARED(int64_t, to, kLists);     // where a list's picks of this tile go, less `begin`
   SB_SHARED(int32_t, begin, kLists);  // of a list in the order of lists
   SB_SHARED(int32_t, next, kLists);
   SB_SHARED(int32_t, keys, kRoom);
@@ -66,10 +66,11 @@ __global__ void __launch_bounds__(32)
                 row_of(of)};
   };
   if (all > kRoom) {
-    for_notes<int32_t>(pool, device::block_in_grid(), heads, next, 0, load, [&](const Pick& pick, int head, int32_t at) {
-      const int64_t there = to[pick.row * heads + head] + at;
-      key[there] = pick.key, log_pi[there] = pick.log_pi;
-    });
+    for_notes<int32_t>(pool, device::block_in_grid(), heads, next, 0, load,
+                       [&](const Pick& pick, int head, int32_t at) {
+                         const int64_t there = to[pick.row * heads + head] + at;
+                         key[there] = pick.key, log_pi[there] = pick.log_pi;
+                       });
     return;
   }
   for_notes<int32_t>(pool, device::block_in_grid(), heads, next, 0, load,

@@ -1,7 +1,7 @@
-// How attention on a GPU goes through the keys of a row. Four lanes share a key: each loads 16 bytes of it at a time, and a warp holds
-// 8 keys side by side, in bfloat16 twice. So they are operands of the tensor cores as they come: the products of a row with 16
-// keys are one or more m16n8k16 whose columns are all the same, and every lane gets those of its own keys without a shuffle.
-// Which numbers of a row a lane multiplies is free as long as all agree.
+// How attention on a GPU goes through the keys of a row. Four lanes share a key: each loads 16 bytes of it at a time,
+// and a warp holds 8 keys side by side, in bfloat16 twice. So they are operands of the tensor cores as they come: the
+// products of a row with 16 keys are one or more m16n8k16 whose columns are all the same, and every lane gets those of
+// its own keys without a shuffle. Which numbers of a row a lane multiplies is free as long as all agree.
 #pragma once
 
 #include <limits>
@@ -24,8 +24,9 @@ using WordOf = std::conditional_t<std::is_same_v<Element, float>, float, uint32_
 template <class Word, int kWidth>
 struct Spread {
   static constexpr int kNumbers = std::is_same_v<Word, float> ? 1 : 2,  // of a word
-      kWords = kWidth / kNumbers, kLoads = kWords / 16, kMine = kWidth / 4, kDeep = kNumbers,  // rows of a group at a time
-      kStep = kGroups * kDeep, kLeft = kMine / kGroups;  // numbers of a lane once the groups are added
+      kWords = kWidth / kNumbers, kLoads = kWords / 16, kMine = kWidth / 4,
+                       kDeep = kNumbers,                                 // rows of a group at a time
+      kStep = kGroups * kDeep, kLeft = kMine / kGroups;                  // numbers of a lane once the groups are added
   static constexpr int kBlocks = kNumbers == 2 && kWidth < 128 ? 4 : 2;  // of kGatherThreads on a multiprocessor
   // Place in the row of my number m.
   __device__ static int place(int m) {
@@ -104,11 +105,12 @@ __device__ void add_groups(float (&sum)[kMine]) {
 template <class Word, int kWidth>
 __device__ int left_place(int i) {
   const int lane = device::thread_in_block(), half = kWidth / 8;
-  return Spread<Word, kWidth>::place((lane & 16 ? half : 0) + (lane & 8 ? half / 2 : 0) + (lane & 4 ? half / 4 : 0) + i);
+  return Spread<Word, kWidth>::place((lane & 16 ? half : 0) + (lane & 8 ? half / 2 : 0) + (lane & 4 ? half / 4 : 0) +
+                                     i);
 }
 
-// Calls body(k, v, bias) for the keys of my group, in all lanes of the warp; key(i, unit, bias) names key i of [0, count) and its bias
-// in base 2; -inf: not attended.
+// Calls body(k, v, bias) for the keys of my group, in all lanes of the warp; key(i, unit, bias) names key i of [0,
+// count) and its bias in base 2; -inf: not attended.
 template <class Word, int kWidth, class Key, class Body>
 __device__ void for_keys(device::Global<const Word> kv, int64_t count, Key key, Body body) {
   using S = Spread<Word, kWidth>;

@@ -1,11 +1,10 @@
-// Least-significant-digit radix sort. A block takes a tile of 4,096 picks, a warp 512 of them in their order, 32 at a time: the
-// lanes that hold the same digit find each other by ballots, their places follow from the bits before theirs, so that equal
-// digits keep their order. Counts of all tiles, digit by digit, are added up between counting and moving. A tile is brought into its
-// order in shared memory first, so that neighbouring threads write to neighbouring places.
-#include "kernels/pick_transpose.h"
-
+// Least-significant-digit radix sort. A block takes a tile of 4,096 picks, a warp 512 of them in their order, 32 at a
+// time: the lanes that hold the same digit find each other by ballots, their places follow from the bits before theirs,
+// so that equal digits keep their order. Counts of all tiles, digit by digit, are added up between counting and moving.
+// A tile is brought into its order in shared memory first, so that neighbouring threads write to neighbouring places.
 #include "core/error.h"
 #include "kernels/device.cuh"
+#include "kernels/pick_transpose.h"
 #include "kernels/running_sums.cuh"
 
 namespace smartbird::kernels {
@@ -67,7 +66,7 @@ struct Ranks {
 // counts [digits, tiles].
 __global__ void __launch_bounds__(kThreads, 2)
     count_digits(Global<const int32_t> key, int64_t count, Digit digit, int64_t tiles, Global<int32_t> counts) {
-  SB_SHARED(int32_t, seen, kWarps* kMostDigits);
+  SB_SHARED(int32_t, seen, kWarps * kMostDigits);
   Ranks ranks;
   ranks.find(key, count, digit, seen);
   for (int d = device::thread_in_block(); d < 1 << digit.bits; d += kThreads) {
@@ -81,7 +80,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     move_picks(Global<const int32_t> key, Global<const int32_t> list, Global<const float> log_pi, int64_t count,
                Digit digit, int64_t tiles, Global<const int32_t> counts, Global<int32_t> to_key,
                Global<int32_t> to_list, Global<float> to_log_pi) {
-  SB_SHARED(int32_t, seen, kWarps* kMostDigits);
+  SB_SHARED(int32_t, seen, kWarps * kMostDigits);
   SB_SHARED(int32_t, begin, kMostDigits);  // of a digit, in the tile; then what leads from there to its place
   SB_SHARED(uint32_t, stage, kTile);
   static_assert(kThreads >= kMostDigits);

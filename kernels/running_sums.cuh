@@ -1,5 +1,5 @@
-// Running sums on a GPU, in place: each number becomes the sum of those before it. A block adds up kSumThreads · kRun numbers, one
-// block the totals of all, and these are added again.
+// Running sums on a GPU, in place: each number becomes the sum of those before it. A block adds up kSumThreads · kRun
+// numbers, one block the totals of all, and these are added again.
 #pragma once
 
 #include "kernels/device.cuh"

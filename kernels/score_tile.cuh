@@ -1,12 +1,12 @@
-// Sketch scores of a tile (scan_tiles.h) on a GPU: 64 rows held by a block of four warps, which walks the keys in pieces. While
-// a few pieces, a stage, are worked on the next ones arrive by cp.async; the warps meet once a stage. Pieces are 64 keys (of 128, two
-// to a thread, registers would spill).
-// The keys of a thread lie side by side, and those of the lanes that share a row follow one another.
-//   BfloatTile  every warp holds 16 rows as fragments; a piece is 8 products m16n8k16 a step of 16; a thread has 2 rows x 16
-//               keys; the next piece has a place of its own. Which numbers of a sketch a lane multiplies, and which key is which
-//               column of a product, is free: it takes numbers that lie side by side, in loads of 16 bytes
-//   FloatTile   a thread has 8 rows x 4 keys, each score one sequence of fused multiply-adds; one piece at a time. Keys lie in
-//               shared memory in such an order that lanes meet different banks
+// Sketch scores of a tile (scan_tiles.h) on a GPU: 64 rows held by a block of four warps, which walks the keys in
+// pieces. While a few pieces, a stage, are worked on the next ones arrive by cp.async; the warps meet once a stage.
+// Pieces are 64 keys (of 128, two to a thread, registers would spill). The keys of a thread lie side by side, and those
+// of the lanes that share a row follow one another.
+//   BfloatTile  every warp holds 16 rows as fragments; a piece is 8 products m16n8k16 a step of 16; a thread has 2 rows x
+//               16 keys; the next stage has a place of its own. Which numbers of a sketch a lane multiplies, and which key
+//               is which column of a product, is free: it takes numbers that lie side by side, in loads of 16 bytes
+//   FloatTile   a thread has 8 rows x 4 keys, each score one sequence of fused multiply-adds; one piece at a time. Keys
+//               lie in shared memory in such an order that lanes meet different banks
 #pragma once
 
 #include <limits>
@@ -36,9 +36,9 @@ class KeyCopies {
 #pragma unroll
       for (int copy = 0; copy < kCopies; ++copy) {
         const int row = piece * Tile::kPieceKeys + copy * kRows;
-        device::start_copy16<Word>(
-            shared, at + to_ + (piece * Tile::kPieceKeys + copy * Tile::slot(kRows)) * Tile::kStride, keys_,
-            from_ + row * Tile::kWords, row < left_);
+        device::start_copy16<Word>(shared,
+                                   at + to_ + (piece * Tile::kPieceKeys + copy * Tile::slot(kRows)) * Tile::kStride,
+                                   keys_, from_ + row * Tile::kWords, row < left_);
       }
     device::commit_copies();
     from_ += Tile::kStage * Tile::kPieceKeys * Tile::kWords, left_ -= Tile::kStage * Tile::kPieceKeys;
@@ -61,8 +61,9 @@ template <int kWidth>
 struct BfloatTile {
   using Word = uint32_t;  // two numbers
   // kStride: eight lanes that load together meet every bank once; twice at width 16.
-  static constexpr int kWords = kWidth / 2, kStride = kWords == 32 ? 36 : kWords, kPieceKeys = 64, kRows = 2, kKeys = 16,
-                       kRowLanes = 4, kStage = kWidth < 64 ? 4 : 2, kSharedWords = 2 * kStage * kPieceKeys * kStride, kSteps = kWidth / 16, kMine = kWords / 4,
+  static constexpr int kWords = kWidth / 2, kStride = kWords == 32 ? 36 : kWords, kPieceKeys = 64, kRows = 2,
+                       kKeys = 16, kRowLanes = 4, kStage = kWidth < 64 ? 4 : 2,
+                       kSharedWords = 2 * kStage * kPieceKeys * kStride, kSteps = kWidth / 16, kMine = kWords / 4,
                        kLoad = kMine < 4 ? kMine : 4;
   static constexpr bool kAhead = true;
   static constexpr int kScanBlocks = kWidth < 64 ? 4 : 3, kDrawBlocks = kWidth < 64 ? 4 : 2;  // on a multiprocessor
@@ -94,8 +95,7 @@ struct BfloatTile {
 #pragma unroll
     for (int eight = 0; eight < kPieceKeys / 8; ++eight) {
       float products[4];
-      const int key = kKeys * (g / 2) + 2 * eight + g % 2,
-                at = base + key * kStride + t * kMine;
+      const int key = kKeys * (g / 2) + 2 * eight + g % 2, at = base + key * kStride + t * kMine;
 #pragma unroll
       for (int load = 0; load < kMine; load += kLoad) {
         uint32_t words[kLoad];
@@ -118,8 +118,9 @@ struct BfloatTile {
 template <int kWidth>
 struct FloatTile {
   using Word = float;
-  static constexpr int kWords = kWidth, kStride = kWords + 4, kPieceKeys = 64, kRows = 8, kKeys = 4, kRowLanes = 16, kStage = 1,
-                       kMine = kPieceKeys * kStride, kSharedWords = kMine + static_cast<int>(kTileRows) * kStride;
+  static constexpr int kWords = kWidth, kStride = kWords + 4, kPieceKeys = 64, kRows = 8, kKeys = 4, kRowLanes = 16,
+                       kStage = 1, kMine = kPieceKeys * kStride,
+                       kSharedWords = kMine + static_cast<int>(kTileRows) * kStride;
   static constexpr bool kAhead = false;  // two pieces would leave no room for wide sketches
   static constexpr int kScanBlocks = 4, kDrawBlocks = kWidth < 64 ? 4 : 3;
   int first_row, column;
@@ -162,9 +163,10 @@ struct FloatTile {
   }
 };
 
-// Calls body(piece, in_stage, c) for the pieces of a tile in order, in all threads of the block; c: start[row] + scores without
-// scale, kUnseen where the row may not sample the key. prepare(first piece, buffer) comes before every stage, while its keys arrive,
-// and a barrier between; in_stage is buffer · kStage + number of the piece in its stage. Both may call sync_block.
+// Calls body(piece, in_stage, c) for the pieces of a tile in order, in all threads of the block; c: start[row] + scores
+// without scale, kUnseen where the row may not sample the key. prepare(first piece, buffer) comes before every stage,
+// while its keys arrive, and a barrier between; in_stage is buffer · kStage + number of the piece in its stage. Both
+// may call sync_block.
 template <class Tile, class Prepare, class Body>
 __device__ void for_scores(Tile& scores, const ScanTile& tile, device::Global<const typename Tile::Word> keys,
                            int64_t num_keys, device::Global<const ScanBlock> blocks, const Excluded& excluded,

@@ -1,12 +1,12 @@
-// Sketch rows on a GPU: every sum is the CPU's chain of fused multiply-adds, so that rows have the CPU's bits and stand alone.
+// Sketch rows on a GPU: every sum is the CPU's chain of fused multiply-adds, so that rows have the CPU's bits and stand
+// alone.
 //   linear  a block takes 64 rows by 32 outputs, 16 inputs at a time in shared memory; a thread has 4 rows by 4 outputs
 //   norm    a thread takes a row
 //   mean    a thread takes a column of a list
-#include "kernels/sketch_rows.h"
-
 #include "core/error.h"
 #include "kernels/device.cuh"
 #include "kernels/row_sums.h"
+#include "kernels/sketch_rows.h"
 
 namespace smartbird::kernels {
 namespace {
@@ -60,9 +60,8 @@ __global__ void __launch_bounds__(kThreads)
         y[(first_row + row + r) * out + first_out + column + o] = sum[r][o];
 }
 
-__global__ void __launch_bounds__(kThreads)
-    norm(Global<const float> x, Global<const float> weight, float epsilon, int64_t rows, int64_t width, Global<float> y,
-         Global<float> inv_rms) {
+__global__ void __launch_bounds__(kThreads) norm(Global<const float> x, Global<const float> weight, float epsilon,
+                                                 int64_t rows, int64_t width, Global<float> y, Global<float> inv_rms) {
   const int64_t row = device::block_in_grid() * kThreads + device::thread_in_block();
   if (row >= rows) return;
   float sum = 0;

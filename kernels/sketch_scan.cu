@@ -1,9 +1,9 @@
-// Pass A on a GPU: a block takes a tile (score_tile.cuh). Each thread keeps (max, sum) of its rows over its keys in base 2,
-// threads of a row are joined by shuffles at the end of the tile, tiles of a row in double. Bound by exp2: one a pair.
-#include "kernels/sketch_scan_device.h"
-
+// Pass A on a GPU: a block takes a tile (score_tile.cuh). Each thread keeps (max, sum) of its rows over its keys in
+// base 2, threads of a row are joined by shuffles at the end of the tile, tiles of a row in double. Bound by exp2: one
+// a pair.
 #include "core/error.h"
 #include "kernels/score_tile.cuh"
+#include "kernels/sketch_scan_device.h"
 
 namespace smartbird::kernels {
 namespace {
@@ -12,7 +12,8 @@ using device::Global;
 
 constexpr float kMuch = 0x1p40F;  // a sum of a piece beyond this makes its greatest score the new maximum
 
-// Running log-sum-exp in base 2. The maximum is looked for only where the sum of a piece shows that it was left far behind.
+// Running log-sum-exp in base 2. The maximum is looked for only where the sum of a piece shows that it was left far
+// behind.
 struct Sum {
   float max = kUnseen, sum = 0;
   // Scores x[i] · scale.
@@ -71,27 +72,26 @@ __global__ void __launch_bounds__(kScoreThreads, Tile::kScanBlocks)
     for (int i = 0; i < Tile::kRows; ++i) {
       for (int lanes = 1; lanes < Tile::kRowLanes; lanes *= 2) sums[i].join(lanes);
       if (scores.leads()) {
-        const int64_t at =
-            ((device::block_in_grid() * kMostSums + number - first_sum) * kTileRows + scores.row(i)) * 2;
+        const int64_t at = ((device::block_in_grid() * kMostSums + number - first_sum) * kTileRows + scores.row(i)) * 2;
         memory[at] = sums[i].max, memory[at + 1] = sums[i].sum;
       }
       sums[i] = Sum{};
     }
   };
-  const auto add = [&](int piece, int, const float (&c)[Tile::kRows][Tile::kKeys]) {
+  const auto add = [&](int piece, int, const float(&c)[Tile::kRows][Tile::kKeys]) {
 #pragma unroll
     for (int i = 0; i < Tile::kRows; ++i) sums[i].add(c[i], scale);
     if ((piece + 1) % kSumPieces == 0) put_sums(piece / kSumPieces);
   };
   const float start[Tile::kRows] = {};
-  for_scores(scores, tile, keys, num_keys, blocks, {excluded, num_excluded}, shared, start, [](int, int) {}, add);
+  for_scores(
+      scores, tile, keys, num_keys, blocks, {excluded, num_excluded}, shared, start, [](int, int) {}, add);
   if (tile.last_leaf % kSumLeaves != 0) put_sums(static_cast<int>(tile.last_leaf / kSumLeaves));
 }
 
 // One thread a row of its group: the tiles in order.
-__global__ void __launch_bounds__(kTileRows)
-    join_tiles(Global<const ScanGroup> groups, Global<const ScanTile> tiles, Global<const float> memory,
-               Global<double> lse) {
+__global__ void __launch_bounds__(kTileRows) join_tiles(Global<const ScanGroup> groups, Global<const ScanTile> tiles,
+                                                        Global<const float> memory, Global<double> lse) {
   const ScanGroup group = groups[device::block_in_grid()];
   const int row = device::thread_in_block();
   if (row >= group.rows) return;
@@ -126,7 +126,8 @@ void scan_any(Stream stream, const DeviceScanInput<Element>& in, float* memory, 
     case 64: scan_with<Tile<64>>(stream, in, memory); break;
     default: fail(ErrorKind::Shape, "sketch_scan: width ", in.width, ", on a GPU 16, 32 or 64");
   }
-  device::launch("sketch_scan", join_tiles, in.num_groups, static_cast<int>(kTileRows), stream, in.groups, in.tiles, memory, lse);
+  device::launch("sketch_scan", join_tiles, in.num_groups, static_cast<int>(kTileRows), stream, in.groups, in.tiles,
+                 memory, lse);
 }
 
 }  // namespace

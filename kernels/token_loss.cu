@@ -1,11 +1,10 @@
-// Cross-entropy on a GPU: a block a row. Each thread goes through its logits once, eight in flight, with a running largest, the sum
-// of exponentials below it, and where the largest came first; threads are joined in a fixed order. The gradient reads the
-// row again, from cache where it fits. Bound by memory.
-#include "kernels/token_loss.h"
-
+// Cross-entropy on a GPU: a block a row. Each thread goes through its logits once, eight in flight, with a running
+// largest, the sum of exponentials below it, and where the largest came first; threads are joined in a fixed order. The
+// gradient reads the row again, from cache where it fits. Bound by memory.
 #include <limits>
 
 #include "kernels/device_numbers.cuh"
+#include "kernels/token_loss.h"
 
 namespace smartbird::kernels {
 namespace {
@@ -62,9 +61,8 @@ __device__ Running of_thread(Global<Element> logits, int64_t begin, int64_t coun
 
 // gradient: into the logits.
 template <class Element, bool kGradient>
-__global__ void __launch_bounds__(kThreads)
-    loss_of_rows(Global<Element> logits, Global<const int64_t> targets, int64_t count, Global<double> loss,
-                 Global<uint8_t> correct) {
+__global__ void __launch_bounds__(kThreads) loss_of_rows(Global<Element> logits, Global<const int64_t> targets,
+                                                         int64_t count, Global<double> loss, Global<uint8_t> correct) {
   SB_SHARED(float, mosts, kWarps);
   SB_SHARED(float, sums, kWarps);
   SB_SHARED(int64_t, firsts, kWarps);
@@ -121,8 +119,8 @@ void token_loss_gradient(Stream stream, Element* logits, const int64_t* target, 
   launch_rows<Element, true>(stream, logits, target, rows, vocabulary, loss, correct);
 }
 
-#define SB_DEVICE_TOKEN_LOSS(Element)                                                                       \
-  template void token_loss(Stream, const Element*, const int64_t*, int64_t, int64_t, double*, uint8_t*);   \
+#define SB_DEVICE_TOKEN_LOSS(Element)                                                                    \
+  template void token_loss(Stream, const Element*, const int64_t*, int64_t, int64_t, double*, uint8_t*); \
   template void token_loss_gradient(Stream, Element*, const int64_t*, int64_t, int64_t, double*, uint8_t*);
 SB_DEVICE_TOKEN_LOSS(float)
 SB_DEVICE_TOKEN_LOSS(uint16_t)

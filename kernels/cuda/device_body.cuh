@@ -83,8 +83,7 @@ template <class T>
 __device__ void start_copy16(T* to, int64_t i, const T* from, int64_t j, bool valid) {
   const uint32_t target = static_cast<uint32_t>(__cvta_generic_to_shared(to + i));
   const int bytes = valid ? 16 : 0;  // the rest is filled with zeros; of 0 bytes the address is not looked at
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(from + j), "r"(bytes)
-               : "memory");
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(from + j), "r"(bytes) : "memory");
 }
 __device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kGroups>
@@ -108,7 +107,8 @@ void launch(const char* name, void (*kernel)(P...), int64_t blocks, int threads,
            static_cast<cudaStream_t>(stream.handle)>>>(arguments...);
   const cudaError_t error = cudaGetLastError();
   if (error != cudaSuccess)
-    fail(ErrorKind::Device, name, ": launching ", blocks, " blocks of ", threads, " threads: ", cudaGetErrorString(error));
+    fail(ErrorKind::Device, name, ": launching ", blocks, " blocks of ", threads,
+         " threads: ", cudaGetErrorString(error));
 }
 
 }  // namespace smartbird::kernels::device

@@ -1,8 +1,7 @@
 // Three small kernels that do one thing each.
-#include "tests/gpu/ceilings.h"
-
 #include <cstdint>
 
+#include "tests/gpu/ceilings.h"
 #include "tests/gpu/timing.h"
 
 namespace smartbird::gpu {
@@ -56,12 +55,12 @@ Ceilings measure_ceilings() {
   }
   device_test::DeviceArray<float> sink(1);
   device_test::DeviceArray<uint32_t> rows(kRows * 64), seen(1);
-  out.exp2_per_s = 1e3 * kBlocks * kThreads * kRounds * 8.0 / median_ms([&] {
-    exponentials<<<kBlocks, kThreads>>>(0.5F, sink.data());
-  });
-  out.gather_bytes_per_s = 1e3 * kBlocks * kThreads * 256.0 * 8 * 16 / median_ms([&] {
-    gather<<<kBlocks, kThreads>>>(reinterpret_cast<const uint4*>(rows.data()), kRows - 1, seen.data());
-  });
+  out.exp2_per_s = 1e3 * kBlocks * kThreads * kRounds * 8.0 /
+                   median_ms([&] { exponentials<<<kBlocks, kThreads>>>(0.5F, sink.data()); });
+  out.gather_bytes_per_s =
+      1e3 * kBlocks * kThreads * 256.0 * 8 * 16 / median_ms([&] {
+        gather<<<kBlocks, kThreads>>>(reinterpret_cast<const uint4*>(rows.data()), kRows - 1, seen.data());
+      });
   device_test::require(cudaGetLastError(), "ceilings");
   return out;
 }

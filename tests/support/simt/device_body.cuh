@@ -84,14 +84,14 @@ constexpr auto await_copies = [] { simt::SharedMemory::current().wait(kGroups); 
 // 2t + 8 (i / 2) and the next; b[i] rows 2t + 8 i and the next, column g; c[i] row g + 8 (i / 2), column 2t + i % 2.
 inline void mma_16x8x16(const uint32_t (&a)[4], const uint32_t (&b)[2], const float (&c)[4], float (&d)[4],
                         Site site = Site::current()) {
-  using Operands = std::array<uint32_t, 6>;
-  const auto all = simt::Block::current().exchange(kAllLanes, Operands{a[0], a[1], a[2], a[3], b[0], b[1]}, site);
-  const auto half = [](uint32_t word, size_t odd) { return std::bit_cast<float>(odd != 0 ? word & 0xffff0000U : word << 16); };
+  const auto all = simt::Block::current().exchange(kAllLanes, std::array{a[0], a[1], a[2], a[3], b[0], b[1]}, site);
+  const auto half = [](uint32_t word, size_t odd) { return float_of(odd != 0 ? word & 0xffff0000U : word << 16); };
   for (size_t i = 0, lane = static_cast<size_t>(thread_in_block() % 32); i < 4; ++i) {
     const size_t row = lane / 4, column = lane % 4 * 2 + i % 2;
     d[i] = c[i];
     for (size_t k = 0; k < 16; ++k)
-      d[i] += half(all[row * 4 + k % 8 / 2][i / 2 + k / 8 * 2], k % 2) * half(all[column * 4 + k % 8 / 2][4 + k / 8], k % 2);
+      d[i] += half(all[row * 4 + k % 8 / 2][i / 2 + k / 8 * 2], k % 2) *
+              half(all[column * 4 + k % 8 / 2][4 + k / 8], k % 2);
   }
 }
 inline int32_t add(Global<int32_t> to, int64_t i, int32_t value) { return std::exchange(to[i], to[i] + value); }
