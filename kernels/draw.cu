@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(kScoreThreads, Tile::kDrawBlocks)
     for (int first = row;; first += 32) {
       const int mine = first + lane;
       const uint32_t others = device::ballot(mine >= tile.rows || blocks[tile.first_row + mine].group != group);
-      if (others != 0) return first + device::count_bits((others & (0 - others)) - 1);
+      if (others != 0) return first + lowest_of(others);
     }
   };
   const int first_end = end_of_group(0);

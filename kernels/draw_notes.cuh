@@ -5,6 +5,7 @@
 
 #include "kernels/device.cuh"
 #include "kernels/draw_device.h"
+#include "kernels/lanes.cuh"
 #include "kernels/scan_tiles.h"
 
 namespace smartbird::kernels {
@@ -71,19 +72,6 @@ class NoteWriter {
   int chunk_, used_ = 0;
 };
 
-// The lanes of my warp whose number, of kBits bits, is mine; of those there.
-template <int kBits>
-__device__ uint32_t same_number(int number, bool there) {
-  uint32_t same = device::ballot(there);
-#pragma unroll
-  for (int bit = 0; bit < kBits; ++bit) {
-    const bool mine = (number >> bit & 1) != 0;
-    const uint32_t with = device::ballot(mine);
-    same &= mine ? with : ~with;
-  }
-  return same;
-}
-
 // Calls body(note, head, number among the picks of its row and head) for a warp's picks in order, in the lanes that
 // hold one, with note = load(place of the note, index of the note, whether there is one) before, whose heads picked;
 // the next notes are loaded while some are worked on. seen [16, heads] from first_seen on counts the picks of rows and
@@ -119,12 +107,12 @@ __device__ void for_notes(const NotePool& pool, int64_t warp, int heads, device:
     Notes next;
     if (more) next = read();
     const int row = row_of(now.place);
-    const uint32_t same = same_number<4>(row, now.there);
+    const uint32_t same = same_number(row, 4, now.there);
     for (int head = 0; head < heads; ++head) {
       const bool mine = (now.note.heads >> head & 1) != 0;
       const uint32_t all = device::ballot(mine);
       if (all == 0) continue;
-      const uint32_t with = all & same, before = with & ((uint32_t{1} << lane) - 1);
+      const uint32_t with = all & same, before = with & lanes_below();
       const int64_t slot = first_seen + row * heads + head;
       Count came = 0;
       if (mine) came = seen[slot];

@@ -70,11 +70,10 @@ struct Held {
   int before = 0, all = 0;
 };
 __device__ inline Held held_before(int mine) {
-  const uint32_t below = (uint32_t{1} << device::thread_in_block() % 32) - 1;
   Held out;
   for (int bit = 0; device::ballot(mine >> bit != 0) != 0; ++bit) {
     const uint32_t with = device::ballot((mine >> bit & 1) != 0);
-    out.before += device::count_bits(with & below) << bit;
+    out.before += device::count_bits(with & lanes_below()) << bit;
     out.all += device::count_bits(with) << bit;
   }
   return out;
@@ -95,7 +94,7 @@ class Finds {
     int mine = held.before;
     for (int done = 0; done < held.all; done += 32) {  // fewer than 32 wait
       for (; bits != 0 && mine < done + 32; bits &= bits - 1, ++mine) {
-        const int bit = device::count_bits((bits & (0 - bits)) - 1);
+        const int bit = lowest_of(bits);
         places_[first() + waiting_ + mine - done] =
             static_cast<uint32_t>((row + bit / keys * step) % 16) << kKeyBits | static_cast<uint32_t>(key + bit % keys);
       }

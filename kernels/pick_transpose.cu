@@ -4,6 +4,7 @@
 // A tile is brought into its order in shared memory first, so that neighbouring threads write to neighbouring places.
 #include "core/error.h"
 #include "kernels/device.cuh"
+#include "kernels/lanes.cuh"
 #include "kernels/pick_transpose.h"
 #include "kernels/running_sums.cuh"
 
@@ -21,17 +22,6 @@ struct Digit {
   int shift = 0, bits = 0;
   __device__ int of(int32_t key) const { return key >> shift & ((1 << bits) - 1); }
 };
-
-// Lanes of my warp whose digit is mine; those beyond the end have none.
-__device__ uint32_t same_digit(int digit, int bits, bool there) {
-  uint32_t same = device::ballot(there);
-  for (int bit = 0; bit < bits; ++bit) {
-    const bool mine = (digit >> bit & 1) != 0;
-    const uint32_t with = device::ballot(mine);
-    same &= mine ? with : ~with;
-  }
-  return same;
-}
 
 // The number of every pick of mine among those of its warp and digit; seen [8, 256] counts those.
 struct Ranks {
@@ -52,7 +42,7 @@ struct Ranks {
     for (int step = 0; step < kSteps; ++step) {
       const bool there = index(step) < count;
       const int mine = digit.of(key[step]);
-      const uint32_t same = same_digit(mine, digit.bits, there), before = same & ((uint32_t{1} << me % 32) - 1);
+      const uint32_t same = same_number(mine, digit.bits, there), before = same & lanes_below();
       const int came = there ? static_cast<int>(seen[row + mine]) : 0;
       device::sync_warp();
       if (there && before == 0) seen[row + mine] = came + device::count_bits(same);

@@ -34,13 +34,8 @@ Steps train(const std::vector<std::string>& more, int ranks, bool on_device) {
                                      "--attention.share_warmup_steps=0"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   const Options options = parse_options(arguments, nullptr).options;
-  std::vector<Document> documents;
-  std::vector<Sample> batch;
-  for (int64_t i = 0; i < 3; ++i) {
-    documents.push_back({.num_tokens = 11 + 17 * i % 46, .label = static_cast<int32_t>(i % 3)});
-    batch.push_back({.number = 70 + i, .document = i, .begin = 0, .length = documents.back().num_tokens});
-  }
-  MemoryCorpus corpus(documents);
+  const WholeDocuments all({11, 28, 45});
+  MemoryCorpus corpus(all.documents);
   Steps out;
   for_ranks(ranks, [&](Communicator& group) {
     const std::optional<HostMemoryIsDevice> device =
@@ -52,7 +47,7 @@ Steps train(const std::vector<std::string>& more, int ranks, bool on_device) {
     Optimizer optimizer(world, model.parameters(), options.train);
     std::vector<StepRecord> records;
     for (int64_t step = 1; step <= 3; ++step)
-      records.push_back(train_step({world, model, options, task}, optimizer, corpus, batch, step));
+      records.push_back(train_step({world, model, options, task}, optimizer, corpus, all.batch, step));
     if (world.is_root()) out = {records, model.parameters().flat().clone()};
   });
   return out;

@@ -5,8 +5,22 @@
 #include <vector>
 
 #include "data/corpus.h"
+#include "data/sampler.h"
 
 namespace smartbird::testing {
+
+// Documents of these lengths in three classes, and a batch of all of them, each whole.
+struct WholeDocuments {
+  explicit WholeDocuments(const std::vector<int64_t>& lengths) {
+    for (int64_t length : lengths) {
+      const int64_t i = static_cast<int64_t>(documents.size());
+      documents.push_back({.num_tokens = length, .label = static_cast<int32_t>(i % 3)});
+      batch.push_back({.number = 70 + i, .document = i, .begin = 0, .length = length});
+    }
+  }
+  std::vector<Document> documents;
+  std::vector<Sample> batch;
+};
 
 class MemoryCorpus : public Corpus {
  public:

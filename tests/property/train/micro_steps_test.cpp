@@ -33,13 +33,10 @@ StepResult run_step(std::vector<std::string> arguments, const Cut& cut) {
     arguments.insert(arguments.begin(), argument);
   arguments.push_back("--train.micro_tokens=" + std::to_string(cut.micro_tokens));
   const Options options = parse_options(arguments, nullptr).options;
-  std::vector<Document> documents;
-  std::vector<Sample> batch;
-  for (int64_t i = 0; i < 11; ++i) {
-    documents.push_back({.num_tokens = 5 + 17 * i % 46, .label = static_cast<int32_t>(i % 3)});
-    batch.push_back({.number = 70 + i, .document = i, .begin = 0, .length = documents.back().num_tokens});
-  }
-  MemoryCorpus corpus(documents);
+  std::vector<int64_t> lengths;
+  for (int64_t i = 0; i < 11; ++i) lengths.push_back(5 + 17 * i % 46);
+  const WholeDocuments all(lengths);
+  MemoryCorpus corpus(all.documents);
   corpus.uncounted = 2;
   StepResult out;
   for_ranks(cut.ranks, [&](Communicator& group) {
@@ -48,7 +45,7 @@ StepResult run_step(std::vector<std::string> arguments, const Cut& cut) {
     Transformer model(make_shape(options, corpus.tokenizer().vocabulary(), task == Task::Classify ? 3 : 0), at::kDouble,
                       1);
     Optimizer optimizer(world, model.parameters(), options.train);
-    const StepRecord record = train_step({world, model, options, task}, optimizer, corpus, batch, 1);
+    const StepRecord record = train_step({world, model, options, task}, optimizer, corpus, all.batch, 1);
     at::Tensor gradient = model.parameters().flat_grad().clone();
     all_reduce_(world.everyone(), "test", gradient, ReduceOp::Sum);
     if (world.is_root()) out = {record, gradient};
