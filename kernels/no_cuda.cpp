@@ -3,6 +3,7 @@
 #include "kernels/adamw.h"
 #include "kernels/attention_device.h"
 #include "kernels/draw_device.h"
+#include "kernels/dropout.h"
 #include "kernels/pick_transpose.h"
 #include "kernels/row_sums.h"
 #include "kernels/sketch_rows.h"
@@ -64,6 +65,7 @@ template void attention_backward_kv(Stream, const DeviceAttentionInput<float>&, 
 template void attention_backward_kv(Stream, const DeviceAttentionInput<uint16_t>&, const DeviceKeyLists&,
                                     const uint16_t*, const float*, uint16_t*);
 
+void dropout_factors(Stream, const Dropout&, const int64_t*, const int64_t*, int64_t, int64_t, float*) { refuse(); }
 void row_linear(Stream, const float*, const float*, int64_t, int64_t, int64_t, float*) { refuse(); }
 void row_norm(Stream, const float*, const float*, double, int64_t, int64_t, float*, float*) { refuse(); }
 void mean_of_rows(Stream, const int64_t*, const int64_t*, const float*, int64_t, int64_t, float*) { refuse(); }

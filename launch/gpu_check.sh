@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # On a machine with a GPU: builds the kernels and their tests for it, runs them, measures ceilings, kernels against their floors, and
-# PyTorch's attention beside them, then runs the tests again under compute-sanitizer. Needs nvcc, g++ and CMake; PyTorch for the
-# comparison; takes other packages from a bundle (launch/make_bundle.sh) where the system has none. Every part has a time
+# PyTorch's attention beside them, trains on the GPU and on the CPU and takes steps of 65,536 and 1,048,576 tokens, then runs the
+# tests again under compute-sanitizer. Needs nvcc, g++ and CMake; PyTorch for the comparison, and NCCL with it for training; takes other packages from a bundle (launch/make_bundle.sh) where the system has none. Every part has a time
 # limit, and the report is written whatever happens.
 #   launch/gpu_check.sh [--out=FOLDER] [--bundle=FOLDER] [--quick] [--parts=LIST]   writes FOLDER/report.md, report.json, logs.tar.gz
-#   LIST, separated by commas: tests, kernels, rivals, profile (by Nsight Compute; not run unless asked for), memcheck, racecheck,
+#   LIST, separated by commas: tests, kernels, rivals, training, profile (by Nsight Compute; not run unless asked for), memcheck, racecheck,
 #   initcheck, synccheck
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=build/gpu_report bundle=.gpu_bundle tokens=(8192 65536 524288)
-parts=tests,kernels,rivals,memcheck,racecheck,initcheck,synccheck
+parts=tests,kernels,rivals,training,memcheck,racecheck,initcheck,synccheck
 for argument in "$@"; do
   case "$argument" in
     --out=*) out="${argument#*=}" ;;
@@ -23,7 +23,7 @@ export PATH="$PATH:/usr/local/cuda/bin"
 say() { printf '== [%4ss] %s\n' "$SECONDS" "$*"; }
 for name in ${parts//,/ }; do
   case "$name" in
-    tests | kernels | rivals | profile | memcheck | racecheck | initcheck | synccheck) ;;
+    tests | kernels | rivals | training | profile | memcheck | racecheck | initcheck | synccheck) ;;
     *) echo "gpu_check: --parts has no $name; see the first lines of launch/gpu_check.sh" >&2; exit 2 ;;
   esac
 done
@@ -81,6 +81,30 @@ rivals() {
   fi
 }
 part rivals 150 rivals.jsonl bash -c "$(declare -f rivals); rivals ${tokens[*]}"
+training() {
+  local runs="$logs/training" mpi=ON
+  mkdir -p "$runs"
+  command -v mpicxx >/dev/null || mpi=OFF
+  cmake -S . -B build/gpu_training "${options[@]}" -D CMAKE_BUILD_TYPE=Release -D SMARTBIRD_CUDA=ON -D SMARTBIRD_TESTS=OFF -D SMARTBIRD_WERROR=OFF \
+    -D SMARTBIRD_MPI="$mpi" -D "SMARTBIRD_TORCH_PYTHON=$(command -v python3)" -D "CMAKE_CUDA_ARCHITECTURES=$architecture" >"$runs/configure.log" 2>&1 ||
+    { tail -n 20 "$runs/configure.log"; return 4; }
+  cmake --build build/gpu_training --parallel "$(nproc)" --target smartbird >"$runs/build.log" 2>&1 || { tail -n 30 "$runs/build.log"; return 1; }
+  train() {  # NAME OPTIONS...
+    build/gpu_training/smartbird pretrain --run.progress=none --run.dir="$runs/$1" "${@:2}" >"$runs/$1.log" 2>&1 || { tail -n 5 "$runs/$1.log"; return 1; }
+  }
+  local small=(--config configs/tiny.ini --model.width=128 --sketch.width=16 --eval.at_end=off)
+  train cpu "${small[@]}" && train gpu "${small[@]}" --run.device=cuda || return 1
+  for size in 65536 1048576; do
+    nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -lms 200 >"$runs/$size.mib" &
+    local watch=$! code=0
+    train "$size" --config configs/long_1m.ini --run.device=cuda --train.steps=5 --data.limit_tokens="$size" --data.sequence_tokens="$size" \
+      --train.batch_tokens="$size" || code=$?
+    kill "$watch"
+    [ "$code" = 0 ] || return "$code"
+  done
+  python3 tests/bench/gpu_training.py "$runs"
+}
+part training 300 training.jsonl bash -c "logs=$logs architecture=$architecture; options=(${options[*]@Q}); $(declare -f training); training"
 for tool in memcheck racecheck initcheck synccheck; do
   part "$tool" 60 "$tool.log" compute-sanitizer --tool "$tool" --error-exitcode 9 build/gpu/test_gpu
 done

@@ -117,6 +117,7 @@ class Communicator {
   virtual Pending start_all_reduce(const char* what, DType type, std::byte* data, int64_t count, ReduceOp op);
   virtual Pending start_broadcast(const char* what, DType type, std::byte* data, int64_t bytes, int root);
   friend class CheckedComm;  // stands in front of a group, whatever it is over
+  friend class StagedComm;   // copies what another group moves
   // The bytes that a rank sends to itself, which must be those that it expects from itself.
   int64_t check_own_piece(const char* what, std::span<const Piece> send_pieces,
                           std::span<const Piece> recv_pieces) const;

@@ -16,7 +16,8 @@ inline void check_device_memory(const char* what, const void* at) {
   cudaPointerAttributes about{};
   const bool known = at == nullptr || cudaPointerGetAttributes(&about, at) == cudaSuccess;
   SB_CHECK(at == nullptr || (known && about.type == cudaMemoryTypeDevice), Device, what,
-           ": the tensor is in host memory, and NCCL carries the memory of GPUs only; use parallel.transport = mpi");
+           ": the tensor is in host memory, and NCCL carries the memory of GPUs only; set run.device = cuda, or use "
+           "parallel.transport = mpi");
 }
 
 }  // namespace smartbird

@@ -1,6 +1,7 @@
 // One lane for all groups.
 #include "comm/nccl_groups.h"
 
+#include "comm/cuda_staged_comm.h"
 #include "comm/nccl_comm.h"
 #include "core/error.h"
 
@@ -10,6 +11,11 @@ DeviceGroup over_nccl(const NcclGroups& groups) {
   const auto lane =
       std::make_shared<NcclLane>(NcclLimits{.timeout_s = groups.timeout_s}, groups.last_resort, groups.compute_stream);
   return [lane](std::unique_ptr<Communicator> host) { return std::make_unique<NcclComm>(std::move(host), lane); };
+}
+
+DeviceGroup through_host(ComputeStream compute) {
+  return
+      [compute](std::unique_ptr<Communicator> host) { return std::make_unique<StagedComm>(std::move(host), compute); };
 }
 
 std::string nccl_version() {

@@ -9,12 +9,10 @@
 #include <memory>
 #include <string>
 
+#include "comm/nccl_groups.h"
 #include "comm/nccl_watch.h"
 
 namespace smartbird {
-
-// The stream (cudaStream_t) on which the calling thread computes.
-using ComputeStream = std::function<void*()>;
 
 class NcclLane {
  public:

@@ -11,6 +11,12 @@ namespace {
 
 constexpr std::chrono::milliseconds kBetweenLooks{100};
 
+// Without a GPU the lane says so.
+int current_device() {
+  int device = 0;
+  return cudaGetDevice(&device) == cudaSuccess ? device : 0;
+}
+
 }  // namespace
 
 NcclFlight::NcclFlight(std::string about) : text(std::move(about)) {
@@ -20,7 +26,7 @@ NcclFlight::NcclFlight(std::string about) : text(std::move(about)) {
 NcclFlight::~NcclFlight() { cudaEventDestroy(done); }
 
 NcclWatch::NcclWatch(NcclLimits limits, LastResort last_resort)
-    : limits_(limits), last_resort_(std::move(last_resort)), thread_([this] { run(); }) {}
+    : limits_(limits), last_resort_(std::move(last_resort)), device_(current_device()), thread_([this] { run(); }) {}
 
 NcclWatch::~NcclWatch() {
   {
@@ -110,6 +116,7 @@ void NcclWatch::look() {
 }
 
 void NcclWatch::run() {
+  cudaSetDevice(device_);  // or asking about an event would open the first GPU too
   std::unique_lock lock(mutex_);
   while (!stop_ && failure_.empty()) {
     lock.unlock();

@@ -62,6 +62,7 @@ class NcclWatch {
 
   const NcclLimits limits_;
   const LastResort last_resort_;
+  const int device_;  // that of the thread that made it
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<std::weak_ptr<NcclHandle>> handles_;

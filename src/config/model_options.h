@@ -89,8 +89,10 @@ struct AttentionOptions {
       "kind of each layer's attention, a pattern repeated over layers");
     v("attention.global_positions", global_positions, "", at_least(0),
       "positions of each sequence that every row that may see them attends");
-    v("attention.scan_budget_bytes", scan_budget_bytes, 64 << 20, at_least(1),
-      "working memory of the scan and the draw; a smaller budget means smaller row chunks, never other picks");
+    v("attention.scan_budget_bytes", scan_budget_bytes, 0, at_least(0),
+      "working memory of the scan and the draw; a smaller budget means smaller row chunks, never other picks; 0 = 64 "
+      "MiB, "
+      "on a GPU 1 GiB");
   }
 };
 

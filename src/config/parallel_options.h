@@ -18,8 +18,10 @@ struct ParallelOptions {
       "ranks that share one stream of tokens; must divide the number of ranks; 0 = all");
     v("parallel.layout", layout, "contiguous", one_of({"contiguous", "zigzag"}),
       "which blocks a rank holds; zigzag balances causal work");
-    v("parallel.transport", transport, "mpi", one_of({"mpi", "nccl"}),
-      "what carries tensors between ranks: MPI through host memory, or NCCL between GPUs");
+    v("parallel.transport", transport, "auto", one_of({"auto", "mpi", "nccl"}),
+      "what carries tensors between ranks: MPI through host memory (so that ranks can share a GPU), or NCCL between "
+      "GPUs; "
+      "auto = nccl with run.device = cuda, else mpi");
     v("parallel.nccl_timeout_s", nccl_timeout_s, 600.0, at_least(1.0),
       "a start of NCCL, or an exchange over it, that takes longer ends the run (waits in MPI have no deadline)");
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "config/device_rules.h"
 #include "config/values.h"
 #include "core/error.h"
 #include "core/link.h"
@@ -84,6 +85,7 @@ void check_rules(const Options& o, int num_ranks) {
   for (const std::string& name : o.run.allow_change)
     rule(std::any_of(entries.begin(), entries.end(), [&](const OptionEntry& e) { return e.name == name; }),
          "run.allow_change: unknown option '", name, "'", advice(name, entries));
+  if (const std::string device = device_errors(o); !device.empty()) errors += join(errors.empty() ? "" : "\n", device);
   SB_CHECK(errors.empty(), Config, errors);
 }
 

@@ -10,7 +10,7 @@
 namespace smartbird {
 
 struct RunOptions {
-  std::string dir, dtype, resume, progress;
+  std::string dir, device, dtype, resume, progress;
   std::vector<std::string> allow_change;
   int64_t seed = 0, threads = 0, log_every = 0, record_picks = 0;
   bool check_comm = false;
@@ -18,6 +18,8 @@ struct RunOptions {
   void visit(V& v) {
     v("run.dir", dir, "runs/smartbird", any(), "folder of this run: metrics, checkpoints, resolved configuration");
     v("run.seed", seed, 1, at_least(0), "seed of weights, order, draws and masks");
+    v("run.device", device, "cpu", one_of({"cpu", "cuda"}),
+      "what computes: the cores of a rank, or one GPU for each rank of a host (builds with the cuda preset)");
     v("run.dtype", dtype, "float32", one_of({"float32", "float64"}), "element type of weights and activations");
     v("run.resume", resume, "none", any(),
       "none | auto (newest good checkpoint of run.dir, else start) | a checkpoint folder");

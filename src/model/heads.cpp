@@ -1,8 +1,6 @@
 // Token and label heads.
 #include "model/heads.h"
 
-#include <algorithm>
-
 #include "ops/collectives.h"
 #include "ops/tensors.h"
 
@@ -20,18 +18,11 @@ at::Tensor pooling_weights(const StepContext& context, const Parameters& paramet
                            const at::Tensor& h, const Stream& stream, const at::Tensor& sequence) {
   if (shape.pooling == Pooling::Mean || shape.pooling == Pooling::Statistics)
     return at::ones({h.size(0)}, h.options().requires_grad(false));
-  if (shape.pooling == Pooling::First) return (index_tensor(stream.position) == 0).to(h.scalar_type());
+  if (shape.pooling == Pooling::First) return (index_tensor(stream.position, h.device()) == 0).to(h.scalar_type());
   const at::Tensor score = at::mv(h, parameters.value("pooling.weight"));
   at::Tensor largest =
       at::full({static_cast<int64_t>(context.layout.sequences().size())}, -1e30, h.options().requires_grad(false));
-  with_float_type(score, [&](auto t) {
-    using T = decltype(t);
-    const at::Tensor flat = score.detach().contiguous();
-    const T* from = flat.const_data_ptr<T>();
-    const int64_t* of_row = sequence.const_data_ptr<int64_t>();
-    T* to = largest.mutable_data_ptr<T>();
-    for (int64_t row = 0; row < flat.size(0); ++row) to[of_row[row]] = std::max(to[of_row[row]], from[row]);
-  });
+  largest.scatter_reduce_(0, sequence, score.detach(), "amax");
   all_reduce_(context.tensors(), "pooling", largest, ReduceOp::Max);
   return (score - largest.index_select(0, sequence)).exp();
 }
@@ -67,7 +58,7 @@ LossSum token_head(const Parameters& parameters, const ModelShape& shape, const 
 LabelScores label_head(const StepContext& context, const Parameters& parameters, const ModelShape& shape,
                        const at::Tensor& h, const Stream& stream) {
   const int64_t sequences = static_cast<int64_t>(context.layout.sequences().size()), ranks = context.group().size();
-  const at::Tensor sequence = index_tensor(stream.sequence);
+  const at::Tensor sequence = index_tensor(stream.sequence, h.device());
   const at::Tensor rows = shape.pooling == Pooling::Statistics ? at::cat({h, h.square()}, 1) : h;
   const at::Tensor sums =
       sums_by_sequence(rows, pooling_weights(context, parameters, shape, h, stream, sequence), sequence, sequences);

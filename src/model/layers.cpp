@@ -1,7 +1,7 @@
 // Norm, MLP, dropout.
 #include "model/layers.h"
 
-#include "ops/tensors.h"
+#include "ops/dropout.h"
 
 namespace smartbird {
 
@@ -30,28 +30,8 @@ at::Tensor layer_mlp(const at::Tensor& x, const Parameters& parameters, const st
 
 at::Tensor dropout(const StepContext& context, const at::Tensor& h, const RowInfo& rows, double rate, int64_t place) {
   if (rate <= 0 || context.phase == Phase::Evaluate) return h;
-  at::Tensor keep = at::empty(h.sizes(), h.options().requires_grad(false));
-  const PhiloxKey base = context.key(Purpose::Dropout);
-  const int64_t* position = rows.position.const_data_ptr<int64_t>();
-  with_float_type(h, [&](auto t) {
-    using T = decltype(t);
-    T* out = keep.mutable_data_ptr<T>();
-#pragma omp parallel for schedule(static)
-    for (int64_t row = 0; row < h.size(0); ++row) {
-      PhiloxKey key = base;
-      const uint64_t sample = rows.sample[static_cast<size_t>(row)];
-      key.high ^= static_cast<uint32_t>(sample >> 32);
-      for (int64_t c = 0; c < h.size(1); c += 4) {
-        const PhiloxCounter x = philox({static_cast<uint32_t>(sample), static_cast<uint32_t>(position[row]),
-                                        static_cast<uint32_t>(place), static_cast<uint32_t>(c / 4)},
-                                       key);
-        for (int64_t i = 0; i < 4 && c + i < h.size(1); ++i)
-          out[row * h.size(1) + c + i] =
-              uniform(x[static_cast<size_t>(i)]) < rate ? T{0} : static_cast<T>(1 / (1 - rate));
-      }
-    }
-  });
-  return h * keep;
+  return drop_out(h, rows.sample, rows.position,
+                  {.rate = rate, .key = context.key(Purpose::Dropout), .place = static_cast<uint32_t>(place)});
 }
 
 }  // namespace smartbird

@@ -10,10 +10,10 @@
 
 namespace smartbird {
 
-// What a rank's rows are, for everything that depends on more than their content.
+// What a rank's rows are, for everything that depends on more than their content; where the weights lie.
 struct RowInfo {
-  at::Tensor position;           // [T] int64, in the sequence
-  std::vector<uint64_t> sample;  // [T] sample number of the row's sequence
+  at::Tensor position;  // [T] int64, in the sequence
+  at::Tensor sample;    // [T] int64, sample number of the row's sequence (the bits of a uint64)
 };
 
 [[nodiscard]] NormSettings norm_settings(const ModelShape& shape);

@@ -45,11 +45,11 @@ void Parameters::add(const std::string& name, std::vector<int64_t> shape, double
   list_.push_back(std::move(parameter));
 }
 
-void Parameters::finish(at::ScalarType dtype, uint64_t seed) {
+void Parameters::finish(const at::TensorOptions& options, uint64_t seed) {
   SB_CHECK(!flat_.defined(), Shape, "finish() was called twice for ", list_.size(), " parameters");
   if (sketch_begin_ < 0) sketch_begin_ = size_;
-  flat_ = at::zeros({size_}, dtype);
-  flat_grad_ = at::zeros({size_}, dtype);
+  flat_ = at::zeros({size_}, options);
+  flat_grad_ = at::zeros({size_}, options);
   const PhiloxKey key = philox_key(seed, 0, Purpose::Init);
   for (size_t index = 0; index < list_.size(); ++index) {
     const Parameter& parameter = list_[index];

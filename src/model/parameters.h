@@ -1,6 +1,6 @@
 // All weights of a run as views of two flat tensors, one for values and one for gradients, so that reduce, clip, update,
 // checkpoint and "equal on all ranks?" are one call each. Model weights come first, then the sketch's, so each of the
-// two is one range. Initial values are a function of (seed, name's index, element index): the same for every world size.
+// two is one range. Initial values are a function of (seed, name's index, element index): the same for every world size and device.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -25,13 +25,14 @@ class Parameters {
   // Declares a parameter; all of the model before the first of the sketch. Then finish() allocates and initialises.
   void add(const std::string& name, std::vector<int64_t> shape, double init_scale, double init_value, bool decay,
            bool sketch);
-  void finish(at::ScalarType dtype, uint64_t seed);
+  void finish(const at::TensorOptions& options, uint64_t seed);
 
   [[nodiscard]] const std::vector<Parameter>& list() const { return list_; }
   [[nodiscard]] const Parameter* find(const std::string& name) const;    // nullptr when there is none
   [[nodiscard]] const at::Tensor& value(const std::string& name) const;  // leaf that requires grad, a view of flat()
   [[nodiscard]] at::Tensor& flat() { return flat_; }                     // [n]
   [[nodiscard]] at::Tensor& flat_grad() { return flat_grad_; }           // [n]
+  [[nodiscard]] at::Device device() const { return flat_.device(); }
   [[nodiscard]] int64_t size() const { return size_; }
   [[nodiscard]] int64_t sketch_begin() const { return sketch_begin_; }  // first element of the sketch
   void zero_grad() { flat_grad_.zero_(); }

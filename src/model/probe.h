@@ -20,14 +20,15 @@ struct ProbeMass {
 
 class Probes {
  public:
-  // Collective. rate: probability of a block; plan: of the sketch's sparse layers.
-  Probes(const StepContext& context, const ModelShape& shape, double rate, const Plan& plan, int64_t sketch);
+  // Collective. rate: probability of a block; plan: of the sketch's sparse layers; options: of the tensors that will come.
+  Probes(const StepContext& context, const ModelShape& shape, double rate, const Plan& plan, int64_t sketch,
+         const at::TensorOptions& options);
 
   // Adds a layer: q [T, H, D], k [T, G, D] with rotary positions. Collective, no gradient.
   void add_layer(const StepContext& context, const at::Tensor& q, const at::Tensor& k);
   // Scalar, differentiable in the sketch's weights. Collective. Also leaves the mass of E on this rank in mass().
   [[nodiscard]] at::Tensor loss(const StepContext& context, const SketchOutput& sketch);
-  [[nodiscard]] const ProbeMass& mass() const { return mass_; }
+  [[nodiscard]] ProbeMass mass() const;  // waits for a GPU
 
  private:
   struct Probe {
@@ -37,12 +38,12 @@ class Probes {
     int64_t key_begin = 0, key_end = 0;  // my rows of its sequence
     int64_t seen_keys = 0;               // the first of those, that its last row sees
     at::Tensor domain;                   // [my keys] bool: in E
-    std::vector<at::Tensor> picked;      // [pick heads] indices of picked keys among mine
+    at::Tensor picked;                   // [picks] int64: pick head · seen keys + picked key, among mine
     double uniform_share = 0;            // min(1, K / |E|)
     at::Tensor target;                   // [my keys] a
   };
-  void find(const StepContext& context, double rate, int64_t sketch);
-  void gather_picks(const StepContext& context, const Plan& plan);
+  void find(const StepContext& context, double rate, int64_t sketch, at::Device device);
+  void gather_picks(const StepContext& context, const Plan& plan, at::Device device);
   [[nodiscard]] std::vector<int64_t> seen(const Probe& probe, int64_t begin) const;
   template <class Body>
   void for_scores(const at::Tensor& q, const at::Tensor& k, Body body);
@@ -50,11 +51,11 @@ class Probes {
 
   const ModelShape& shape_;
   std::vector<Probe> probes_;
-  at::Tensor my_rows_, my_blocks_;  // indices of my probe rows and blocks
+  std::vector<int64_t> position_, blocks_;  // of my rows, in their sequences; my probe blocks
+  at::Tensor my_rows_, my_blocks_;          // indices of my probe rows and blocks
   std::vector<int64_t> rows_by_rank_, probes_by_rank_;
-  at::Tensor my_position_;  // [T]
   int64_t total_rows_ = 0;
-  ProbeMass mass_;
+  at::Tensor mass_;  // [4] double: all, domain, picked, uniform
 };
 
 }  // namespace smartbird

@@ -56,12 +56,13 @@ at::Tensor Probes::loss(const StepContext& context, const SketchOutput& sketch) 
     sums[1][p] = probes_[static_cast<size_t>(p)].target.sum();
   }
   all_reduce_(context.tensors(), "probe_sums", sums, ReduceOp::Sum);
+  const at::Tensor sums_here = sums.select(0, 0).to(at::kCPU, at::kDouble);
   at::Tensor value = at::zeros({}, keys.options()), grad_queries = at::zeros_like(queries),
              grad_keys = at::zeros_like(keys), grad_tau = at::zeros_like(tau);
   for (int64_t p = 0; p < count; ++p) {
     const Probe& probe = probes_[static_cast<size_t>(p)];
     const at::Tensor &a = probe.target, total = sums[1][p];
-    if (sums[0][p].item<double>() <= 0) continue;  // an empty E: no pair, no loss
+    if (sums_here.const_data_ptr<double>()[p] <= 0) continue;  // an empty E: no pair, no loss
     const at::Tensor log_p = in[static_cast<size_t>(p)] - largest[p] - sums[0][p].log();
     value += at::where(a > 0, a * ((a / total).log() - log_p), at::zeros_like(a)).sum();
     const at::Tensor grad = total * log_p.exp() - a;  // at the scores τ·dot

@@ -44,7 +44,9 @@ AttentionSettings attention_from(const Options& o, const ModelShape& shape) {
   s.global_positions = o.attention.global_positions;
   std::sort(s.global_positions.begin(), s.global_positions.end());
   s.global_positions.erase(std::unique(s.global_positions.begin(), s.global_positions.end()), s.global_positions.end());
-  s.scan_budget_bytes = o.attention.scan_budget_bytes;
+  s.scan_budget_bytes = o.attention.scan_budget_bytes > 0 ? o.attention.scan_budget_bytes
+                        : o.run.device == "cuda"          ? int64_t{1} << 30
+                                                          : int64_t{64} << 20;
   s.exchange = exchange_from(o.exchange.plan), s.overlap = o.exchange.overlap;
   return s;
 }

@@ -69,7 +69,7 @@ at::Tensor tap_index(const StepContext& context, const Neighbourhood& near, int6
         *to++ = inside ? near.slot[static_cast<size_t>(wanted)] : -1;
       }
   });
-  return index;
+  return index.to(near.rows.device());
 }
 
 // One query a block: itself for b = 1; else the mean of rows (i0-b, i0] (causal) or of the block's rows.

@@ -37,7 +37,7 @@ class Planner {
   // h: input of the layer, embeddings: input of the first.
   Served serve(int64_t layer, const at::Tensor& h, const at::Tensor& embeddings, const RowInfo& rows) {
     const Pattern pattern = options_.dense ? Pattern::Dense : shape_.pattern[static_cast<size_t>(layer)];
-    if (pattern != Pattern::Sparse) return {fixed_plan(pattern, h.scalar_type()), nullptr};
+    if (pattern != Pattern::Sparse) return {fixed_plan(pattern, h.options()), nullptr};
     const int64_t sketch = shape_.sketch_of(layer);
     if (!sparse_.contains(sketch)) {
       const at::Tensor& input = shape_.sketch_per_layer ? h : embeddings;
@@ -53,19 +53,19 @@ class Planner {
       if (!sketching.probes) continue;
       const at::Tensor loss = sketching.probes->loss(context_, sketching.output);
       out_.sketch_loss = out_.sketch_loss.defined() ? out_.sketch_loss + loss : loss;
-      const ProbeMass& mass = sketching.probes->mass();
+      const ProbeMass mass = sketching.probes->mass();
       out_.probe_mass.all += mass.all, out_.probe_mass.domain += mass.domain;
       out_.probe_mass.picked += mass.picked, out_.probe_mass.uniform += mass.uniform;
     }
   }
 
  private:
-  const Plan* fixed_plan(Pattern pattern, at::ScalarType dtype) {
+  const Plan* fixed_plan(Pattern pattern, const at::TensorOptions& options) {
     if (!fixed_.contains(pattern)) {
       AttentionSettings settings = shape_.attention;
       settings.pattern = pattern;
-      settings.use = use_of(pattern, 0, dtype);
-      fixed_[pattern] = keep(make_plan(context_, settings, {}, dtype));
+      settings.use = use_of(pattern, 0, options);
+      fixed_[pattern] = keep(make_plan(context_, settings, {}, options));
       out_.stats.add(fixed_[pattern]->stats);
     }
     return fixed_[pattern];
@@ -86,18 +86,18 @@ class Planner {
         .layer = static_cast<int>(sketch)};
     AttentionSettings settings = shape_.attention;
     if (options_.independent) settings.share_rows = context_.layout.query_block();
-    settings.use = use_of(Pattern::Sparse, sketch, input.scalar_type());
-    const Plan* plan = keep(make_plan(context_, settings, scores, input.scalar_type()));
+    settings.use = use_of(Pattern::Sparse, sketch, input.options());
+    const Plan* plan = keep(make_plan(context_, settings, scores, input.options()));
     PlanStats stats = plan->stats;  // its heads have their places among those of all sketches
     stats.picked_by_head.insert(stats.picked_by_head.begin(), static_cast<size_t>(sketch * shape_.kv_heads), 0);
     out_.stats.add(stats);
     if (options_.probe_rate >= 0)
-      out.probes = std::make_unique<Probes>(context_, shape_, options_.probe_rate, *plan, sketch);
+      out.probes = std::make_unique<Probes>(context_, shape_, options_.probe_rate, *plan, sketch, input.options());
     return out;
   }
 
-  ExchangeUse use_of(Pattern pattern, int64_t sketch, at::ScalarType dtype) const {
-    ExchangeUse use = exchange_use(shape_, pattern, sketch, static_cast<int64_t>(c10::elementSize(dtype)));
+  ExchangeUse use_of(Pattern pattern, int64_t sketch, const at::TensorOptions& options) const {
+    ExchangeUse use = exchange_use(shape_, pattern, sketch, static_cast<int64_t>(options.dtype().itemsize()));
     // Without gradients a layer runs once.
     if (!learns_) use.row_fetches = use.other_fetches = 1;
     use.returns = learns_;
@@ -120,18 +120,19 @@ class Planner {
   std::map<Pattern, const Plan*> fixed_;
 };
 
-RowInfo row_info(const StepContext& context, const Stream& stream) {
-  RowInfo rows{.position = index_tensor(stream.position), .sample = {}};
-  rows.sample.reserve(stream.sequence.size());
-  for (int64_t s : stream.sequence) rows.sample.push_back(context.layout.sequences()[static_cast<size_t>(s)].sample);
-  return rows;
+RowInfo row_info(const StepContext& context, const Stream& stream, at::Device device) {
+  std::vector<int64_t> sample;
+  sample.reserve(stream.sequence.size());
+  for (int64_t s : stream.sequence)
+    sample.push_back(static_cast<int64_t>(context.layout.sequences()[static_cast<size_t>(s)].sample));
+  return {.position = index_tensor(stream.position, device), .sample = index_tensor(sample, device)};
 }
 
 }  // namespace
 
-Transformer::Transformer(ModelShape shape, at::ScalarType dtype, uint64_t seed) : shape_(std::move(shape)) {
+Transformer::Transformer(ModelShape shape, const at::TensorOptions& options, uint64_t seed) : shape_(std::move(shape)) {
   declare();
-  parameters_.finish(dtype, seed);
+  parameters_.finish(options, seed);
   if (shape_.classes > 0) reset_whitening(parameters_);
 }
 
@@ -163,8 +164,9 @@ void Transformer::declare() {
 
 Forward Transformer::forward(const StepContext& context, const Stream& stream, const ForwardOptions& options) const {
   Forward out;
-  const RowInfo rows = row_info(context, stream);
-  at::Tensor h = look_up(parameters_.value("embed.weight"), index_tensor(stream.token));
+  const at::Device device = parameters_.device();
+  const RowInfo rows = row_info(context, stream, device);
+  at::Tensor h = look_up(parameters_.value("embed.weight"), index_tensor(stream.token, device));
   const at::Tensor embeddings = h;
   Planner planner(context, parameters_, shape_, options, out);
   std::map<double, RotaryTable> rotary;

@@ -36,7 +36,8 @@ struct Forward {
 
 class Transformer {
  public:
-  Transformer(ModelShape shape, at::ScalarType dtype, uint64_t seed);
+  // options: element type of the weights, and the device they lie on.
+  Transformer(ModelShape shape, const at::TensorOptions& options, uint64_t seed);
 
   [[nodiscard]] Parameters& parameters() { return parameters_; }
   [[nodiscard]] const Parameters& parameters() const { return parameters_; }

@@ -151,6 +151,12 @@ struct AttentionInput : Function<AttentionInput> {
 
 RotaryTable rotary_table(const at::Tensor& position, int64_t width, double base, at::ScalarType dtype) {
   const at::Tensor at = position.contiguous();
+  if (on_device(at)) {
+    const at::TensorOptions wide = at.options().dtype(at::kDouble);
+    const at::Tensor frequency = at::pow(base, at::arange(width / 2, wide) * (-2.0 / static_cast<double>(width))),
+                     angle = at.to(at::kDouble).unsqueeze(1) * frequency;
+    return {angle.cos().to(dtype), angle.sin().to(dtype)};
+  }
   RotaryTable out{at::empty({at.size(0), width / 2}, dtype), at::empty({at.size(0), width / 2}, dtype)};
   with_float_type(out.cosine, [&](auto t) {
     using T = decltype(t);

@@ -58,7 +58,8 @@ KnownRequests known_requests(const Layout& layout, int rank, const std::function
 }
 
 at::Tensor fetch_rows(Communicator& group, const char* what, const at::Tensor& x, const Requests& requests) {
-  return all_to_all_rows(group, what, x.index_select(0, requests.send_index), requests.send_rows, requests.recv_rows);
+  return all_to_all_rows(group, what, x.index_select(0, requests.send_index.to(x.device())), requests.send_rows,
+                         requests.recv_rows);
 }
 
 }  // namespace smartbird

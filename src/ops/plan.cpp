@@ -235,9 +235,14 @@ void check_positions(int64_t tokens) {
 }
 
 Plan make_plan(const StepContext& context, const AttentionSettings& settings, const SketchScores& scores,
-               at::ScalarType dtype) {
+               const at::TensorOptions& options) {
   check_positions(context.layout.num_tokens());
-  return dtype == at::kDouble ? plan_of<double>(context, settings, scores) : plan_of<float>(context, settings, scores);
+  Plan plan = options.dtype() == at::kDouble ? plan_of<double>(context, settings, scores)
+                                             : plan_of<float>(context, settings, scores);
+  for (at::Tensor* index : {&plan.halo.send_index, &plan.globals.send_index, &plan.rows.send_index, &plan.place_by_rank,
+                            &plan.place_in_stream})
+    if (index->defined()) *index = index->to(options.device());
+  return plan;
 }
 
 at::Tensor gather_keys(const StepContext& context, const at::Tensor& mine) {
@@ -252,7 +257,7 @@ at::Tensor gather_keys(const StepContext& context, const at::Tensor& mine) {
   int64_t next = 0;
   for (int rank = 0; rank < layout.num_ranks(); ++rank)
     for (int64_t token : layout.tokens_of(rank)) place[static_cast<size_t>(token)] = next++;
-  return by_rank.index_select(0, index_tensor(place));
+  return by_rank.index_select(0, index_tensor(place, send.device()));
 }
 
 }  // namespace smartbird

@@ -97,9 +97,10 @@ struct SketchScores {
 // Positions in a stream are 32 bits wide: ErrorKind::Config for more tokens than they count.
 void check_positions(int64_t tokens);
 
-// Collective. scores is used by Pattern::Sparse only; log π comes in `dtype`.
+// Collective. scores is used by Pattern::Sparse only. options: element type of log π, and the device of the tensors that the
+// plan will serve, where the indices of rows that travel will lie.
 [[nodiscard]] Plan make_plan(const StepContext& context, const AttentionSettings& settings, const SketchScores& scores,
-                             at::ScalarType dtype);
+                             const at::TensorOptions& options);
 
 // Sketch keys of all ranks in stream order [N, M] from mine [T, M]; no gradient.
 [[nodiscard]] at::Tensor gather_keys(const StepContext& context, const at::Tensor& mine);

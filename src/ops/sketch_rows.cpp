@@ -70,8 +70,7 @@ struct Norm : Function<Norm> {
 
 // body(t, rows that tap t of each row names, where there is none), on a GPU.
 template <class Body>
-void for_taps(const at::Tensor& x, const at::Tensor& taps, Body body) {
-  const at::Tensor tap = taps.to(x.device());
+void for_taps(const at::Tensor& tap, Body body) {
   for (int64_t t = 0; t < tap.size(1); ++t) {
     const at::Tensor row = tap.select(1, t);
     body(t, row.clamp_min(0), (row < 0).unsqueeze(1));
@@ -85,7 +84,7 @@ struct Convolution : Function<Convolution> {
     ctx->save_for_backward({x, tap, w});
     if (on_device(x)) {
       y.zero_();
-      for_taps(x, tap, [&](int64_t t, const at::Tensor& row, const at::Tensor& none) {
+      for_taps(tap, [&](int64_t t, const at::Tensor& row, const at::Tensor& none) {
         y.addcmul_(x.index_select(0, row).masked_fill_(none, 0), w.select(0, t));
       });
       return y;
@@ -103,7 +102,7 @@ struct Convolution : Function<Convolution> {
     const at::Tensor grad = grads[0].contiguous();
     at::Tensor grad_x = at::zeros_like(x), grad_w = at::zeros_like(w);
     if (on_device(x)) {
-      for_taps(x, tap, [&](int64_t t, const at::Tensor& row, const at::Tensor& none) {
+      for_taps(tap, [&](int64_t t, const at::Tensor& row, const at::Tensor& none) {
         grad_x.index_put_({row}, (grad * w.select(0, t)).masked_fill_(none, 0), true);
         grad_w.select(0, t).copy_((x.index_select(0, row).masked_fill_(none, 0) * grad).sum(0));
       });

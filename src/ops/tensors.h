@@ -22,11 +22,11 @@ namespace smartbird {
   }
 }
 
-// [n] int64, a copy of the values.
-[[nodiscard]] inline at::Tensor index_tensor(std::span<const int64_t> values) {
+// [n] int64, a copy of the values on the device.
+[[nodiscard]] inline at::Tensor index_tensor(std::span<const int64_t> values, at::Device device = at::kCPU) {
   at::Tensor out = at::empty({static_cast<int64_t>(values.size())}, at::kLong);
   std::copy(values.begin(), values.end(), out.mutable_data_ptr<int64_t>());
-  return out;
+  return out.to(device);
 }
 
 // Elements of one row of x [rows, ...]; 0 rows are legal.

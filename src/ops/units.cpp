@@ -44,8 +44,8 @@ RowsInFlight start(Communicator& group, const std::string& what, at::Tensor send
 
 RowsInFlight fetch(Communicator& group, const std::string& what, const at::Tensor& from, const Requests& requests,
                    at::Tensor receive) {
-  return start(group, what, from.index_select(0, requests.send_index.to(from.device())), requests.send_rows,
-               std::move(receive), requests.recv_rows);
+  return start(group, what, from.index_select(0, requests.send_index), requests.send_rows, std::move(receive),
+               requests.recv_rows);
 }
 
 // A fresh tensor over the same memory: autograd functions may return it as their own.
@@ -61,10 +61,9 @@ at::Tensor own_rows(const at::Tensor& grad, const Plan& plan) {
 
 // to[row] += received, for the rows that each rank was sent; of one rank they differ, so that sums have a fixed order.
 void add_rows(at::Tensor to, const Requests& requests, const at::Tensor& received) {
-  const at::Tensor index = requests.send_index.to(to.device());
   int64_t first = 0;
   for (const int64_t rows : requests.send_rows) {
-    if (rows > 0) to.index_add_(0, index.narrow(0, first, rows), received.narrow(0, first, rows));
+    if (rows > 0) to.index_add_(0, requests.send_index.narrow(0, first, rows), received.narrow(0, first, rows));
     first += rows;
   }
 }

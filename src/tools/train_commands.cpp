@@ -4,10 +4,12 @@
 #include <cstdlib>
 
 #include "comm/checked_comm.h"
+#include "comm/host_place.h"
 #include "comm/nccl_groups.h"
 #include "config/inherit.h"
 #include "config/rules.h"
 #include "core/error.h"
+#include "ops/open_gpu.h"
 #include "tools/commands.h"
 #include "tools/data_generate.h"
 #include "train/agree.h"
@@ -24,8 +26,16 @@ void end_stuck_process(const std::string& text) {
   std::_Exit(exit_code(ErrorKind::Comm));
 }
 
+// The device of this rank. Before the groups, which carry that device's memory. Collective.
+at::Device device_of(Communicator& everyone, const Options& o) {
+  if (o.run.device == "cpu") return at::kCPU;
+  return open_gpu(place_on_host(everyone).rank);
+}
+
 DeviceGroup tensor_groups(const Options& o) {
-  if (o.parallel.transport == "mpi") return {};
+  const bool gpu = o.run.device == "cuda";
+  if (o.parallel.transport != "nccl" && !(gpu && o.parallel.transport == "auto"))
+    return gpu ? through_host() : DeviceGroup();
   const DeviceGroup nccl = over_nccl({.timeout_s = o.parallel.nccl_timeout_s, .last_resort = end_stuck_process});
   if (!o.run.check_comm) return nccl;
   return [nccl](std::unique_ptr<Communicator> host) {
@@ -99,6 +109,7 @@ int train_command(std::unique_ptr<Communicator> everyone, const Arguments& argum
   }
   check_rules(parsed.options, everyone->size());
   check_agreement(*everyone, "configuration", dump_ini(parsed));
+  const at::Device device = device_of(*everyone, parsed.options);
   const World world = world_of(std::move(everyone), parsed.options);
   const RunStart start{.kind = finetune ? RunKind::Finetune : RunKind::Pretrain,
                        .command_line = joined(finetune ? "finetune" : "pretrain", arguments),
@@ -107,7 +118,7 @@ int train_command(std::unique_ptr<Communicator> everyone, const Arguments& argum
     if (world.is_root()) generate_on_first_use(parsed.options.data);
     world.everyone().barrier();
   }
-  return train(world, std::move(parsed), start);
+  return train(world, std::move(parsed), start, device);
 }
 
 int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& arguments) {
@@ -139,11 +150,13 @@ int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& ar
   refuse_other_model(parse_options({"--config", folder + "/config.ini"}, nullptr).options, parsed.options, folder);
   // How ranks share the work is of the machine, not of the checkpoint.
   if (parsed.source["parallel.sequence_ranks"] != "command line") parsed.options.parallel.sequence_ranks = 0;
-  if (parsed.source["parallel.transport"] != "command line") parsed.options.parallel.transport = "mpi";
+  if (parsed.source["parallel.transport"] != "command line") parsed.options.parallel.transport = "auto";
+  if (parsed.source["run.device"] != "command line") parsed.options.run.device = "cpu";
   check_rules(parsed.options, everyone->size());
   check_agreement(*everyone, "configuration", dump_ini(parsed));
+  const at::Device device = device_of(*everyone, parsed.options);
   const World world = world_of(std::move(everyone), parsed.options);
-  return evaluate_checkpoint(world, folder, parsed);
+  return evaluate_checkpoint(world, folder, parsed, device);
 }
 
 }  // namespace smartbird

@@ -23,7 +23,8 @@ void check_agreement(Communicator& everyone, const std::string& what, const std:
              " than rank 0; start all ranks with the same options, on the same files");
 }
 
-void check_same_parameters(Communicator& everyone, int64_t step, const at::Tensor& parameters) {
+void check_same_parameters(Communicator& everyone, int64_t step, const at::Tensor& flat) {
+  const at::Tensor parameters = flat.cpu();
   const auto hashes = everyone.gather_value(
       "check_parameters", static_cast<int64_t>(XXH3_64bits(parameters.const_data_ptr(), parameters.nbytes())));
   for (size_t rank = 1; rank < hashes.size(); ++rank)

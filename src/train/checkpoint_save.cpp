@@ -60,7 +60,7 @@ void together(const World& world, const std::function<void()>& body) {
 void write_weights(const fs::path& folder, Parameters& parameters) {
   std::vector<TensorEntry> entries;
   std::vector<const void*> data;
-  const at::Tensor flat = parameters.flat();
+  const at::Tensor flat = parameters.flat().cpu();
   for (const Parameter& p : parameters.list()) {
     entries.push_back({p.name, dtype_of(flat), p.shape});
     data.push_back(static_cast<const char*>(flat.const_data_ptr()) +
@@ -74,8 +74,9 @@ void write_shard(const fs::path& file, const OptimizerShard& shard) {
   SB_CHECK(shard.m.numel() == count && shard.v.numel() == count && shard.m.is_contiguous() && shard.v.is_contiguous(),
            Shape, file.string(), ": moments of ", shard.m.numel(), " and ", shard.v.numel(), " elements for the range ",
            shard.begin, " to ", shard.end);
-  write_safetensors(file, {{"m", dtype_of(shard.m), {count}}, {"v", dtype_of(shard.v), {count}}},
-                    {shard.m.const_data_ptr(), shard.v.const_data_ptr()},
+  const at::Tensor m = shard.m.cpu(), v = shard.v.cpu();
+  write_safetensors(file, {{"m", dtype_of(m), {count}}, {"v", dtype_of(v), {count}}},
+                    {m.const_data_ptr(), v.const_data_ptr()},
                     {{"begin", std::to_string(shard.begin)}, {"end", std::to_string(shard.end)}});
 }
 

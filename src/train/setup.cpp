@@ -160,10 +160,10 @@ void set_threads(const World& world, int64_t threads) {
   omp_set_num_threads(static_cast<int>(threads));
 }
 
-Link link_of(const World& world, const Options& o) {
+Link link_of(const World& world, const Options& o, at::Device device) {
   if (const auto given = parse_link(o.exchange.link)) return *given;
   if (o.exchange.plan != "auto") return {};
-  at::Tensor send = at::empty({kLinkBytes}, at::kByte), recv = at::empty_like(send);
+  at::Tensor send = at::empty({kLinkBytes}, at::TensorOptions(at::kByte).device(device)), recv = at::empty_like(send);
   return measure_link(world.sequence_tensors(), world.sequence(), send.mutable_data_ptr(), recv.mutable_data_ptr());
 }
 
@@ -181,8 +181,9 @@ std::string banner(const World& world, const Options& o, const Transformer& mode
   return join("model: ", p.sketch_begin(), " parameters + ", p.size() - p.sketch_begin(),
               " of the sketch; ranks: ", world.everyone().size(), " (", world.num_replicas(), " replica(s) x ",
               world.sequence().size(), " sequence rank(s)", o.parallel.transport == "nccl" ? ", tensors over NCCL" : "",
-              "); data: ", data.train->num_documents(), " documents, ", data.train->num_tokens(),
-              " tokens; step: ", o.train.batch_tokens, " tokens; run folder: ", o.run.dir,
+              model.parameters().device().is_cpu() ? "" : ", on GPUs", "); data: ", data.train->num_documents(),
+              " documents, ", data.train->num_tokens(), " tokens; step: ", o.train.batch_tokens,
+              " tokens; run folder: ", o.run.dir,
               counts ? join("; link: ", to_text(link), o.exchange.link == "measure" ? " (measured)" : "") : "");
 }
 

@@ -42,7 +42,7 @@ void check_tokenizer(const Corpus& corpus, const CheckpointMeta& meta, const std
 // run.threads, or OMP_NUM_THREADS, or the cores of this host shared by its ranks.
 void set_threads(const World& world, int64_t threads);
 // exchange.link, measured in the sequence group where it says so and exchange.plan = auto needs it. Collective.
-[[nodiscard]] Link link_of(const World& world, const Options& options);
+[[nodiscard]] Link link_of(const World& world, const Options& options, at::Device device);
 // Says from one rank when an epoch is smaller than a step.
 void warn_of_small_data(const World& world, const Options& options, const Corpus& corpus);
 [[nodiscard]] std::string banner(const World& world, const Options& options, const Transformer& model,

@@ -22,10 +22,14 @@ namespace {
 
 constexpr int64_t kWhiteningSequences = 1024;  // read for the mean and covariance of pooled rows
 
+at::TensorOptions weights_of(const Options& o, at::Device device) {
+  return at::TensorOptions(o.run.dtype == "float64" ? at::kDouble : at::kFloat).device(device);
+}
+
 // Everything a run owns, in the order of its creation.
 class Trainer {
  public:
-  Trainer(const World& world, ParsedOptions options, RunKind kind);
+  Trainer(const World& world, ParsedOptions options, RunKind kind, at::Device device);
   int run(const RunStart& start);
 
  private:
@@ -65,11 +69,11 @@ class Trainer {
   int64_t saved_step_ = -1;
 };
 
-Trainer::Trainer(const World& world, ParsedOptions options, RunKind kind)
+Trainer::Trainer(const World& world, ParsedOptions options, RunKind kind, at::Device device)
     : world_(world),
       options_(std::move(options)),
       task_(task_from_name(options_.options.data.task)),
-      link_(link_of(world_, options_.options)),
+      link_(link_of(world_, options_.options, device)),
       data_(open_corpora(options_.options, kind == RunKind::Finetune ? classes_of_checkpoint(options_.options)
                                                                      : std::vector<std::string>{})) {
   const Options& o = options_.options;
@@ -78,7 +82,7 @@ Trainer::Trainer(const World& world, ParsedOptions options, RunKind kind)
   if (data_.test) check_same_data(world_, "data.test", *data_.test);
   model_ = std::make_unique<Transformer>(
       make_shape(o, data_.train->tokenizer().vocabulary(), static_cast<int64_t>(data_.train->classes().size())),
-      o.run.dtype == "float64" ? at::kDouble : at::kFloat, static_cast<uint64_t>(o.run.seed));
+      weights_of(o, device), static_cast<uint64_t>(o.run.seed));
   sampler_ = std::make_unique<Sampler>(*data_.train, SamplerOptions{.seed = static_cast<uint64_t>(o.run.seed),
                                                                     .sequence_tokens = o.data.sequence_tokens,
                                                                     .cut_documents = task_ != Task::Classify,
@@ -257,13 +261,13 @@ int Trainer::run(const RunStart& start) {
 
 }  // namespace
 
-int train(const World& world, ParsedOptions options, const RunStart& start) {
+int train(const World& world, ParsedOptions options, const RunStart& start, at::Device device) {
   catch_stop_signals();
   set_threads(world, options.options.run.threads);
-  return Trainer(world, std::move(options), start.kind).run(start);
+  return Trainer(world, std::move(options), start.kind, device).run(start);
 }
 
-int evaluate_checkpoint(const World& world, const std::string& folder, const ParsedOptions& parsed) {
+int evaluate_checkpoint(const World& world, const std::string& folder, const ParsedOptions& parsed, at::Device device) {
   const Options& o = parsed.options;
   set_threads(world, o.run.threads);
   const CheckpointMeta meta = read_checkpoint_meta(folder);
@@ -275,9 +279,9 @@ int evaluate_checkpoint(const World& world, const std::string& folder, const Par
   check_tokenizer(*corpus, meta, key);
   check_evaluation(o, *corpus, key);
   Transformer model(make_shape(o, corpus->tokenizer().vocabulary(), static_cast<int64_t>(meta.classes.size())),
-                    o.run.dtype == "float64" ? at::kDouble : at::kFloat, static_cast<uint64_t>(o.run.seed));
+                    weights_of(o, device), static_cast<uint64_t>(o.run.seed));
   load_weights(folder, model.parameters(), MissingWeights::Refuse);
-  const auto values = evaluate({world, model, o, task_from_name(o.data.task), link_of(world, o)}, *corpus);
+  const auto values = evaluate({world, model, o, task_from_name(o.data.task), link_of(world, o, device)}, *corpus);
   if (!world.is_root()) return 0;
   for (const auto& [name, value] : values) std::printf("%s: %.6g\n", name.c_str(), value);
   return 0;

@@ -1,6 +1,8 @@
 // The life of a training run: data, model, resume, the loop of steps with evaluation and checkpoints, the end.
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <string>
 
 #include "comm/world.h"
@@ -17,11 +19,12 @@ struct RunStart {
 };
 
 // Returns the exit code: 0, or kExitResumable when a signal (SIGTERM, SIGUSR1, SIGINT) stopped the run after a checkpoint.
-// A finished run that is resumed says so and changes nothing.
-[[nodiscard]] int train(const World& world, ParsedOptions options, const RunStart& start);
+// A finished run that is resumed says so and changes nothing. device: where weights and activations lie.
+[[nodiscard]] int train(const World& world, ParsedOptions options, const RunStart& start, at::Device device);
 
 // Evaluates a checkpoint on data.test, else data.valid, and prints the values. `options` hold the checkpoint's
 // configuration with the user's changes.
-[[nodiscard]] int evaluate_checkpoint(const World& world, const std::string& folder, const ParsedOptions& options);
+[[nodiscard]] int evaluate_checkpoint(const World& world, const std::string& folder, const ParsedOptions& options,
+                                      at::Device device);
 
 }  // namespace smartbird

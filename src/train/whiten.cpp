@@ -9,15 +9,16 @@ namespace smartbird {
 namespace {
 
 struct Moments {
-  at::Tensor sum;      // [C] double
+  at::Tensor sum;      // [C] double, in host memory at last
   at::Tensor squares;  // [C, C] double
   int64_t count = 0;
 };
 
 Moments pooled_moments(const StepSetup& setup, const Corpus& corpus, const Sampler& sampler, int64_t sequences) {
   const Options& o = setup.options;
+  const at::TensorOptions wide = setup.model.parameters().flat().options().dtype(at::kDouble);
   const int64_t width = pooled_width(setup.model.shape()), end = std::min(sampler.epoch_begin(1), sequences);
-  Moments m{at::zeros({width}, at::kDouble), at::zeros({width, width}, at::kDouble), 0};
+  Moments m{at::zeros({width}, wide), at::zeros({width, width}, wide), 0};
   StageTimer timer;
   for (int64_t next = 0; next < end;) {
     const std::vector<Sample> batch = sampler.batch(next, o.train.batch_tokens);
@@ -32,7 +33,7 @@ Moments pooled_moments(const StepSetup& setup, const Corpus& corpus, const Sampl
   }
   all_reduce_(setup.world.everyone_tensors(), "whitening", m.sum, ReduceOp::Sum);
   all_reduce_(setup.world.everyone_tensors(), "whitening", m.squares, ReduceOp::Sum);
-  return m;
+  return {m.sum.cpu(), m.squares.cpu(), m.count};
 }
 
 }  // namespace
@@ -47,8 +48,8 @@ void whiten_label_head(const StepSetup& setup, const Corpus& corpus, const Sampl
   at::Tensor to_mean = setup.model.parameters().value("classifier.mean"),
              to_whitening = setup.model.parameters().value("classifier.whitening");
   const at::Tensor whitening = at::mm(vectors * scale, vectors.t()).contiguous();
-  setup.world.everyone_tensors().broadcast("whitening", whitening.mutable_data_ptr(), whitening.numel(), DType::f64,
-                                           0);  // hosts may differ in the eigenvectors
+  setup.world.everyone().broadcast("whitening", whitening.mutable_data_ptr(), whitening.numel(), DType::f64,
+                                   0);  // hosts may differ in the eigenvectors
   to_mean.copy_(mean);
   to_whitening.copy_(whitening);
 }

@@ -21,6 +21,7 @@ def last_line(path):
 def main():
     folder, target, failed = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
     kernels, rivals = lines_of(folder / "kernels.jsonl"), lines_of(folder / "rivals.jsonl")
+    training = lines_of(folder / "training.jsonl")
     ceilings = next((line for line in kernels if "copy_tb_per_s" in line), {})
     kernels = [line for line in kernels if "kernel" in line]
     try:
@@ -51,11 +52,19 @@ def main():
             continue
         out.append(f"| {line['tokens']} | {line['rival']} | {line['forward_ms']:.2f} / {forward:.2f} | {line['forward_ms'] / forward:.2f} | "
                    f"{line['both_ms']:.2f} / {both:.2f} | {line['both_ms'] / both:.2f} |")
+    for line in training:
+        if "steps" in line:
+            out += ["", f"Training on the GPU drew the CPU's picks in {line['steps_with_the_cpus_picks']} of {line['steps']} steps; "
+                    f"losses differ by {line['largest_loss_difference']:.1e} at most.", "",
+                    "| tokens a step | step ms | tokens/s | GPU memory MiB | stages ms |", "|---|---|---|---|---|"]
+        else:
+            stages = ", ".join(f"{name} {ms:g}" for name, ms in line["stages_ms"].items() if name != "total")
+            out.append(f"| {line['training_tokens']} | {line['step_ms']:.0f} | {line['tokens_per_s']:.0f} | {line['gpu_mib']} | {stages} |")
     text = "\n".join(out) + "\n"
     (target / "report.md").write_text(text)
     (target / "report.json").write_text(json.dumps({"gpu": gpu, "commit": commit, "ceilings": ceilings, "tests": tests,
                                                     "failed": failed, "kernels": kernels,
-                                                    "rivals": rivals}, indent=1) + "\n")
+                                                    "rivals": rivals, "training": training}, indent=1) + "\n")
     print(text)
 
 

@@ -8,7 +8,7 @@ for folder in "${CUDA_HOME:-/usr/local/cuda}/include" /usr/local/include /usr/in
   [ -f "$folder/nccl.h" ] && [ -f "$folder/cuda_runtime_api.h" ] && real="$folder" && break
 done
 [ -n "$real" ] || { echo "no nccl.h beside cuda_runtime_api.h in CUDA_HOME or the usual folders"; exit 77; }
-for source in src/comm/nccl_*.cpp tests/support/fake_nccl/*.cpp; do
+for source in src/comm/{nccl,cuda}_*.cpp tests/support/fake_nccl/*.cpp; do
   # shellcheck disable=SC2046
   ${CXX:-g++} -std=c++20 -fsyntax-only -Wall -Wextra -Werror -Wno-missing-field-initializers -I src -I . -isystem "$real" \
     $(mpicxx --showme:compile) "$source"

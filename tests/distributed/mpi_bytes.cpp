@@ -126,7 +126,7 @@ void expect_bytes(const World& world, const std::string& exchange, const std::ve
   Optimizer optimizer(world, model.parameters(), o.train);
   sent_by_mpi.clear();
   const StepRecord record =
-      train_step({world, model, o, Task::Clm, link_of(world, o)}, optimizer, *data.train, batch, 1);
+      train_step({world, model, o, Task::Clm, link_of(world, o, at::kCPU)}, optimizer, *data.train, batch, 1);
   Communicator& all = world.everyone();
   std::map<std::string, double> by_mpi, formulas;
   for (const auto& [what, bytes] : record.sent_bytes) {

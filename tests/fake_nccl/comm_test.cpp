@@ -148,11 +148,12 @@ void nothing_was_misused(Communicator&) { EXPECT_EQ(fake_nccl::misuses(), 0); }
 void host_memory_is_refused(Communicator& group) {
   const auto nccl = over_nccl(group);
   double norm = 1;
-  fake_nccl::host_memory().insert(&norm);
+  fake_nccl::is_host_memory() = [&](const void* at) { return at == &norm; };
   EXPECT_EQ(
       error_of(ErrorKind::Device, [&] { nccl->all_reduce("norm", &norm, 1, DType::f64); }),
-      "norm: the tensor is in host memory, and NCCL carries the memory of GPUs only; use parallel.transport = mpi");
-  fake_nccl::host_memory().clear();
+      "norm: the tensor is in host memory, and NCCL carries the memory of GPUs only; set run.device = cuda, or use "
+      "parallel.transport = mpi");
+  fake_nccl::is_host_memory() = [](const void*) { return false; };
 }
 
 void other_counts_are_named(Communicator& group) {

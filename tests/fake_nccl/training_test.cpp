@@ -73,7 +73,7 @@ TEST(FakeNccl, ABuildWithoutItRefuses) {
   if (SMARTBIRD_WITH_NCCL) GTEST_SKIP() << "this build has NCCL";
   const CommandResult result = smartbird(1, "pretrain --config configs/tiny.ini --parallel.transport=nccl");
   EXPECT_EQ(result.code, 4);
-  EXPECT_NE(result.output.find("parallel.transport = nccl, but this build has no NCCL; leave it at mpi, or build with "
+  EXPECT_NE(result.output.find("parallel.transport = nccl, but this build has no NCCL; use mpi, or build with "
                                "the cuda preset"),
             std::string::npos)
       << result.output;

@@ -3,9 +3,10 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "comm/nccl_groups.h"
 #include "config/parse.h"
 #include "model/shape.h"
-#include "ops/device_tensors.h"
+#include "ops/open_gpu.h"
 #include "tests/support/memory_corpus.h"
 #include "tests/support/ranks.h"
 #include "train/step.h"
@@ -38,17 +39,16 @@ Steps train(const std::vector<std::string>& more, int ranks, bool on_device) {
   MemoryCorpus corpus(all.documents);
   Steps out;
   for_ranks(ranks, [&](Communicator& group) {
-    const std::optional<HostMemoryIsDevice> device =
-        on_device ? std::make_optional<HostMemoryIsDevice>() : std::nullopt;
-    const World world(group.split(0, group.rank()), 0);
+    const at::Device device = on_device ? open_gpu(group.rank()) : at::Device(at::kCPU);
+    const World world(group.split(0, group.rank()), 0, on_device ? through_host() : DeviceGroup());
     const Task task = task_from_name(options.data.task);
-    Transformer model(make_shape(options, corpus.tokenizer().vocabulary(), task == Task::Classify ? 3 : 0), at::kFloat,
-                      1);
+    Transformer model(make_shape(options, corpus.tokenizer().vocabulary(), task == Task::Classify ? 3 : 0),
+                      at::TensorOptions(at::kFloat).device(device), 1);
     Optimizer optimizer(world, model.parameters(), options.train);
     std::vector<StepRecord> records;
     for (int64_t step = 1; step <= 3; ++step)
       records.push_back(train_step({world, model, options, task}, optimizer, corpus, all.batch, step));
-    if (world.is_root()) out = {records, model.parameters().flat().clone()};
+    if (world.is_root()) out = {records, model.parameters().flat().cpu()};
   });
   return out;
 }
@@ -75,7 +75,10 @@ TEST(DeviceStep, OfSeveralRanks) { expect_the_cpus({"--data.task=clm", "--attent
 TEST(DeviceStep, ByRecomputation) {
   expect_the_cpus({"--data.task=mlm", "--memory.recompute=layer", "--sketch.location=layer"}, 1);
 }
-TEST(DeviceStep, OfLabels) { expect_the_cpus({"--data.task=classify", "--model.pooling=statistics"}, 2); }
+TEST(DeviceStep, OfLabels) {
+  expect_the_cpus({"--data.task=classify", "--model.pooling=statistics"}, 2);
+  expect_the_cpus({"--data.task=classify", "--model.pooling=attention"}, 2);
+}
 
 }  // namespace
 }  // namespace smartbird::testing

@@ -62,14 +62,15 @@ inline TrainingRun train_tiny(const std::string& folder, int ranks, const std::s
   return read_run(folder);
 }
 
-inline void expect_same_steps(const TrainingRun& a, const TrainingRun& b, const std::string& what) {
+inline void expect_same_steps(const TrainingRun& a, const TrainingRun& b, const std::string& what,
+                              double tolerance = 1e-9) {
   ASSERT_EQ(a.steps.size(), b.steps.size()) << what;
   for (const auto& [step, expected] : a.steps) {
     const auto& record = b.steps.at(step);
     EXPECT_EQ(record.at("picks_hash"), expected.at("picks_hash")) << what << ", step " << step;
     for (const char* key : {"loss", "grad_norm", "sketch_loss"}) {
       const double value = expected.at(key).get<double>();
-      EXPECT_NEAR(record.at(key).get<double>(), value, 1e-9 * (1 + std::abs(value)))
+      EXPECT_NEAR(record.at(key).get<double>(), value, tolerance * (1 + std::abs(value)))
           << what << ", step " << step << ", " << key;
     }
   }

@@ -69,7 +69,7 @@ bool awaits_nobody(const Operation& o, const Operations& under_way) {
 }
 
 void look(ncclComm_t comm) {
-  if (comm->looks == 0 || !on_main_thread() || --comm->looks > 0) return;
+  if (comm->looks == 0 || !computes_here() || --comm->looks > 0) return;
   for (const auto& operation : comm->queued) {
     push(operation->stream, operation);
     comm->operations.push_back(operation);
@@ -125,7 +125,7 @@ void fail(ncclComm_t comm, ncclResult_t code, const std::string& text) {
 }
 
 void progress() {
-  if (!on_main_thread()) return;
+  if (!computes_here()) return;
   for (ncclComm_t comm : communicators()) {
     progress_start(comm);
     if (comm->error == ncclSuccess) progress_operations(comm);
@@ -135,7 +135,7 @@ void progress() {
 }  // namespace smartbird::fake_nccl
 
 using namespace smartbird::fake_nccl;
-using Guard = std::lock_guard<std::recursive_mutex>;
+using Guard = std::lock_guard<Lock>;
 
 ncclResult_t ncclGetVersion(int* version) { return *version = 22809, ncclSuccess; }
 
@@ -191,7 +191,10 @@ const char* ncclGetLastError(ncclComm_t comm) {
   return communicators().contains(comm) ? comm->text.c_str() : "";
 }
 
-ncclResult_t ncclGroupStart() { return ++group().depth, ncclSuccess; }
+ncclResult_t ncclGroupStart() {
+  computes_here() = true;
+  return ++group().depth, ncclSuccess;
+}
 
 ncclResult_t ncclGroupEnd() {
   const Guard guard(lock());

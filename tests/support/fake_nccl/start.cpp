@@ -57,10 +57,11 @@ void progress_start(ncclComm_t comm) {
 }  // namespace smartbird::fake_nccl
 
 using namespace smartbird::fake_nccl;
-using Guard = std::lock_guard<std::recursive_mutex>;
+using Guard = std::lock_guard<Lock>;
 
 ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
   static int made = 0;
+  computes_here() = true;
   const Guard guard(lock());
   Id mine{};
   MPI_Comm_rank(MPI_COMM_WORLD, &mine.maker);
@@ -71,6 +72,7 @@ ncclResult_t ncclGetUniqueId(ncclUniqueId* id) {
 }
 
 ncclResult_t ncclCommInitRankConfig(ncclComm_t* comm, int ranks, ncclUniqueId id, int rank, ncclConfig_t* config) {
+  computes_here() = true;
   const Guard guard(lock());
   if (config == nullptr || config->blocking != 0) {
     std::fprintf(stderr, "stand-in NCCL: a communicator that blocks, so that a missing rank is waited for for ever\n");

@@ -2,7 +2,7 @@
 // which hangs or mixes data up: an operation's receive buffer is filled with 0xFF until somebody waits for it, buffers must
 // not change while they are under way, ranks that do not agree are named with what each of them calls, an operation must follow
 // an event of the computation, and sums run from the last rank to the first. An error stays with its communicator.
-// MPI is called from the main thread only; other threads see what it has brought.
+// MPI is called from the threads that hand over work, one at a time; others (the watch) see what it has brought.
 #pragma once
 
 #define OMPI_SKIP_MPICXX 1
@@ -14,11 +14,14 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
 #include <vector>
+
+#include "tests/support/device_reach.h"
 
 namespace smartbird::fake_nccl {
 
@@ -60,9 +63,23 @@ using Operations = std::vector<std::shared_ptr<Operation>>;
 std::string text_of(const Header& header);
 int64_t size_of(ncclDataType_t type);
 
-// Everything below is under this lock.
-std::recursive_mutex& lock();
-bool on_main_thread();
+// Everything below is under this lock, and may reach the memory of the device.
+class Lock {
+ public:
+  void lock() {
+    mutex_.lock();
+    testing::device_reach(true);
+  }
+  void unlock() {
+    testing::device_reach(false);
+    mutex_.unlock();
+  }
+
+ private:
+  std::recursive_mutex mutex_;
+};
+Lock& lock();
+bool& computes_here();                                    // this thread hands over work
 void check_stream(ncclComm_t comm, cudaStream_t stream);  // makes it the communicator's error if it is not fit
 void push(cudaStream_t stream, std::shared_ptr<Operation> operation);
 int number_of(cudaStream_t stream);          // the first made is 0
@@ -73,8 +90,8 @@ void launch(Operation& operation);           // copies what is sent, hides what 
 void progress();                             // moves whatever can move; on the main thread only
 void publish(const Operations& operations);  // what arrived appears in memory, for those that waited
 void fail(ncclComm_t comm, ncclResult_t code, const std::string& text);
-std::set<const void*>& host_memory();   // what a test says is not the device's
-std::set<ncclComm_t>& communicators();  // those that were neither destroyed nor aborted
+std::function<bool(const void*)>& is_host_memory();  // what a test says is not the device's
+std::set<ncclComm_t>& communicators();               // those that were neither destroyed nor aborted
 
 }  // namespace smartbird::fake_nccl
 

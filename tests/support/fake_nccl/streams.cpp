@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 #include <map>
-#include <thread>
 #include <utility>
 
 #include "tests/support/fake_nccl/state.h"
@@ -39,7 +39,6 @@ std::set<cudaEvent_t>& events() {
 int64_t launches = 0;
 bool ahead = false;
 Operations computation;  // what the computation's stream waits for, where the host runs ahead
-const std::thread::id main_thread = std::this_thread::get_id();
 
 bool ended(const std::shared_ptr<Operation>& operation) {
   return operation->arrived || !operation->comm->alive || operation->comm->error != ncclSuccess;
@@ -58,17 +57,20 @@ void await(const Operations& operations) {
 
 }  // namespace
 
-std::recursive_mutex& lock() {
-  static std::recursive_mutex mutex;
-  return mutex;
+Lock& lock() {
+  static Lock one;
+  return one;
 }
 
-std::set<const void*>& host_memory() {
-  static std::set<const void*> all;
-  return all;
+std::function<bool(const void*)>& is_host_memory() {
+  static std::function<bool(const void*)> is = [](const void*) { return false; };
+  return is;
 }
 
-bool on_main_thread() { return std::this_thread::get_id() == main_thread; }
+bool& computes_here() {
+  thread_local bool computes = false;
+  return computes;
+}
 
 void check_stream(ncclComm_t comm, cudaStream_t stream) {
   if (stream == nullptr)
@@ -100,15 +102,26 @@ void stream_launched() { ++launches; }
 
 }  // namespace smartbird::fake_nccl
 
-using Guard = std::lock_guard<std::recursive_mutex>;
+using Guard = std::lock_guard<fake::Lock>;
 
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* at) {
   const Guard guard(fake::lock());
-  attributes->type = fake::host_memory().contains(at) ? cudaMemoryTypeUnregistered : cudaMemoryTypeDevice;
+  attributes->type = fake::is_host_memory()(at) ? cudaMemoryTypeUnregistered : cudaMemoryTypeDevice;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
+cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+  const Guard guard(fake::lock());
+  if (fake::is_host_memory()(kind == cudaMemcpyDeviceToHost ? from : to)) return cudaErrorInvalidValue;
+  std::memcpy(to, from, bytes);
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  fake::computes_here() = true;
   const Guard guard(fake::lock());
   static int made = 0;
   *stream = new CUstream_st;
@@ -125,6 +138,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+  fake::computes_here() = true;
   Operations before;
   {
     const Guard guard(fake::lock());
@@ -170,6 +184,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  fake::computes_here() = true;
   const Guard guard(fake::lock());
   if (!fake::events().contains(event) || (stream && !fake::streams().contains(stream)))
     return cudaErrorInvalidResourceHandle;
@@ -183,7 +198,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   if (!fake::events().contains(event)) return cudaErrorInvalidResourceHandle;
   fake::progress();
   if (!fake::all_ended(event->operations)) return cudaErrorNotReady;
-  if (fake::on_main_thread() && !fake::ahead) fake::publish(event->operations);
+  if (fake::computes_here() && !fake::ahead) fake::publish(event->operations);
   return cudaSuccess;
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "tests/support/device_reach.h"
 #include "tests/support/simt/memory.h"
 
 #define __global__
@@ -99,6 +100,7 @@ inline int32_t add(Global<int32_t> to, int64_t i, int32_t value) { return std::e
 template <class... P, class... A>
 void launch(const char* name, void (*kernel)(P...), int64_t blocks, int threads, Stream, const A&... arguments) {
   const std::lock_guard guard(simt::one_at_a_time());
+  const testing::DeviceReach reach;
   for (int64_t i = 0; i < blocks; ++i) {
     simt::SharedMemory shared;
     simt::Block block(i, blocks, threads);

@@ -81,8 +81,7 @@ void SharedMemory::note_write(Shadow& shadow, const char* name, int64_t i) const
   if (read_now && shadow.reader != me && !by_warp)
     throw Fault("race: " + who(me) + " writes shared " + place_in(name, i) +
                 " that other threads read, no barrier in between");
-  shadow.writer = me, shadow.write_epoch = block.block_epoch();
-  shadow.write_warp_epoch = block.warp_epoch(me);
+  shadow.writer = me, shadow.write_epoch = block.block_epoch(), shadow.write_warp_epoch = block.warp_epoch(me);
 }
 
 void SharedMemory::start_copy(std::function<void()> finish) {
@@ -91,8 +90,7 @@ void SharedMemory::start_copy(std::function<void()> finish) {
 
 void SharedMemory::commit() {
   Copies& mine = copies_[Block::current().place().thread];
-  mine.groups.push_back(std::move(mine.open));
-  mine.open = {};
+  mine.groups.push_back(std::exchange(mine.open, {}));
 }
 
 void SharedMemory::wait(int groups) {

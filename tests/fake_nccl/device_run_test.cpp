@@ -1,0 +1,114 @@
+// Whole runs with run.device = cuda are those of the CPU: the same picks, losses to float's rounding. They compute on a stand-in for
+// a GPU: emulated kernels over memory that the host cannot reach, a backward pass on a thread of its own, a stand-in NCCL.
+#include "tests/support/training_run.h"
+
+namespace smartbird::testing {
+namespace {
+
+const std::string kStandIn = SMARTBIRD_STAND_IN_BINARY;
+const std::string kShape =
+    "--model.width=64 --model.heads=2 --sketch.width=16 --data.sequence_tokens=96 "
+    "--train.batch_tokens=192 --eval.sequences=2 --eval.sequence_tokens=96 --attention.picks=4 ";
+constexpr double kFloat = 1e-4;
+
+struct Case {
+  const char* name;
+  int ranks;
+  std::string arguments;
+  friend void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+};
+
+class DeviceRun : public ::testing::TestWithParam<Case> {};
+
+TEST_P(DeviceRun, IsTheCpus) {
+  const TempFolder folders;
+  const Case& c = GetParam();
+  const std::string arguments = kShape + "--train.steps=3 --train.warmup_steps=1 " + c.arguments;
+  const TrainingRun cpu = train_tiny(folders.path("cpu"), c.ranks, arguments);
+  const TrainingRun gpu = train_tiny(folders.path("gpu"), c.ranks, arguments + " --run.device=cuda", kStandIn);
+  ASSERT_EQ(cpu.steps.size(), 3U);
+  expect_same_steps(cpu, gpu, c.name, kFloat);
+  const double loss = cpu.evaluation.at("eval").at("loss").get<double>();
+  EXPECT_NEAR(gpu.evaluation.at("eval").at("loss").get<double>(), loss, kFloat * loss) << c.name;
+}
+
+const Case kCases[] = {
+    {"OneRank", 1, "--run.check_comm=on --model.dropout=0.1 --attention.pick_heads=query"},
+    {"TwoRanks", 2, "--run.check_comm=on --exchange.plan=rows --parallel.layout=zigzag"},
+    {"ThroughHostMemory", 3, "--parallel.transport=mpi --exchange.plan=all --memory.recompute=layer"},
+    {"Replicas", 4, "--parallel.sequence_ranks=2 --exchange.plan=auto --memory.rows=fetch_again"},
+    {"ByHeads", 2, "--exchange.plan=heads --data.task=mlm --attention.draw=uniform"},
+    {"Dense", 2, "--attention.pattern=dense,window --exchange.overlap=off"},
+};
+INSTANTIATE_TEST_SUITE_P(Runs, DeviceRun, ::testing::ValuesIn(kCases),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+// A run may change its device where it stops.
+TEST(DeviceRun, GoesOnFromTheCpusCheckpoint) {
+  const TempFolder folders;
+  const std::string steps = kShape + "--train.steps=4 --train.warmup_steps=1 --eval.at_end=off ";
+  const TrainingRun whole = train_tiny(folders.path("whole"), 1, steps);
+  train_tiny(folders.path("parts"), 1, steps + "--train.stop_after=2");
+  train_tiny(folders.path("parts"), 2, steps + "--train.stop_after=3 --run.resume=auto --run.device=cuda", kStandIn);
+  expect_same_steps(whole, train_tiny(folders.path("parts"), 1, steps + "--run.resume=auto"), "resumed", kFloat);
+  // A checkpoint does not remember the device.
+  const CommandResult evaluation =
+      smartbird(1, "evaluate --checkpoint=" + folders.path("parts") + " --eval.sequences=1");
+  EXPECT_EQ(evaluation.code, 0) << evaluation.output;
+}
+
+TEST(DeviceRun, FineTuningIsTheCpus) {
+  const TempFolder folders;
+  {
+    std::ofstream data(folders.path("labels.jsonl"));
+    for (int i = 0; i < 6; ++i)
+      data << nlohmann::json{{"text", std::string(static_cast<size_t>(20 + 7 * i), static_cast<char>('a' + i))},
+                             {"label", i % 3 == 0 ? "x" : "y"}}
+                  .dump()
+           << "\n";
+  }
+  train_tiny(folders.path("before"), 1,
+             kShape + "--train.steps=2 --train.warmup_steps=1 --eval.at_end=off --data.task=mlm");
+  for (const std::string device : {"cpu", "cuda"}) {
+    const CommandResult result =
+        smartbird(2,
+                  "finetune --config configs/tiny.ini " + kShape + "--init.checkpoint=" + folders.path("before") +
+                      " --data.task=classify --model.pooling=statistics --data.valid= --data.train=" +
+                      folders.path("labels.jsonl") +
+                      " --train.steps=2 --train.warmup_steps=1 --eval.at_end=off --run.device=" + device +
+                      " --run.dir=" + folders.path(device),
+                  device == "cpu" ? SMARTBIRD_BINARY : kStandIn);
+    ASSERT_EQ(result.code, 0) << result.output;
+  }
+  expect_same_steps(read_run(folders.path("cpu")), read_run(folders.path("cuda")), "finetune", kFloat);
+}
+
+TEST(DeviceRun, WhatTheKernelsCannotIsSaidBeforeAnyWork) {
+  const CommandResult result =
+      smartbird(1,
+                "pretrain --config configs/tiny.ini --run.device=cuda --run.dtype=float64 --attention.draw=topk "
+                "--memory.kv_dtype=bfloat16 --run.dir=/nonexistent",
+                kStandIn);
+  EXPECT_EQ(result.code, 2);
+  for (const char* sentence :
+       {"run.device = cuda: run.dtype = float64, a GPU trains in float32",
+        "run.device = cuda: heads are 8 wide, its kernels take 32, 64 or 128; change model.heads or model.head_width",
+        "run.device = cuda: sketch.width = 8, its kernels take 16, 32 or 64",
+        "run.device = cuda: attention.draw = topk, a GPU draws poisson, uniform or none",
+        "run.device = cuda: memory.kv_dtype = bfloat16, a GPU keeps and fetches them as they are"})
+    EXPECT_NE(result.output.find(sentence), std::string::npos) << sentence << "\n" << result.output;
+}
+
+TEST(DeviceRun, ABuildWithoutKernelsRefuses) {
+  if (SMARTBIRD_WITH_NCCL) GTEST_SKIP() << "this build has kernels for a GPU";
+  const CommandResult result =
+      smartbird(1, "pretrain --config configs/tiny.ini " + kShape + "--run.device=cuda --run.dir=/nonexistent");
+  EXPECT_EQ(result.code, 4);
+  EXPECT_NE(result.output.find("run.device = cuda, but this build has no kernels for a GPU; leave it at cpu, or build "
+                               "with the cuda preset"),
+            std::string::npos)
+      << result.output;
+}
+
+}  // namespace
+}  // namespace smartbird::testing
