@@ -50,12 +50,14 @@ if ls "$bundle"/*.deb >/dev/null 2>&1; then
   export CPLUS_INCLUDE_PATH="$PWD/build/gpu_bundle/usr/include"
 fi
 command -v ninja >/dev/null && options+=(-G Ninja)
-say "building for sm_$architecture"
-failed="the build failed"
-cmake -S . -B build/gpu "${options[@]}" -D CMAKE_BUILD_TYPE=Release -D SMARTBIRD_TORCH=OFF -D SMARTBIRD_MPI=OFF -D SMARTBIRD_WERROR=OFF \
-  -D "CMAKE_CUDA_ARCHITECTURES=$architecture" >"$logs/configure.log" 2>&1 || { tail -n 20 "$logs/configure.log" >&2; exit 4; }
-cmake --build build/gpu --parallel "$(nproc)" --target test_gpu bench_gpu >"$logs/build.log" 2>&1 || { tail -n 30 "$logs/build.log" >&2; exit 1; }
-failed=""
+if [ "$parts" != training ]; then
+  say "building for sm_$architecture"
+  failed="the build failed"
+  cmake -S . -B build/gpu "${options[@]}" -D CMAKE_BUILD_TYPE=Release -D SMARTBIRD_TORCH=OFF -D SMARTBIRD_MPI=OFF -D SMARTBIRD_WERROR=OFF \
+    -D "CMAKE_CUDA_ARCHITECTURES=$architecture" >"$logs/configure.log" 2>&1 || { tail -n 20 "$logs/configure.log" >&2; exit 4; }
+  cmake --build build/gpu --parallel "$(nproc)" --target test_gpu bench_gpu >"$logs/build.log" 2>&1 || { tail -n 30 "$logs/build.log" >&2; exit 1; }
+  failed=""
+fi
 
 # part NAME SECONDS LOG COMMAND...: what fails, or takes longer, is remembered and the rest goes on. A part not asked for is left out.
 part() {
@@ -81,30 +83,11 @@ rivals() {
   fi
 }
 part rivals 150 rivals.jsonl bash -c "$(declare -f rivals); rivals ${tokens[*]}"
-training() {
-  local runs="$logs/training" mpi=ON
-  mkdir -p "$runs"
-  command -v mpicxx >/dev/null || mpi=OFF
-  cmake -S . -B build/gpu_training "${options[@]}" -D CMAKE_BUILD_TYPE=Release -D SMARTBIRD_CUDA=ON -D SMARTBIRD_TESTS=OFF -D SMARTBIRD_WERROR=OFF \
-    -D SMARTBIRD_MPI="$mpi" -D "SMARTBIRD_TORCH_PYTHON=$(command -v python3)" -D "CMAKE_CUDA_ARCHITECTURES=$architecture" >"$runs/configure.log" 2>&1 ||
-    { tail -n 20 "$runs/configure.log"; return 4; }
-  cmake --build build/gpu_training --parallel "$(nproc)" --target smartbird >"$runs/build.log" 2>&1 || { tail -n 30 "$runs/build.log"; return 1; }
-  train() {  # NAME OPTIONS...
-    build/gpu_training/smartbird pretrain --run.progress=none --run.dir="$runs/$1" "${@:2}" >"$runs/$1.log" 2>&1 || { tail -n 5 "$runs/$1.log"; return 1; }
-  }
-  local small=(--config configs/tiny.ini --model.width=128 --sketch.width=16 --eval.at_end=off)
-  train cpu "${small[@]}" && train gpu "${small[@]}" --run.device=cuda || return 1
-  for size in 65536 1048576; do
-    nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -lms 200 >"$runs/$size.mib" &
-    local watch=$! code=0
-    train "$size" --config configs/long_1m.ini --run.device=cuda --train.steps=5 --data.limit_tokens="$size" --data.sequence_tokens="$size" \
-      --train.batch_tokens="$size" || code=$?
-    kill "$watch"
-    [ "$code" = 0 ] || return "$code"
-  done
-  python3 tests/bench/gpu_training.py "$runs"
-}
-part training 300 training.jsonl bash -c "logs=$logs architecture=$architecture; options=(${options[*]@Q}); $(declare -f training); training"
+if [[ ",$parts," == *",training,"* ]]; then
+  say "building smartbird"
+  tests/bench/gpu_training.sh build "$logs" "${options[@]}" -D "CMAKE_CUDA_ARCHITECTURES=$architecture" &&
+    part training 200 training.jsonl tests/bench/gpu_training.sh run "$logs" || failed+="${failed:+, }the build for training"
+fi
 for tool in memcheck racecheck initcheck synccheck; do
   part "$tool" 60 "$tool.log" compute-sanitizer --tool "$tool" --error-exitcode 9 build/gpu/test_gpu
 done

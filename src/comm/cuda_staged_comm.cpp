@@ -66,9 +66,10 @@ Pending StagedComm::back(Pending arriving, std::shared_ptr<Buffer> here, std::by
 Pending StagedComm::start_exchange(const char* what, DType type, const std::byte* send,
                                    std::span<const Piece> send_pieces, std::byte* recv,
                                    std::span<const Piece> recv_pieces) {
-  const auto from = sent(send, bytes_of(send_pieces));
-  // The same place: pieces that are not received keep what is there.
-  const auto to = send == recv ? from : std::make_shared<Buffer>(bytes_of(recv_pieces), compute_());
+  const bool in_place = send == recv;  // what is not received keeps what is there
+  const auto from =
+      sent(send, in_place ? std::max(bytes_of(send_pieces), bytes_of(recv_pieces)) : bytes_of(send_pieces));
+  const auto to = in_place ? from : std::make_shared<Buffer>(bytes_of(recv_pieces), compute_());
   return back(host_->start_exchange(what, type, from->data(), send_pieces, to->data(), recv_pieces), to, recv, from);
 }
 

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <functional>
@@ -21,15 +22,10 @@ std::string host_text() {
 
 }  // namespace
 
-HostPlace place_on_host(Communicator& everyone) {
+int place_on_host(Communicator& everyone) {
   const auto hosts = everyone.gather_value("hosts", static_cast<int64_t>(std::hash<std::string>{}(host_text())));
-  HostPlace out{.rank = 0, .size = 0};
-  for (int rank = 0; rank < everyone.size(); ++rank) {
-    if (hosts[static_cast<size_t>(rank)] != hosts[static_cast<size_t>(everyone.rank())]) continue;
-    ++out.size;
-    if (rank < everyone.rank()) ++out.rank;
-  }
-  return out;
+  const auto mine = hosts.begin() + everyone.rank();
+  return static_cast<int>(std::count(hosts.begin(), mine, *mine));
 }
 
 }  // namespace smartbird

@@ -5,9 +5,7 @@
 
 namespace smartbird {
 
-struct HostPlace {
-  int rank = 0, size = 1;  // among the ranks of this host, in the order of their ranks
-};
-[[nodiscard]] HostPlace place_on_host(Communicator& everyone);  // collective
+// Among the ranks of this host, in the order of their ranks, from 0 on. Collective.
+[[nodiscard]] int place_on_host(Communicator& everyone);
 
 }  // namespace smartbird

@@ -92,7 +92,7 @@ Pending NcclComm::queue(const char* what, const void* send, const void* recv, co
         if (const std::string error = handle->error(); !error.empty()) lane->watch().fail_all(error);
         lane->watch().check();
       },
-      [flight] { return cudaEventQuery(flight->done) == cudaSuccess; });
+      [flight] { return state_of(flight->done) == cudaSuccess; });
 }
 
 Pending NcclComm::start_exchange(const char* what, DType /*type*/, const std::byte* send,

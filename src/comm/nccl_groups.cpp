@@ -1,6 +1,7 @@
 // One lane for all groups.
 #include "comm/nccl_groups.h"
 
+#include "comm/cuda_check.h"
 #include "comm/cuda_staged_comm.h"
 #include "comm/nccl_comm.h"
 #include "core/error.h"
@@ -10,6 +11,7 @@ namespace smartbird {
 DeviceGroup over_nccl(const NcclGroups& groups) {
   const auto lane =
       std::make_shared<NcclLane>(NcclLimits{.timeout_s = groups.timeout_s}, groups.last_resort, groups.compute_stream);
+  if (groups.host_tensors) check_device_memory("run.device = cpu", &groups);
   return [lane](std::unique_ptr<Communicator> host) { return std::make_unique<NcclComm>(std::move(host), lane); };
 }
 

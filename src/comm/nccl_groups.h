@@ -17,6 +17,7 @@ struct NcclGroups {
   double timeout_s = 600;
   std::function<void(const std::string&)> last_resort;  // ends a process that is stuck, with this sentence
   ComputeStream compute_stream = default_stream;
+  bool host_tensors = false;  // the run's tensors lie in host memory: ErrorKind::Device where NCCL cannot carry it
 };
 
 [[nodiscard]] DeviceGroup over_nccl(const NcclGroups& groups);

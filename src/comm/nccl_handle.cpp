@@ -50,7 +50,10 @@ void NcclHandle::end() {
 
 std::string NcclHandle::text_of(ncclResult_t result) const {
   const char* last = comm_ ? ncclGetLastError(comm_) : nullptr;
-  return join(ncclGetErrorString(result), last && *last ? join(" (", last, ")") : "");
+  const std::string more = last ? last : "";
+  return join(
+      ncclGetErrorString(result), more.empty() ? "" : join(" (", more, ")"),
+      more.find("uplicate GPU") == std::string::npos ? "" : "; ranks that share a GPU need parallel.transport = mpi");
 }
 
 void NcclHandle::settle(const std::string& what) {

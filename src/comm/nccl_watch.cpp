@@ -96,7 +96,7 @@ void NcclWatch::look() {
   const auto now = std::chrono::steady_clock::now();
   std::vector<std::shared_ptr<NcclFlight>> ended;
   for (const auto& flight : flights) {
-    const cudaError_t state = flight->queued ? cudaEventQuery(flight->done) : cudaErrorNotReady;
+    const cudaError_t state = flight->queued ? state_of(flight->done) : cudaErrorNotReady;
     if (state == cudaSuccess) {
       ended.push_back(flight);
     } else if (text.empty() && state != cudaErrorNotReady) {

@@ -17,6 +17,11 @@ int64_t sketch_inner_width(const SketchOptions& s) { return s.inner_width > 0 ? 
 
 int64_t share_rows(const Options& o) { return o.attention.share == "all" ? 0 : std::stoll(o.attention.share); }
 
+std::string transport_of(const Options& o) {
+  if (o.parallel.transport != "auto") return o.parallel.transport;
+  return o.run.device == "cuda" ? "nccl" : "mpi";
+}
+
 bool is_causal(const Options& o) { return o.model.causal == "auto" ? o.data.task == "clm" : o.model.causal == "on"; }
 
 void check_rules(const Options& o, int num_ranks) {

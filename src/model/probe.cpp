@@ -6,7 +6,6 @@
 
 #include "ops/collectives.h"
 #include "ops/device_tensors.h"
-#include "ops/probe_softmax.h"
 #include "ops/tensors.h"
 
 namespace smartbird {
@@ -72,6 +71,7 @@ void Probes::find(const StepContext& context, double rate, int64_t sketch, at::D
       probe.seen_keys = std::lower_bound(position_of + mine.begin, position_of + mine.end,
                                          s.visibility.end(block.end - 1, sequence.length)) -
                         position_of - mine.begin;
+      probe.seen = seen_by(probe, device);
       const int64_t size = kernels::domain_size(domain, s.global_positions);
       probe.uniform_share = size > 0 ? std::min(1.0, static_cast<double>(s.picks) / static_cast<double>(size)) : 0.0;
       total_rows_ += rows;
@@ -127,15 +127,15 @@ void Probes::gather_picks(const StepContext& context, const Plan& plan, at::Devi
   }
 }
 
-// How many of my keys [begin, ...) of the probe's sequence its rows see: [rows · per], a row's heads alike.
-std::vector<int64_t> Probes::seen(const Probe& probe, int64_t begin) const {
+SeenKeys Probes::seen_by(const Probe& probe, at::Device device) const {
   const int64_t *first = position_.data() + probe.key_begin, *last = position_.data() + probe.key_end;
-  std::vector<int64_t> out;
+  SeenKeys out;
   for (int64_t i = probe.block.begin; i < probe.block.end; ++i) {
     const int64_t end = shape_.attention.visibility.end(i, probe.length);
-    out.insert(out.end(), static_cast<size_t>(shape_.heads / shape_.kv_heads),
-               std::lower_bound(first, last, end) - first - begin);
+    out.here.insert(out.here.end(), static_cast<size_t>(shape_.heads / shape_.kv_heads),
+                    std::lower_bound(first, last, end) - first);
   }
+  out.there = index_tensor(out.here, device);
   return out;
 }
 
@@ -172,7 +172,7 @@ void Probes::add_layer(const StepContext& context, const at::Tensor& q_in, const
     return all.narrow(0, probe.first_row * heads, probe.rows * heads).view({kv_heads, probe.rows * per});
   };
   for_scores(q, k, [&](const Probe& probe, int64_t begin, const at::Tensor& s) {
-    add_to_softmax(s, seen(probe, begin), of(largest, probe), of(sum, probe));
+    add_to_softmax(s, probe.seen, begin, of(largest, probe), of(sum, probe));
   });
   at::Tensor global = largest.clone();
   all_reduce_(context.tensors(), "probe_sums", global, ReduceOp::Max);
@@ -183,7 +183,7 @@ void Probes::add_layer(const StepContext& context, const at::Tensor& q_in, const
   at::Tensor by_head;  // [pick heads, keys seen]
   for_scores(q, k, [&](Probe& probe, int64_t begin, const at::Tensor& s) {
     if (begin == 0) by_head = at::zeros({pick_heads, probe.seen_keys}, q.options());
-    add_softmax_mass(s, seen(probe, begin), step, of(global, probe), of(sum, probe),
+    add_softmax_mass(s, probe.seen, begin, step, of(global, probe), of(sum, probe),
                      by_head.narrow(1, begin, s.size(2)));
     if (begin + s.size(2) == probe.seen_keys) add_mass(probe, by_head);
   });

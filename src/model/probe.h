@@ -7,6 +7,7 @@
 
 #include "model/shape.h"
 #include "model/sketch.h"
+#include "ops/probe_softmax.h"
 
 namespace smartbird {
 
@@ -37,6 +38,7 @@ class Probes {
     int64_t first_row = 0, rows = 0;     // in the gathered query rows
     int64_t key_begin = 0, key_end = 0;  // my rows of its sequence
     int64_t seen_keys = 0;               // the first of those, that its last row sees
+    SeenKeys seen;                       // [rows · H/G] of those, a row's heads alike
     at::Tensor domain;                   // [my keys] bool: in E
     at::Tensor picked;                   // [picks] int64: pick head · seen keys + picked key, among mine
     double uniform_share = 0;            // min(1, K / |E|)
@@ -44,7 +46,7 @@ class Probes {
   };
   void find(const StepContext& context, double rate, int64_t sketch, at::Device device);
   void gather_picks(const StepContext& context, const Plan& plan, at::Device device);
-  [[nodiscard]] std::vector<int64_t> seen(const Probe& probe, int64_t begin) const;
+  [[nodiscard]] SeenKeys seen_by(const Probe& probe, at::Device device) const;
   template <class Body>
   void for_scores(const at::Tensor& q, const at::Tensor& k, Body body);
   void add_mass(Probe& probe, const at::Tensor& by_head);

@@ -17,12 +17,12 @@ c10::Device open_gpu(int place_on_host) {
       dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL) != nullptr, Environment,
       "run.device = cuda: LibTorch's part for GPUs cannot be loaded (", dlerror(),
       "); install the libraries of CUDA that it names (pip install torch brings them), or leave run.device at cpu");
-  at::globalContext().lazyInitDevice(c10::kCUDA);
   const c10::impl::VirtualGuardImpl guard(c10::kCUDA);
   const int gpus = guard.deviceCount();
   SB_CHECK(gpus > 0, Device,
            "run.device = cuda, but no GPU is visible; look at nvidia-smi and CUDA_VISIBLE_DEVICES, or "
            "leave run.device at cpu");
+  at::globalContext().lazyInitDevice(c10::kCUDA);
   const c10::Device device(c10::kCUDA, static_cast<c10::DeviceIndex>(place_on_host % gpus));
   guard.setDevice(device);
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);

@@ -1,6 +1,7 @@
 // A new-handler. What it needs is made beforehand, for there is no memory left when it runs.
 #include "tools/out_of_memory.h"
 
+#include <c10/util/Exception.h>
 #include <omp.h>
 #include <unistd.h>
 
@@ -47,6 +48,7 @@ std::string out_of_memory_text(const std::string& command) {
 bool is_out_of_memory(const std::exception& e) {
   const std::string text = e.what();
   return dynamic_cast<const std::bad_alloc*>(&e) != nullptr ||
+         dynamic_cast<const c10::OutOfMemoryError*>(&e) != nullptr ||  // of a GPU
          text.find("can't allocate memory") != std::string::npos ||
          text.find("Storage size calculation overflowed") != std::string::npos;
 }

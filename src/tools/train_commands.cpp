@@ -29,14 +29,14 @@ void end_stuck_process(const std::string& text) {
 // The device of this rank. Before the groups, which carry that device's memory. Collective.
 at::Device device_of(Communicator& everyone, const Options& o) {
   if (o.run.device == "cpu") return at::kCPU;
-  return open_gpu(place_on_host(everyone).rank);
+  return open_gpu(place_on_host(everyone));
 }
 
 DeviceGroup tensor_groups(const Options& o) {
   const bool gpu = o.run.device == "cuda";
-  if (o.parallel.transport != "nccl" && !(gpu && o.parallel.transport == "auto"))
-    return gpu ? through_host() : DeviceGroup();
-  const DeviceGroup nccl = over_nccl({.timeout_s = o.parallel.nccl_timeout_s, .last_resort = end_stuck_process});
+  if (transport_of(o) == "mpi") return gpu ? through_host() : DeviceGroup();
+  const DeviceGroup nccl =
+      over_nccl({.timeout_s = o.parallel.nccl_timeout_s, .last_resort = end_stuck_process, .host_tensors = !gpu});
   if (!o.run.check_comm) return nccl;
   return [nccl](std::unique_ptr<Communicator> host) {
     std::unique_ptr<Communicator> compares = host->split(0, host->rank());

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "comm/measure_link.h"
+#include "config/rules.h"
 #include "core/error.h"
 #include "data/limited_corpus.h"
 #include "ops/tensors.h"
@@ -180,8 +181,8 @@ std::string banner(const World& world, const Options& o, const Transformer& mode
   const bool counts = o.exchange.plan == "auto" && world.sequence().size() > 1;
   return join("model: ", p.sketch_begin(), " parameters + ", p.size() - p.sketch_begin(),
               " of the sketch; ranks: ", world.everyone().size(), " (", world.num_replicas(), " replica(s) x ",
-              world.sequence().size(), " sequence rank(s)", o.parallel.transport == "nccl" ? ", tensors over NCCL" : "",
-              model.parameters().device().is_cpu() ? "" : ", on GPUs", "); data: ", data.train->num_documents(),
+              world.sequence().size(), " sequence rank(s)", model.parameters().device().is_cpu() ? "" : ", on GPUs",
+              transport_of(o) == "nccl" ? ", tensors over NCCL" : "", "); data: ", data.train->num_documents(),
               " documents, ", data.train->num_tokens(), " tokens; step: ", o.train.batch_tokens,
               " tokens; run folder: ", o.run.dir,
               counts ? join("; link: ", to_text(link), o.exchange.link == "measure" ? " (measured)" : "") : "");

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""What training runs on a GPU took, and whether they are the CPU's: one JSON line each. Exit code 1 where they are not.
-gpu_training.py FOLDER   with runs FOLDER/cpu, FOLDER/gpu and FOLDER/<tokens>, and FOLDER/<tokens>.mib of nvidia-smi"""
+"""What training runs took, and whether those of a GPU are the CPU's: a JSON line. Exit code 1 where they are not, or a run is short.
+gpu_training.py compare CPU_RUN GPU_RUN
+gpu_training.py times RUN TOKENS MIB_FILE   the first step warms up"""
 import json
 import pathlib
 import statistics
@@ -10,27 +11,36 @@ LOSS_TOLERANCE = 1e-3  # float sums in another order, over the steps of a run
 
 
 def steps_of(run):
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    path = pathlib.Path(run) / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     return [line for line in lines if "loss" in line]
 
 
-def main():
-    folder = pathlib.Path(sys.argv[1])
-    cpu, gpu = steps_of(folder / "cpu"), steps_of(folder / "gpu")
+def compare(cpu, gpu):
+    if not cpu or len(cpu) != len(gpu):
+        print(f"the CPU took {len(cpu)} steps, the GPU {len(gpu)}")
+        return 1
     same = sum(a["picks_hash"] == b["picks_hash"] for a, b in zip(cpu, gpu))
     apart = max(abs(a["loss"] - b["loss"]) for a, b in zip(cpu, gpu))
     print(json.dumps({"steps": len(gpu), "steps_with_the_cpus_picks": same, "largest_loss_difference": apart}))
-    for run in sorted((p for p in folder.iterdir() if p.name.isdigit()), key=lambda p: int(p.name)):
-        steps = steps_of(run)[1:]  # the first one warms up
-        mib = [int(line) for line in (folder / f"{run.name}.mib").read_text().split() if line.isdigit()]
-        print(json.dumps({"training_tokens": int(run.name),
-                          "step_ms": statistics.median(s["step_ms"]["total"] for s in steps),
-                          "stages_ms": {name: round(statistics.median(s["step_ms"].get(name, 0) for s in steps), 1)
-                                        for name in steps[0]["step_ms"]},
-                          "tokens_per_s": statistics.median(s["tokens_per_s"] for s in steps),
-                          "loss": steps[-1]["loss"], "gpu_mib": max(mib, default=0)}))
-    return 0 if len(cpu) == len(gpu) and cpu[0]["picks_hash"] == gpu[0]["picks_hash"] and apart < LOSS_TOLERANCE else 1
+    return 0 if cpu[0]["picks_hash"] == gpu[0]["picks_hash"] and apart < LOSS_TOLERANCE else 1
+
+
+def times(run, tokens, mib_file):
+    steps = steps_of(run)
+    if len(steps) < 2:
+        print(f"{run} took {len(steps)} steps, two are needed")
+        return 1
+    mib = [int(word) for word in pathlib.Path(mib_file).read_text().split() if word.isdigit()]
+    names = steps[0]["step_ms"]
+    steps = steps[1:]
+    print(json.dumps({"training_tokens": int(tokens),
+                      "step_ms": statistics.median(s["step_ms"]["total"] for s in steps),
+                      "stages_ms": {name: round(statistics.median(s["step_ms"].get(name, 0) for s in steps), 1) for name in names},
+                      "tokens_per_s": statistics.median(s["tokens_per_s"] for s in steps),
+                      "loss": steps[-1]["loss"], "gpu_mib": max(mib, default=0)}))
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(compare(steps_of(sys.argv[2]), steps_of(sys.argv[3])) if sys.argv[1] == "compare" else times(*sys.argv[2:]))

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <chrono>
 
+#include "comm/cuda_check.h"
+#include "comm/cuda_staged_comm.h"
 #include "comm/nccl_comm.h"
 #include "comm/world.h"
 #include "tests/support/fake_nccl/state.h"
@@ -143,6 +145,24 @@ void finish_waits_for_what_was_awaited(Communicator& group) {
   EXPECT_EQ(sum, group.size());
 }
 
+// A question leaves no error behind, which the next kernel would take for its own.
+void asking_leaves_no_error(Communicator& group) {
+  const auto nccl = over_nccl(group);
+  Traffic traffic(group, [](int, int) { return int64_t{3}; });
+  Pending pending = traffic.start(*nccl);
+  for (int i = 0; i < 3; ++i) {
+    (void)pending.arrived();
+    EXPECT_EQ(cudaGetLastError(), cudaSuccess);
+  }
+  pending.wait();
+  EXPECT_EQ(cudaGetLastError(), cudaSuccess);
+}
+
+// Copies through host memory.
+std::unique_ptr<Communicator> staged(Communicator& group) {
+  return std::make_unique<StagedComm>(group.split(0, group.rank()), default_stream);
+}
+
 void nothing_was_misused(Communicator&) { EXPECT_EQ(fake_nccl::misuses(), 0); }
 
 void host_memory_is_refused(Communicator& group) {
@@ -257,8 +277,13 @@ int run_tests(const Session& session) {
   const auto half = nccl->split(session.rank() % 2, -session.rank());
   register_bodies("NcclComm", *nccl, bodies);
   register_bodies("NcclCommSplit", *half, bodies);
+  const auto through_the_host = staged(*everyone);
+  const auto part = through_the_host->split(session.rank() % 2, -session.rank());
+  register_bodies("StagedComm", *through_the_host, {kCommBodies.begin(), kCommBodies.end()});
+  register_bodies("StagedCommSplit", *part, {kCommBodies.begin(), kCommBodies.end()});
   register_bodies("NcclOnly", *everyone,
-                  {{"WorldWithTwoGroups", world_with_two_groups},
+                  {{"AskingLeavesNoError", asking_leaves_no_error},
+                   {"WorldWithTwoGroups", world_with_two_groups},
                    {"MoreThanAnIntCounts", more_than_an_int_counts},
                    {"FinishWaitsForWhatWasAwaited", finish_waits_for_what_was_awaited}});
   if (session.size() > 1)

@@ -99,6 +99,28 @@ TEST(DeviceRun, WhatTheKernelsCannotIsSaidBeforeAnyWork) {
     EXPECT_NE(result.output.find(sentence), std::string::npos) << sentence << "\n" << result.output;
 }
 
+TEST(DeviceRun, MemoryThatIsMissingIsSaid) {
+  const TempFolder folders;
+  const CommandResult result =
+      smartbird(1,
+                "pretrain --config configs/tiny.ini " + kShape +
+                    "--model.mlp_width=4194304 --run.device=cuda --run.dir=" + folders.path("run"),
+                kStandIn);
+  EXPECT_EQ(result.code, 5);
+  EXPECT_NE(result.output.find("out of memory; lower train.micro_tokens or the model's sizes"), std::string::npos)
+      << result.output;
+}
+
+TEST(DeviceRun, TheFirstLineSaysWhereItComputes) {
+  const TempFolder folders;
+  const std::string run = "pretrain --config configs/tiny.ini " + kShape +
+                          "--train.steps=1 --train.warmup_steps=1 --eval.at_end=off --run.device=cuda --run.dir=";
+  EXPECT_NE(smartbird(1, run + folders.path("nccl"), kStandIn).output.find(", on GPUs, tensors over NCCL)"),
+            std::string::npos);
+  const std::string staged = smartbird(1, run + folders.path("mpi") + " --parallel.transport=mpi", kStandIn).output;
+  EXPECT_NE(staged.find(", on GPUs)"), std::string::npos) << staged;
+}
+
 TEST(DeviceRun, ABuildWithoutKernelsRefuses) {
   if (SMARTBIRD_WITH_NCCL) GTEST_SKIP() << "this build has kernels for a GPU";
   const CommandResult result =

@@ -110,6 +110,10 @@ cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const vo
   return cudaSuccess;
 }
 
+// As the real one does: what a query answered stays until somebody asks.
+static thread_local cudaError_t last_error = cudaSuccess;
+cudaError_t cudaGetLastError() { return std::exchange(last_error, cudaSuccess); }
+
 cudaError_t cudaGetDevice(int* device) { return *device = 0, cudaSuccess; }
 cudaError_t cudaSetDevice(int device) { return device == 0 ? cudaSuccess : cudaErrorInvalidDevice; }
 
@@ -197,7 +201,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   const Guard guard(fake::lock());
   if (!fake::events().contains(event)) return cudaErrorInvalidResourceHandle;
   fake::progress();
-  if (!fake::all_ended(event->operations)) return cudaErrorNotReady;
+  if (!fake::all_ended(event->operations)) return last_error = cudaErrorNotReady;
   if (fake::computes_here() && !fake::ahead) fake::publish(event->operations);
   return cudaSuccess;
 }

@@ -90,7 +90,7 @@ void SharedMemory::start_copy(std::function<void()> finish) {
 
 void SharedMemory::commit() {
   Copies& mine = copies_[Block::current().place().thread];
-  mine.groups.push_back(std::exchange(mine.open, {}));
+  mine.groups.emplace_back().swap(mine.open);
 }
 
 void SharedMemory::wait(int groups) {

@@ -28,7 +28,7 @@ class Memory {
     std::vector<std::byte*>& free = free_[size];
     std::byte* out = nullptr;
     if (free.empty()) {
-      TORCH_CHECK(used_ + size <= kBytes, "the stand-in device has ", kBytes, " bytes of memory");
+      TORCH_CHECK_WITH(OutOfMemoryError, used_ + size <= kBytes, "the stand-in device has ", kBytes, " bytes");
       out = begin_ + used_, used_ += size;
     } else {
       out = free.back(), free.pop_back();

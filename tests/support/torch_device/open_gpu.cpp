@@ -8,7 +8,7 @@ namespace smartbird {
 
 c10::Device open_gpu(int place_on_host) {
   fake_nccl::is_host_memory() = [](const void* at) { return !torch_device::holds(at); };
-  torch_device::current_device() = static_cast<c10::DeviceIndex>(place_on_host);
+  torch_device::current_device() = static_cast<c10::DeviceIndex>(place_on_host % 8);  // as many as it says
   return {c10::DeviceType::PrivateUse1, torch_device::current_device()};
 }
 
