@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "core/error.h"
 #include "kernels/draw_parts.h"
 
 namespace smartbird::kernels {
@@ -39,8 +40,12 @@ void draw_piece(const PieceWalk<T>& walk, const double* lse, const int64_t* doma
     case DrawMode::Poisson: return draw_poisson(walk, lse, domain, options, out);
     case DrawMode::Uniform: return draw_uniform_keys(walk, domain, options, out);
     case DrawMode::Systematic: return draw_systematic(walk, lse, domain, options, out);
+    case DrawMode::Gumbel: return draw_gumbel(walk, lse, domain, options, out);
+    case DrawMode::Iid: return draw_iid(walk, lse, domain, options, out);
     case DrawMode::TopK: return draw_topk(walk, domain, options, out);
+    case DrawMode::BigBird: return draw_bigbird(walk, domain, options, out);
     case DrawMode::None: return;
+    case DrawMode::Oracle: fail(ErrorKind::Shape, "draw: the oracle does not draw from a sketch");
   }
 }
 

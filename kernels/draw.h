@@ -3,8 +3,14 @@
 //               u_jh = one uniform per (sample, share group, head, position), the same for all blocks of the group
 //   systematic  with C_j = Σ_{j' <= j} π_ij' (double, ascending): key j iff some integer + u_h lies in (C_{j-1}, C_j],
 //               u_h = frac(u + h/heads), u per (sample, share group); inclusion probability exactly π_ij
+//   gumbel      the K largest of log w_ij - log(-log u_jh), w_ij = max((1-ε) p_ij, ε/|E_i|): K keys exactly; with κ the
+//               largest that is left out, π_ij = 1 - exp(-w_ij exp(-κ))
+//   iid         K draws with replacement from p' = (1-ε) p_ij + ε/|E_i|; a key that comes c times is one pick whose log π is
+//               log(K p' / c), which may be positive
 //   topk        the K largest scores, ties to the smaller position; log π = 0
+//   bigbird     the first K / 2 keys of E, and of the others those with the smallest u_jh of sample 0: K keys; log π = 0
 //   uniform     poisson with p_ij = 1/|E_i|;  none: no picks
+//   oracle      is not drawn here (src/ops/exact_picks.h)
 // A block with |E| <= K takes all of E with log π = 0. Everything is decided alone or in a fixed order, so the picks are
 // the same bits for any thread count and any split of the blocks over calls and ranks.
 // Random numbers: Philox, key = `key`, counter = (sample, group, layer · 65536 + head / 4, position), word head % 4;
@@ -20,7 +26,7 @@
 
 namespace smartbird::kernels {
 
-enum class DrawMode { Poisson, Systematic, TopK, Uniform, None };
+enum class DrawMode { Poisson, Systematic, Gumbel, Iid, TopK, BigBird, Uniform, None, Oracle };
 
 struct DrawOptions {
   DrawMode mode = DrawMode::Poisson;
@@ -35,7 +41,7 @@ template <class T>
 struct Picks {
   std::vector<int64_t> start{0};  // [Q · heads + 1]: list of (block, head) at block · heads + head
   RawVector<int32_t> key;         // position in the block's sequence
-  RawVector<T> log_pi;            // log inclusion probability, <= 0
+  RawVector<T> log_pi;            // log inclusion probability, <= 0 but for iid
 };
 
 // Appends the lists of the blocks of `input` to `picks` (whose start grows by Q · heads entries). lse [Q] from sketch_scan.

@@ -21,8 +21,13 @@ struct Inclusion {
     least = static_cast<T>(std::log2(k * options.floor / static_cast<double>(domain)));
   }
   [[nodiscard]] T log2_pi(T score) const {
-    const T x = score + shift, y = x > least ? x : least;
+    const T y = log2_weight(score);
     return y < T{0} ? y : T{0};
+  }
+  // log2 of K max((1-ε) p, ε/|E|).
+  [[nodiscard]] T log2_weight(T score) const {
+    const T x = score + shift;
+    return x > least ? x : least;
   }
   [[nodiscard]] static T natural(T log2_pi) { return log2_pi * static_cast<T>(kLn2); }
 };
@@ -57,6 +62,14 @@ void draw_uniform_keys(const PieceWalk<T>& walk, const int64_t* domain, const Dr
 template <class T>
 void draw_systematic(const PieceWalk<T>& walk, const double* lse, const int64_t* domain, const DrawOptions& options,
                      PieceLists<T>& out);
+template <class T>
+void draw_gumbel(const PieceWalk<T>& walk, const double* lse, const int64_t* domain, const DrawOptions& options,
+                 PieceLists<T>& out);
+template <class T>
+void draw_iid(const PieceWalk<T>& walk, const double* lse, const int64_t* domain, const DrawOptions& options,
+              PieceLists<T>& out);
+template <class T>
+void draw_bigbird(const PieceWalk<T>& walk, const int64_t* domain, const DrawOptions& options, PieceLists<T>& out);
 template <class T>
 void draw_topk(const PieceWalk<T>& walk, const int64_t* domain, const DrawOptions& options, PieceLists<T>& out);
 

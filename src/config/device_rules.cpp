@@ -24,7 +24,7 @@ std::string device_errors(const Options& o) {
        " wide, its kernels take 32, 64 or 128; change model.heads or model.head_width");
   rule(!samples || one_of_these(o.sketch.width, {16, 32, 64}), "sketch.width = ", o.sketch.width,
        ", its kernels take 16, 32 or 64");
-  rule(!samples || (o.attention.draw != "systematic" && o.attention.draw != "topk"),
+  rule(!samples || o.attention.draw == "poisson" || o.attention.draw == "uniform" || o.attention.draw == "none",
        "attention.draw = ", o.attention.draw, ", a GPU draws poisson, uniform or none");
   const int64_t pick_heads = o.attention.pick_heads == "kv" ? kv_heads(o.model) : o.model.heads;
   rule(!samples || pick_heads <= 32, pick_heads,

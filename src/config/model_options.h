@@ -41,7 +41,7 @@ struct ModelOptions {
 struct SketchOptions {
   std::string location;
   int64_t width = 0, inner_width = 0, convolution = 0, probes = 0, every = 0;
-  double floor = 0;
+  double floor = 0, temperature = 0;
   template <class V>
   void visit(V& v) {
     v("sketch.location", location, "model", one_of({"model", "layer"}),
@@ -54,6 +54,7 @@ struct SketchOptions {
       "taps of the depth-wise convolution along the sequence; 0 = none");
     v("sketch.probes", probes, 16, at_least(0),
       "expected probe blocks per optimizer step, from which the sketch learns; 0 = it does not learn");
+    v("sketch.temperature", temperature, 1.0, positive(), "factor of the sketch's scores to start with; it learns");
     v("sketch.floor", floor, 0.1, between(0.0, 1.0), "share of the inclusion probability that is uniform");
   }
 };
@@ -62,13 +63,17 @@ struct AttentionOptions {
   std::string draw, share, pick_heads;
   std::vector<std::string> pattern;
   std::vector<int64_t> global_positions;
-  int64_t picks = 0, window = 0, query_block = 0, share_warmup_steps = 0, scan_budget_bytes = 0, draw_seed = 0;
+  int64_t picks = 0, window = 0, query_block = 0, share_warmup_steps = 0, warmup_steps = 0, warmup_picks = 0,
+          scan_budget_bytes = 0, draw_seed = 0;
   bool correction = false;
   double min_inclusion = 0;
   template <class V>
   void visit(V& v) {
-    v("attention.draw", draw, "poisson", one_of({"poisson", "systematic", "topk", "uniform", "none"}),
-      "how keys are chosen from the sketch's probabilities");
+    v("attention.draw", draw, "poisson",
+      one_of({"poisson", "systematic", "gumbel", "iid", "topk", "oracle", "bigbird", "uniform", "none"}),
+      "how keys are chosen from the sketch's probabilities; oracle = the keys that exact attention weighs most, "
+      "bigbird = "
+      "half the first ones, half a fixed random pattern");
     v("attention.picks", picks, 32, between(0, int64_t{1} << 31), "expected picks of a query block and head");
     v("attention.window", window, 64, between(0, int64_t{1} << 40),
       "rows on each allowed side of a query block that are always attended");
@@ -77,6 +82,10 @@ struct AttentionOptions {
       "rows that share random numbers: a multiple of attention.query_block, or all");
     v("attention.share_warmup_steps", share_warmup_steps, 0, at_least(0),
       "first steps with independent numbers for each query block");
+    v("attention.warmup_steps", warmup_steps, 0, at_least(0),
+      "first steps with attention.warmup_picks in place of attention.picks");
+    v("attention.warmup_picks", warmup_picks, 0, between(0, int64_t{1} << 31),
+      "expected picks in the warm-up steps; 0 = all keys: dense attention, from which the sketch learns too");
     v("attention.draw_seed", draw_seed, 0, at_least(0),
       "seed of the draws in training, to tell their noise from that of weights and order; 0 = run.seed");
     v("attention.pick_heads", pick_heads, "kv", one_of({"kv", "query"}),

@@ -75,8 +75,29 @@ void check_rules(const Options& o, int num_ranks) {
        " is beyond train.steps = ", o.train.steps);
   rule(o.train.steps == 0 || o.train.warmup_steps <= o.train.steps, "train.warmup_steps = ", o.train.warmup_steps,
        " exceeds train.steps = ", o.train.steps, "; lower train.warmup_steps");
-  rule(o.train.learning_rate > 0 || (o.data.task == "classify" && o.train.head_learning_rate > 0),
+  rule(o.train.learning_rate > 0 || o.train.freeze == "model" ||
+           (o.data.task == "classify" && o.train.head_learning_rate > 0),
        "train.learning_rate = 0 trains nothing; it needs data.task = classify and train.head_learning_rate above 0");
+  const bool sparse = std::find(patterns.begin(), patterns.end(), "sparse") != patterns.end();
+  rule(o.run.record_picks == 0 || o.attention.draw != "oracle", "run.record_picks = ", o.run.record_picks,
+       " records the picks of sketches; attention.draw = oracle has none");
+  rule(o.attention.warmup_steps == 0 || (sparse && o.attention.draw != "none"),
+       "attention.warmup_steps = ", o.attention.warmup_steps,
+       " changes the picks of no layer: it needs a sparse one in attention.pattern, and draws");
+  rule(o.attention.warmup_picks == 0 || o.attention.warmup_steps > 0,
+       "attention.warmup_picks = ", o.attention.warmup_picks, " needs attention.warmup_steps above 0");
+  rule(o.train.steps == 0 || o.attention.warmup_steps <= o.train.steps,
+       "attention.warmup_steps = ", o.attention.warmup_steps, " exceeds train.steps = ", o.train.steps,
+       "; lower attention.warmup_steps");
+  const bool frozen = o.train.freeze == "model";
+  rule(!frozen || (!o.init.checkpoint.empty() && o.data.task != "classify"),
+       "train.freeze = model keeps the weights as they are: it needs finetune with init.checkpoint, and data.task = "
+       "clm or "
+       "mlm");
+  rule(!frozen || (o.sketch.probes > 0 && sparse && o.attention.draw != "oracle"),
+       "train.freeze = model leaves nothing to learn: it needs a sparse layer in attention.pattern, sketch.probes "
+       "above 0 "
+       "and a draw from the sketch, not attention.draw = oracle");
   rule(o.train.patience == 0 || (o.eval.every > 0 && !o.data.valid.empty()), "train.patience = ", o.train.patience,
        " needs data.valid and eval.every > 0");
   rule(o.data.task != "mlm" || o.data.mask_share > 0,

@@ -13,7 +13,7 @@ struct TrainOptions {
   int64_t steps = 0, stop_after = 0, batch_tokens = 0, micro_tokens = 0, warmup_steps = 0, patience = 0;
   double learning_rate = 0, head_learning_rate = 0, sketch_learning_rate = 0, final_learning_rate_share = 0, beta1 = 0,
          beta2 = 0, epsilon = 0, weight_decay = 0, clip_norm = 0, sketch_clip_norm = 0;
-  std::string schedule;
+  std::string schedule, freeze;
   template <class V>
   void visit(V& v) {
     v("train.steps", steps, 1000, at_least(0), "optimizer steps of the whole run");
@@ -41,6 +41,8 @@ struct TrainOptions {
     v("train.clip_norm", clip_norm, 1.0, at_least(0.0), "largest global gradient norm of the model; 0 = off");
     v("train.sketch_clip_norm", sketch_clip_norm, 1.0, at_least(0.0),
       "largest global gradient norm of the sketch; 0 = off");
+    v("train.freeze", freeze, "none", one_of({"none", "model"}),
+      "model: only the sketch learns (finetune: a sketch for a model that was trained densely)");
     v("train.patience", patience, 0, at_least(0),
       "stop after this many evaluations without a better eval.metric; 0 = off");
   }

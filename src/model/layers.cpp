@@ -28,6 +28,19 @@ at::Tensor layer_mlp(const at::Tensor& x, const Parameters& parameters, const st
                     .output = output});
 }
 
+QueriesAndKeys layer_queries_and_keys(const at::Tensor& h, const Parameters& parameters, int64_t layer,
+                                      const ModelShape& shape, const at::Tensor& position) {
+  const at::NoGradGuard no_grad;
+  const std::string prefix = "layers." + std::to_string(layer) + ".";
+  const RotaryTable table =
+      rotary_table(position, shape.head_width, shape.rotary_base[static_cast<size_t>(layer)], h.scalar_type());
+  const at::Tensor x = norm(h, parameters.value(prefix + "attn_norm.weight"), shape);
+  const auto turned = [&](const char* what, int64_t heads) {
+    return rotate(at::linear(x, parameters.value(prefix + what)).view({x.size(0), heads, shape.head_width}), table);
+  };
+  return {turned("attn.q.weight", shape.heads), turned("attn.k.weight", shape.kv_heads)};
+}
+
 at::Tensor dropout(const StepContext& context, const at::Tensor& h, const RowInfo& rows, double rate, int64_t place) {
   if (rate <= 0 || context.phase == Phase::Evaluate) return h;
   return drop_out(h, rows.sample, rows.position,

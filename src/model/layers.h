@@ -21,6 +21,12 @@ struct RowInfo {
 // The MLP of a layer on x before its norm; with Residual::Add, x + MLP.
 [[nodiscard]] at::Tensor layer_mlp(const at::Tensor& x, const Parameters& parameters, const std::string& layer,
                                    const ModelShape& shape, Residual residual, Output output = Output::Compute);
+// Queries [T, H, D] and keys [T, G, D] of a layer on its input h, with rotary positions; no gradient.
+struct QueriesAndKeys {
+  at::Tensor q, k;
+};
+[[nodiscard]] QueriesAndKeys layer_queries_and_keys(const at::Tensor& h, const Parameters& parameters, int64_t layer,
+                                                    const ModelShape& shape, const at::Tensor& position);
 // Identity in evaluation or for rate 0. `place` tells the sub-blocks apart.
 [[nodiscard]] at::Tensor dropout(const StepContext& context, const at::Tensor& h, const RowInfo& rows, double rate,
                                  int64_t place);

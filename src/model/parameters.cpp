@@ -67,6 +67,11 @@ void Parameters::finish(const at::TensorOptions& options, uint64_t seed) {
   }
 }
 
+void Parameters::freeze_model() {
+  for (size_t i = 0; i < list_.size(); ++i)
+    if (!list_[i].sketch) values_[i].requires_grad_(false);
+}
+
 const Parameter* Parameters::find(const std::string& name) const {
   for (const Parameter& parameter : list_) {
     if (parameter.name == name) return &parameter;

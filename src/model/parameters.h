@@ -35,6 +35,7 @@ class Parameters {
   [[nodiscard]] at::Device device() const { return flat_.device(); }
   [[nodiscard]] int64_t size() const { return size_; }
   [[nodiscard]] int64_t sketch_begin() const { return sketch_begin_; }  // first element of the sketch
+  void freeze_model();                                                  // gradients form for the sketch alone
   void zero_grad() { flat_grad_.zero_(); }
 
  private:

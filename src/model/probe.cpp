@@ -22,10 +22,10 @@ Span my_rows_of(const std::vector<int64_t>& tokens, const Sequence& sequence) {
 
 }  // namespace
 
-Probes::Probes(const StepContext& context, const ModelShape& shape, double rate, const Plan& plan, int64_t sketch,
-               const at::TensorOptions& options)
+Probes::Probes(const StepContext& context, const ModelShape& shape, double rate, const Plan& plan, int64_t picks,
+               int64_t sketch, const at::TensorOptions& options)
     : shape_(shape), mass_(at::zeros({4}, options.dtype(at::kDouble))) {
-  find(context, rate, sketch, options.device());
+  find(context, rate, picks, sketch, options.device());
   gather_picks(context, plan, options.device());
 }
 
@@ -35,7 +35,7 @@ ProbeMass Probes::mass() const {
   return {.all = values[0], .domain = values[1], .picked = values[2], .uniform = values[3]};
 }
 
-void Probes::find(const StepContext& context, double rate, int64_t sketch, at::Device device) {
+void Probes::find(const StepContext& context, double rate, int64_t picks, int64_t sketch, at::Device device) {
   const Layout& layout = context.layout;
   const AttentionSettings& s = shape_.attention;
   const PhiloxKey key = context.key(Purpose::Probe);
@@ -73,7 +73,7 @@ void Probes::find(const StepContext& context, double rate, int64_t sketch, at::D
                         position_of - mine.begin;
       probe.seen = seen_by(probe, device);
       const int64_t size = kernels::domain_size(domain, s.global_positions);
-      probe.uniform_share = size > 0 ? std::min(1.0, static_cast<double>(s.picks) / static_cast<double>(size)) : 0.0;
+      probe.uniform_share = size > 0 ? std::min(1.0, static_cast<double>(picks) / static_cast<double>(size)) : 0.0;
       total_rows_ += rows;
       probes_.push_back(std::move(probe));
       if (rank != context.rank()) continue;

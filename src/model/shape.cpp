@@ -17,7 +17,11 @@ Pattern pattern_from(const std::string& name) {
 kernels::DrawMode draw_from(const std::string& name) {
   using kernels::DrawMode;
   if (name == "systematic") return DrawMode::Systematic;
+  if (name == "gumbel") return DrawMode::Gumbel;
+  if (name == "iid") return DrawMode::Iid;
   if (name == "topk") return DrawMode::TopK;
+  if (name == "oracle") return DrawMode::Oracle;
+  if (name == "bigbird") return DrawMode::BigBird;
   if (name == "uniform") return DrawMode::Uniform;
   return name == "none" ? DrawMode::None : DrawMode::Poisson;
 }
@@ -35,7 +39,8 @@ AttentionSettings attention_from(const Options& o, const ModelShape& shape) {
   s.picks = o.attention.picks;
   s.share_rows = share_rows(o);
   s.draw = draw_from(o.attention.draw);
-  s.draw_seed = static_cast<uint64_t>(o.attention.draw_seed);
+  const bool fixed = s.draw == kernels::DrawMode::BigBird && o.attention.draw_seed == 0;  // a pattern of the run's own
+  s.draw_seed = static_cast<uint64_t>(fixed ? o.run.seed : o.attention.draw_seed);
   s.floor = o.sketch.floor;
   s.heads = static_cast<int>(shape.heads), s.kv_heads = static_cast<int>(shape.kv_heads);
   s.pick_heads = o.attention.pick_heads == "query" ? s.heads : s.kv_heads;
@@ -59,6 +64,10 @@ Pooling pooling_from_name(const std::string& name) {
 
 }  // namespace
 
+int64_t ModelShape::draw_of(int64_t layer) const {
+  return attention.draw == kernels::DrawMode::Oracle ? layer : sketch_of(layer);
+}
+
 int64_t ModelShape::num_sketches() const {
   if (std::none_of(pattern.begin(), pattern.end(), [](Pattern p) { return p == Pattern::Sparse; })) return 0;
   return sketch_per_layer ? (layers + sketch_every - 1) / sketch_every : 1;
@@ -66,11 +75,11 @@ int64_t ModelShape::num_sketches() const {
 
 int64_t ModelShape::sketch_of(int64_t layer) const { return sketch_per_layer ? layer / sketch_every : 0; }
 
-ExchangeUse exchange_use(const ModelShape& s, Pattern pattern, int64_t sketch, int64_t element_bytes) {
+ExchangeUse exchange_use(const ModelShape& s, Pattern pattern, int64_t draw, int64_t element_bytes) {
   ExchangeUse use{.layers = 0, .head_width = s.head_width};
   for (int64_t layer = 0; layer < s.layers; ++layer)
-    use.layers += s.pattern[static_cast<size_t>(layer)] == pattern &&
-                  (pattern != Pattern::Sparse || s.sketch_of(layer) == sketch);
+    use.layers +=
+        s.pattern[static_cast<size_t>(layer)] == pattern && (pattern != Pattern::Sparse || s.draw_of(layer) == draw);
   use.other_fetches = s.recompute_layers ? 2 : 1;
   use.row_fetches = use.other_fetches + (s.fetch_again ? 1 : 0);
   use.element_bytes = static_cast<double>(element_bytes);
@@ -93,6 +102,7 @@ ModelShape make_shape(const Options& o, int64_t vocabulary, int64_t classes) {
   }
   s.sketch_per_layer = o.sketch.location == "layer", s.sketch_every = o.sketch.every;
   s.sketch_width = o.sketch.width, s.sketch_inner = sketch_inner_width(o.sketch), s.sketch_taps = o.sketch.convolution;
+  s.sketch_temperature = o.sketch.temperature;
   s.attention = attention_from(o, s);
   s.recompute_layers = o.memory.recompute == "layer", s.keep_mlp = o.memory.recompute == "none";
   s.fetch_again = o.memory.rows == "fetch_again", s.bfloat16_kv = o.memory.kv_dtype == "bfloat16";

@@ -22,6 +22,7 @@ struct ModelShape {
   // sketch
   bool sketch_per_layer = false;
   int64_t sketch_every = 1, sketch_width = 0, sketch_inner = 0, sketch_taps = 0;  // M, M'
+  double sketch_temperature = 1;                                                  // to start with
   AttentionSettings attention;  // of sparse layers; pattern is set per layer
   // running
   bool recompute_layers = false;
@@ -32,6 +33,7 @@ struct ModelShape {
 
   [[nodiscard]] int64_t num_sketches() const;            // 0 when no layer is sparse
   [[nodiscard]] int64_t sketch_of(int64_t layer) const;  // which sketch serves a layer
+  [[nodiscard]] int64_t draw_of(int64_t layer) const;    // whose picks it attends: the sketch's, or with oracle its own
 };
 
 // What a plan of `pattern` carries in a step of elements of that size (bytes): of sketch number `sketch` where it is sparse,

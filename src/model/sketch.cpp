@@ -101,7 +101,7 @@ void declare_sketches(Parameters& parameters, const ModelShape& shape) {
       parameters.add(name(s, "convolution.weight"), {shape.sketch_taps, inner}, 0.5, 0, true, true);
     parameters.add(name(s, "q.weight"), {width, inner}, out_scale, 0, true, true);
     parameters.add(name(s, "k.weight"), {width, inner}, out_scale, 0, true, true);
-    parameters.add(name(s, "temperature"), {1}, 0, 1, false, true);
+    parameters.add(name(s, "temperature"), {1}, 0, shape.sketch_temperature, false, true);
   }
 }
 

@@ -38,13 +38,14 @@ class Planner {
   Served serve(int64_t layer, const at::Tensor& h, const at::Tensor& embeddings, const RowInfo& rows) {
     const Pattern pattern = options_.dense ? Pattern::Dense : shape_.pattern[static_cast<size_t>(layer)];
     if (pattern != Pattern::Sparse) return {fixed_plan(pattern, h.options()), nullptr};
-    const int64_t sketch = shape_.sketch_of(layer);
-    if (!sparse_.contains(sketch)) {
+    const int64_t draw = shape_.draw_of(layer);
+    if (shape_.attention.draw == kernels::DrawMode::Oracle) return {exact_plan(layer, h, rows), nullptr};
+    if (!sparse_.contains(draw)) {
       const at::Tensor& input = shape_.sketch_per_layer ? h : embeddings;
-      sparse_[sketch] = make_sketching(sketch, input, rows);
-      sparse_plan_[sketch] = out_.plans.back().get();
+      sparse_[draw] = make_sketching(draw, input, rows);
+      sparse_plan_[draw] = out_.plans.back().get();
     }
-    return {sparse_plan_[sketch], sparse_[sketch].probes.get()};
+    return {sparse_plan_[draw], sparse_[draw].probes.get()};
   }
 
   // Sum over sketches of the probes' loss.
@@ -84,20 +85,38 @@ class Planner {
         .keys = gather_keys(context_, out.output.keys),
         .scale = out.output.temperature.item<double>() / std::sqrt(static_cast<double>(shape_.sketch_width)),
         .layer = static_cast<int>(sketch)};
-    AttentionSettings settings = shape_.attention;
-    if (options_.independent) settings.share_rows = context_.layout.query_block();
-    settings.use = use_of(Pattern::Sparse, sketch, input.options());
-    const Plan* plan = keep(make_plan(context_, settings, scores, input.options()));
-    PlanStats stats = plan->stats;  // its heads have their places among those of all sketches
-    stats.picked_by_head.insert(stats.picked_by_head.begin(), static_cast<size_t>(sketch * shape_.kv_heads), 0);
-    out_.stats.add(stats);
+    const Plan* plan = sampled_plan(scores, input.options());
     if (options_.probe_rate >= 0)
-      out.probes = std::make_unique<Probes>(context_, shape_, options_.probe_rate, *plan, sketch, input.options());
+      out.probes =
+          std::make_unique<Probes>(context_, shape_, options_.probe_rate, *plan, picks(), sketch, input.options());
     return out;
   }
 
-  ExchangeUse use_of(Pattern pattern, int64_t sketch, const at::TensorOptions& options) const {
-    ExchangeUse use = exchange_use(shape_, pattern, sketch, static_cast<int64_t>(options.dtype().itemsize()));
+  // A layer's own attention chooses.
+  const Plan* exact_plan(int64_t layer, const at::Tensor& h, const RowInfo& rows) {
+    const at::NoGradGuard no_grad;
+    const auto timing = context_.timer.measure("plan");
+    const auto [q, k] = layer_queries_and_keys(h, parameters_, layer, shape_, rows.position);
+    const at::Tensor keys = gather_keys(context_, k.flatten(1)).view({-1, k.size(1), k.size(2)});
+    return sampled_plan({.queries = q, .keys = keys, .layer = static_cast<int>(layer)}, h.options());
+  }
+
+  const Plan* sampled_plan(const SketchScores& scores, const at::TensorOptions& options) {
+    AttentionSettings settings = shape_.attention;
+    settings.picks = picks();
+    if (options_.independent) settings.share_rows = context_.layout.query_block();
+    settings.use = use_of(Pattern::Sparse, scores.layer, options);
+    const Plan* plan = keep(make_plan(context_, settings, scores, options));
+    PlanStats stats = plan->stats;  // its heads have their places among those of all draws
+    stats.picked_by_head.insert(stats.picked_by_head.begin(), static_cast<size_t>(scores.layer * shape_.kv_heads), 0);
+    out_.stats.add(stats);
+    return plan;
+  }
+
+  int64_t picks() const { return options_.picks >= 0 ? options_.picks : shape_.attention.picks; }
+
+  ExchangeUse use_of(Pattern pattern, int64_t draw, const at::TensorOptions& options) const {
+    ExchangeUse use = exchange_use(shape_, pattern, draw, static_cast<int64_t>(options.dtype().itemsize()));
     // Without gradients a layer runs once.
     if (!learns_) use.row_fetches = use.other_fetches = 1;
     use.returns = learns_;

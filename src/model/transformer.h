@@ -19,6 +19,7 @@ struct ForwardOptions {
   double probe_rate = 0;     // probability of a block to be a probe; < 0 = no probes at all (no collective)
   bool dense = false;        // every layer dense (eval.draw = dense)
   bool body_frozen = false;  // the task loss stops at the label head
+  int64_t picks = -1;        // in place of attention.picks (attention.warmup_steps); -1 = those
   bool independent = false;  // every query block has its own random numbers (attention.share_warmup_steps)
 };
 

@@ -8,6 +8,7 @@
 #include "ops/choose_exchange.h"
 #include "ops/device_draw.h"
 #include "ops/device_tensors.h"
+#include "ops/exact_picks.h"
 #include "ops/head_exchange.h"
 #include "ops/plan_parts.h"
 #include "ops/tensors.h"
@@ -35,6 +36,7 @@ void add_rows_of_all(const Layout& layout, const AttentionSettings& s, Plan& pla
 }
 
 PhiloxKey draw_key(const StepContext& context, const AttentionSettings& s) {
+  if (s.draw == kernels::DrawMode::BigBird) return philox_key(s.draw_seed, 0, Purpose::Draw);  // in all steps
   if (s.draw_seed == 0 || context.phase == Phase::Evaluate) return context.key(Purpose::Draw);
   return philox_key(s.draw_seed, static_cast<uint64_t>(context.step), Purpose::Draw);
 }
@@ -142,13 +144,19 @@ struct Drawn {
 };
 
 template <class T>
-Drawn<T> draw_mine(const StepContext& context, const AttentionSettings& s, const SketchScores& scores) {
+Drawn<T> draw_mine(const StepContext& context, AttentionSettings s, const SketchScores& scores) {
   Drawn<T> out;
   if (s.pattern != Pattern::Sparse) return out;
+  if (s.draw == kernels::DrawMode::BigBird) s.share_rows = context.layout.query_block();  // a pattern of the blocks
   out.blocks = context.layout.blocks_of(context.rank());
   const std::vector<kernels::ScanBlock> domains = scan_blocks(context.layout, s, out.blocks);
   for (const auto& domain : domains) out.scan_pairs += kernels::domain_size(domain, s.global_positions);
-  out.picks = draw_picks<T>(context, s, scores, domains);
+  if (s.draw == kernels::DrawMode::Oracle) {
+    const auto timing = context.timer.measure("draw");
+    out.picks = exact_picks<T>(context, s, out.blocks, domains, scores.queries, scores.keys);
+  } else {
+    out.picks = draw_picks<T>(context, s, scores, domains);
+  }
   out.hash = hash_picks(domains, s.pick_heads, scores.layer, out.picks.start, out.picks.key);
   return out;
 }

@@ -87,7 +87,8 @@ struct Plan {
   [[nodiscard]] bool by_heads() const { return !rows_by_rank.empty(); }
 };
 
-// The sketch's side of a draw: block queries [Q, M], keys of all tokens [N, M] in stream order, τ / sqrt(M).
+// The sketch's side of a draw: block queries [Q, M], keys of all tokens [N, M] in stream order, τ / sqrt(M). Of an oracle: a layer's
+// own queries [T, H, D] and keys [N, G, D] with rotary positions.
 struct SketchScores {
   at::Tensor queries, keys;
   double scale = 1;

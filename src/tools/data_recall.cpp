@@ -67,8 +67,10 @@ void generate_on_first_use(const DataOptions& options) {
     std::printf("writing %s (%lld samples of %s)\n", path.c_str(), static_cast<long long>(count),
                 options.generate.c_str());
     std::fflush(stdout);
-    const GeneratedTask task = options.generate == "listops" ? generate_listops({.count = count, .seed = this_seed})
-                                                             : generate_recall({.count = count, .seed = this_seed});
+    const GeneratedTask task =
+        options.generate == "listops"
+            ? generate_listops({.count = count, .seed = this_seed})
+            : generate_recall({.count = count, .length = options.sequence_tokens, .seed = this_seed});
     write_shard(path, task.documents, *task.tokenizer);
   }
 }

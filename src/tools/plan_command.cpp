@@ -117,6 +117,10 @@ int plan_command(const Communicator& everyone, const Arguments& arguments) {
   const ParsedOptions parsed = parse_options(options, nullptr);
   const Options& o = parsed.options;
   check_rules(o, static_cast<int>(a.ranks));
+  SB_CHECK(o.attention.draw != "oracle", Config,
+           "plan: attention.draw = oracle chooses by the exact attention of every layer, which is not predicted; plan "
+           "the draw "
+           "that it is compared with");
   check_report_file("plan", a.json);
   const Corpora data = open_data(o);
   const Resident opened = resident_now();

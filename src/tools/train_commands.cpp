@@ -100,8 +100,13 @@ int train_command(std::unique_ptr<Communicator> everyone, const Arguments& argum
   ParsedOptions parsed = parse_options(arguments, nullptr);
   if (finetune) {
     const std::string folder = chosen_checkpoint(*everyone, "init.checkpoint", parsed.options.init.checkpoint);
+    const AttentionOptions given = parsed.options.attention;
     inherit_sections(parsed, parse_options({"--config", folder + "/config.ini"}, nullptr).options,
                      {"model", "sketch", "attention"}, folder);
+    // Warm-ups were that run's beginning.
+    parsed.options.attention.share_warmup_steps = given.share_warmup_steps;
+    parsed.options.attention.warmup_steps = given.warmup_steps;
+    parsed.options.attention.warmup_picks = given.warmup_picks;
   } else {
     SB_CHECK(parsed.options.init.checkpoint.empty(), Config,
              "pretrain: init.checkpoint = ", parsed.options.init.checkpoint,

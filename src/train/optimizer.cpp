@@ -15,6 +15,7 @@ namespace {
 
 double peak_rate(const TrainOptions& options, const Parameter& p) {
   if (p.sketch) return options.sketch_learning_rate;
+  if (options.freeze == "model") return 0;
   return is_label_head(p.name) && options.head_learning_rate > 0 ? options.head_learning_rate : options.learning_rate;
 }
 

@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
+#include <limits>
 
 #include "train/agree.h"
 #include "train/micro_steps.h"
@@ -37,7 +38,8 @@ void forward_backward(const StepSetup& setup, const StepContext& context, const 
     forward = setup.model.forward(context, micro.stream, options);
   }
   const auto timing = timer.measure("backward");
-  torch::autograd::backward({forward.task_loss / std::max(1.0, targets)}, {});
+  if (forward.task_loss.requires_grad())  // not of a frozen model
+    torch::autograd::backward({forward.task_loss / std::max(1.0, targets)}, {});
   if (forward.sketch_loss.defined()) torch::autograd::backward({forward.sketch_loss}, {});
   totals.add(forward, micro.stream);
   recorder.add(context, forward);
@@ -60,6 +62,8 @@ StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus
   ForwardOptions options{.task = setup.task,
                          .body_frozen = o.train.learning_rate == 0,
                          .independent = step <= o.attention.share_warmup_steps};
+  if (step <= o.attention.warmup_steps)
+    options.picks = o.attention.warmup_picks > 0 ? o.attention.warmup_picks : std::numeric_limits<int32_t>::max();
   options.probe_rate = o.sketch.probes == 0 ? -1.0
                                             : static_cast<double>(o.sketch.probes) /
                                                   static_cast<double>(num_blocks(batch, o.attention.query_block));

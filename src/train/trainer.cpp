@@ -13,6 +13,7 @@
 #include "train/picks_recorder.h"
 #include "train/run_folder.h"
 #include "train/setup.h"
+#include "train/sketch_watch.h"
 #include "train/step.h"
 #include "train/stop_signal.h"
 #include "train/whiten.h"
@@ -63,6 +64,7 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<RunLock> lock_;
   std::unique_ptr<Metrics> metrics_;
+  SketchWatch sketch_watch_;
   TrainerState state_;
   Stopwatch watch_;
   double wall_before_s_ = 0;
@@ -75,7 +77,8 @@ Trainer::Trainer(const World& world, ParsedOptions options, RunKind kind, at::De
       task_(task_from_name(options_.options.data.task)),
       link_(link_of(world_, options_.options, device)),
       data_(open_corpora(options_.options, kind == RunKind::Finetune ? classes_of_checkpoint(options_.options)
-                                                                     : std::vector<std::string>{})) {
+                                                                     : std::vector<std::string>{})),
+      sketch_watch_(options_.options) {
   const Options& o = options_.options;
   check_same_data(world_, "data.train", *data_.train);
   if (data_.valid) check_same_data(world_, "data.valid", *data_.valid);
@@ -83,6 +86,7 @@ Trainer::Trainer(const World& world, ParsedOptions options, RunKind kind, at::De
   model_ = std::make_unique<Transformer>(
       make_shape(o, data_.train->tokenizer().vocabulary(), static_cast<int64_t>(data_.train->classes().size())),
       weights_of(o, device), static_cast<uint64_t>(o.run.seed));
+  if (o.train.freeze == "model") model_->parameters().freeze_model();
   sampler_ = std::make_unique<Sampler>(*data_.train, SamplerOptions{.seed = static_cast<uint64_t>(o.run.seed),
                                                                     .sequence_tokens = o.data.sequence_tokens,
                                                                     .cut_documents = task_ != Task::Classify,
@@ -221,7 +225,9 @@ void Trainer::take_step() {
   state_.next_sample += static_cast<int64_t>(batch.size());
   state_.tokens += record.tokens;
   record.tokens = state_.tokens;
-  if (metrics_) metrics_->step(record);
+  if (!metrics_) return;
+  metrics_->step(record);
+  if (const std::string warning = sketch_watch_.step(record); !warning.empty()) metrics_->message(warning);
 }
 
 int Trainer::finish(bool stopped) {

@@ -1,6 +1,7 @@
 // The draw straight from the formulas of kernels/draw.h, one pair at a time in double.
 #pragma once
 
+#include <algorithm>
 #include <map>
 
 #include "kernels/draw.h"
@@ -26,6 +27,45 @@ Inclusion inclusion(const kernels::ScanInput<T>& input, int64_t i, const kernels
   return out;
 }
 
+// Of a domain larger than K.
+inline std::map<int64_t, double> draw_gumbel(const Inclusion& in, const kernels::ScanBlock& block, int head,
+                                             const kernels::DrawOptions& o) {
+  std::map<int64_t, double> picks;
+  if (o.picks == 0) return picks;
+  const double size = static_cast<double>(in.key.size()), lse = log_sum_exp(in.score);
+  std::vector<double> weight, value;
+  for (size_t j = 0; j < in.key.size(); ++j) {
+    weight.push_back(std::max((1 - o.floor) * std::exp(in.score[j] - lse), o.floor / size));
+    const double u = kernels::draw_uniform(o.key, block.sample, block.group, o.layer, head, in.key[j]);
+    value.push_back(std::log(weight[j]) - std::log(-std::log(u)));
+  }
+  std::vector<double> sorted = value;
+  std::sort(sorted.rbegin(), sorted.rend());
+  const double kappa = sorted[static_cast<size_t>(o.picks)];
+  for (size_t j = 0; j < in.key.size(); ++j)
+    if (value[j] > kappa) picks[in.key[j]] = std::log(-std::expm1(-weight[j] * std::exp(-kappa)));
+  return picks;
+}
+
+inline std::map<int64_t, double> draw_iid(const Inclusion& in, const kernels::ScanBlock& block, int head,
+                                          const kernels::DrawOptions& o) {
+  std::map<int64_t, double> picks;
+  const double size = static_cast<double>(in.key.size()), k = static_cast<double>(o.picks), lse = log_sum_exp(in.score);
+  double before = 0;
+  for (size_t j = 0; j < in.key.size(); ++j) {
+    const double expected = k * ((1 - o.floor) * std::exp(in.score[j] - lse) + o.floor / size),
+                 after = before + expected;
+    int64_t came = 0;
+    for (int64_t n = 0; n < o.picks; ++n) {
+      const double u = k * kernels::draw_uniform(o.key, block.sample, block.group, o.layer, head, n);
+      came += before < u && u <= after;
+    }
+    if (came > 0) picks[in.key[j]] = std::log(expected / static_cast<double>(came));
+    before = after;
+  }
+  return picks;
+}
+
 // The picks of block i and a head: position -> log π.
 template <class T>
 std::map<int64_t, double> draw(const kernels::ScanInput<T>& input, int64_t i, int head, const kernels::DrawOptions& o) {
@@ -47,13 +87,25 @@ std::map<int64_t, double> draw(const kernels::ScanInput<T>& input, int64_t i, in
       for (int64_t n = 0; n <= o.picks; ++n) picked = picked || (before < n + u && n + u <= after);
       before = after;
     }
+    if (!all && o.mode == DrawMode::Gumbel) return draw_gumbel(in, block, head, o);
+    if (!all && o.mode == DrawMode::Iid) return draw_iid(in, block, head, o);
+    if (!all && o.mode == DrawMode::BigBird) {
+      const auto number = [&](size_t other) {
+        return kernels::draw_uniform(o.key, 0, block.group, o.layer, head, in.key[other]);
+      };
+      const size_t first = static_cast<size_t>(o.picks / 2);
+      int64_t smaller = 0;
+      for (size_t other = first; other < in.key.size(); ++other) smaller += number(other) < number(j);
+      picked = j < first || smaller < o.picks - o.picks / 2;
+    }
     if (!all && o.mode == DrawMode::TopK) {
       int64_t better = 0;
       for (size_t other = 0; other < in.key.size(); ++other)
         better += in.score[other] > in.score[j] || (in.score[other] == in.score[j] && other < j);
       picked = better < o.picks;
     }
-    if (picked) picks[in.key[j]] = o.mode == DrawMode::TopK ? 0.0 : std::log(in.pi[j]);
+    const bool corrected = o.mode != DrawMode::TopK && o.mode != DrawMode::BigBird;
+    if (picked) picks[in.key[j]] = corrected ? std::log(in.pi[j]) : 0.0;
   }
   return picks;
 }

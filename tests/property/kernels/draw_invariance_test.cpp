@@ -13,7 +13,8 @@ namespace {
 using kernels::DrawMode;
 using kernels::Picks;
 
-constexpr DrawMode kModes[] = {DrawMode::Poisson, DrawMode::Systematic, DrawMode::TopK, DrawMode::Uniform};
+constexpr DrawMode kModes[] = {DrawMode::Poisson, DrawMode::Systematic, DrawMode::Gumbel, DrawMode::Iid,
+                               DrawMode::TopK,    DrawMode::BigBird,    DrawMode::Uniform};
 
 std::vector<reference::StreamShape> shapes() {
   return {{.lengths = {400, 3, 150}, .window = 2, .share = 1},

@@ -49,9 +49,13 @@ kernels::DrawOptions options(DrawMode mode, const Setting& setting, uint64_t see
           .key = philox_key(seed, 3, Purpose::Draw)};
 }
 
-class DrawStatistics : public testing::TestWithParam<std::tuple<DrawMode, int64_t, Shape>> {};
+// By mode, share group, shape. Only some modes have a π that is known before the draw, or decide every key alone.
+using ModeGroupShape = testing::TestWithParam<std::tuple<DrawMode, int64_t, Shape>>;
+class DrawStatistics : public ModeGroupShape {};
+class DrawFrequencies : public ModeGroupShape {};
+class DrawTogether : public ModeGroupShape {};
 
-TEST_P(DrawStatistics, InclusionFrequencyIsPi) {
+TEST_P(DrawFrequencies, OfInclusionArePi) {
   const auto [mode, share, shape] = GetParam();
   const Setting set = setting(shape, share);
   std::mt19937 random(1);
@@ -134,9 +138,8 @@ TEST_P(DrawStatistics, CorrectedSumsAreUnbiased) {
 
 // Permanent random numbers: two blocks of one share group pick a key together as often as the rarer of the two picks it,
 // blocks of different groups, and the heads of a block, independently.
-TEST_P(DrawStatistics, GroupsShareNumbersAndHeadsDoNot) {
+TEST_P(DrawTogether, GroupsShareNumbersAndHeadsDoNot) {
   const auto [mode, share, shape] = GetParam();
-  if (mode == DrawMode::Systematic) return;  // one number places a whole comb: no key is decided alone
   const Setting set = setting(shape, share);
   std::mt19937 random(4);
   const auto stream = reference::random_stream<double>(set.stream, random);
@@ -177,10 +180,17 @@ TEST_P(DrawStatistics, GroupsShareNumbersAndHeadsDoNot) {
   }
 }
 
+const auto kGroups = testing::Values(1, 16, 0);
+const auto kShapes = testing::Values(Shape::FewOfMany, Shape::NearlyAll);
 INSTANTIATE_TEST_SUITE_P(ModesAndGroups, DrawStatistics,
+                         testing::Combine(testing::Values(DrawMode::Poisson, DrawMode::Systematic, DrawMode::Gumbel,
+                                                          DrawMode::Iid, DrawMode::Uniform),
+                                          kGroups, kShapes));
+INSTANTIATE_TEST_SUITE_P(ModesAndGroups, DrawFrequencies,
                          testing::Combine(testing::Values(DrawMode::Poisson, DrawMode::Systematic, DrawMode::Uniform),
-                                          testing::Values(1, 16, 0),
-                                          testing::Values(Shape::FewOfMany, Shape::NearlyAll)));
+                                          kGroups, kShapes));
+INSTANTIATE_TEST_SUITE_P(ModesAndGroups, DrawTogether,
+                         testing::Combine(testing::Values(DrawMode::Poisson, DrawMode::Uniform), kGroups, kShapes));
 
 // Certainly, not on average: |E| <= K takes all of E with log π = 0, an empty E nothing, |E| = K + 1 may leave keys out.
 TEST(Draw, SmallDomainsAreTakenWhole) {
@@ -189,7 +199,8 @@ TEST(Draw, SmallDomainsAreTakenWhole) {
   const auto stream = reference::random_stream<double>(set.stream, random);
   std::vector<double> lse(stream.blocks.size());
   kernels::sketch_scan<double>(stream.input(), lse.data());
-  for (const DrawMode mode : {DrawMode::Poisson, DrawMode::Systematic, DrawMode::Uniform, DrawMode::TopK}) {
+  for (const DrawMode mode : {DrawMode::Poisson, DrawMode::Systematic, DrawMode::Gumbel, DrawMode::Iid,
+                              DrawMode::Uniform, DrawMode::TopK, DrawMode::BigBird}) {
     int64_t empty = 0, exact = 0, left_out = 0;
     for (uint64_t seed = 0; seed < 20; ++seed) {
       kernels::Picks<double> picks;

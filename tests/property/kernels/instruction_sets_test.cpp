@@ -84,7 +84,8 @@ constexpr int64_t kWidths[] = {1, 7, 16, 33, 64, 130};
 TYPED_TEST(InstructionSets, ScanAndDraw) {
   using T = TypeParam;
   using kernels::DrawMode;
-  for (DrawMode mode : {DrawMode::Poisson, DrawMode::Systematic, DrawMode::TopK, DrawMode::Uniform})
+  for (DrawMode mode : {DrawMode::Poisson, DrawMode::Systematic, DrawMode::Gumbel, DrawMode::Iid, DrawMode::TopK,
+                        DrawMode::BigBird, DrawMode::Uniform})
     for (int heads : {1, 3, 8})
       this->expect_same([&](std::mt19937& random, Bytes& bytes) {
         for (const reference::StreamShape& shape :

@@ -18,6 +18,10 @@ struct Case {
 const Axis<Case> kDraws{{"poisson", [](Case&) {}},
                         {"systematic", [](Case& c) { c.run.shape.attention.draw = DrawMode::Systematic; }},
                         {"topk", [](Case& c) { c.run.shape.attention.draw = DrawMode::TopK; }},
+                        {"gumbel", [](Case& c) { c.run.shape.attention.draw = DrawMode::Gumbel; }},
+                        {"iid", [](Case& c) { c.run.shape.attention.draw = DrawMode::Iid; }},
+                        {"oracle", [](Case& c) { c.run.shape.attention.draw = DrawMode::Oracle; }},
+                        {"bigbird", [](Case& c) { c.run.shape.attention.draw = DrawMode::BigBird; }},
                         {"uniform", [](Case& c) { c.run.shape.attention.draw = DrawMode::Uniform; }},
                         {"none", [](Case& c) { c.run.shape.attention.draw = DrawMode::None; }}};
 const Axis<Case> kShares{{"g 16", [](Case& c) { c.run.shape.attention.share_rows = 16; }},

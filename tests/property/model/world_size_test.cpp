@@ -44,6 +44,11 @@ std::vector<TinyRun> variants() {
   out.back().shape.attention.draw = kernels::DrawMode::Systematic;
   out.push_back(out[0]);
   out.back().shape.attention.draw = kernels::DrawMode::TopK;
+  for (const kernels::DrawMode mode :
+       {kernels::DrawMode::Gumbel, kernels::DrawMode::Iid, kernels::DrawMode::BigBird, kernels::DrawMode::Oracle}) {
+    out.push_back(out[1]);
+    out.back().shape.attention.draw = mode;
+  }
   out.push_back(out[2]);  // classification
   out.back().task = Task::Classify;
   out.back().shape.classes = 3;

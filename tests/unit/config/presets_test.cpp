@@ -25,7 +25,9 @@ std::string in_repository(std::string text) {
 TEST(Presets, ParseAndSatisfyTheRules) {
   const TempFolder folder;
   std::set<std::string> run_folders;
-  for (const auto& file : std::filesystem::directory_iterator(std::string(SMARTBIRD_SOURCE_DIR) + "/configs")) {
+  for (const auto& file :
+       std::filesystem::recursive_directory_iterator(std::string(SMARTBIRD_SOURCE_DIR) + "/configs")) {
+    if (file.path().extension() != ".ini") continue;
     SCOPED_TRACE(file.path());
     ASSERT_EQ(file.path().extension(), ".ini");
     const std::string copy =
@@ -43,7 +45,9 @@ TEST(Presets, ParseAndSatisfyTheRules) {
 
 TEST(Presets, NameDataThatIsInTheRepositoryOrGenerated) {
   const TempFolder folder;
-  for (const auto& file : std::filesystem::directory_iterator(std::string(SMARTBIRD_SOURCE_DIR) + "/configs")) {
+  for (const auto& file :
+       std::filesystem::recursive_directory_iterator(std::string(SMARTBIRD_SOURCE_DIR) + "/configs")) {
+    if (file.path().extension() != ".ini") continue;
     const std::string copy = folder.write("copy.ini", in_repository(read_bytes(file.path().string())));
     const DataOptions data = parse_options({"--config", copy}, nullptr).options.data;
     if (!data.generate.empty()) continue;

@@ -63,6 +63,27 @@ const std::vector<Violation> kViolations{
      "train.learning_rate = 0 trains nothing; it needs data.task = classify and train.head_learning_rate above 0"},
     {{"--train.learning_rate=0", "--data.task=classify"},
      "train.learning_rate = 0 trains nothing; it needs data.task = classify and train.head_learning_rate above 0"},
+    {{"--run.record_picks=2", "--attention.draw=oracle"},
+     "run.record_picks = 2 records the picks of sketches; attention.draw = oracle has none"},
+    {{"--attention.warmup_steps=3", "--attention.draw=none"},
+     "attention.warmup_steps = 3 changes the picks of no layer: it needs a sparse one in attention.pattern, and draws"},
+    {{"--attention.warmup_steps=3", "--attention.pattern=dense"},
+     "attention.warmup_steps = 3 changes the picks of no layer: it needs a sparse one in attention.pattern, and draws"},
+    {{"--attention.warmup_picks=3"}, "attention.warmup_picks = 3 needs attention.warmup_steps above 0"},
+    {{"--attention.warmup_steps=300", "--train.steps=200"},
+     "attention.warmup_steps = 300 exceeds train.steps = 200; lower attention.warmup_steps"},
+    {{"--train.freeze=model"},
+     "train.freeze = model keeps the weights as they are: it needs finetune with init.checkpoint, and data.task = clm "
+     "or "
+     "mlm"},
+    {{"--train.freeze=model", "--init.checkpoint=a", "--data.task=classify"},
+     "train.freeze = model keeps the weights as they are: it needs finetune with init.checkpoint, and data.task = clm "
+     "or "
+     "mlm"},
+    {{"--train.freeze=model", "--init.checkpoint=a", "--sketch.probes=0"},
+     "train.freeze = model leaves nothing to learn: it needs a sparse layer in attention.pattern, sketch.probes above "
+     "0 "
+     "and a draw from the sketch, not attention.draw = oracle"},
     {{"--train.patience=3"}, "train.patience = 3 needs data.valid and eval.every > 0"},
     {{"--data.task=mlm", "--data.mask_share=0"},
      "data.mask_share = 0 leaves data.task = mlm nothing to predict; raise it"},
@@ -102,7 +123,9 @@ TEST(Rules, WhatTheyAllow) {
       {"--train.steps=0"},
       {"--train.stop_after=1000"},
       {"--train.learning_rate=0", "--train.head_learning_rate=1e-3", "--data.task=classify"},
-      {"--train.patience=3", "--data.valid=a"}};
+      {"--train.patience=3", "--data.valid=a"},
+      {"--train.freeze=model", "--init.checkpoint=a", "--train.learning_rate=0"},
+      {"--attention.warmup_steps=3", "--attention.draw=oracle"}};
   for (const auto& arguments : allowed)
     for (int ranks : {2, 6})
       EXPECT_NO_THROW(check_rules(with(arguments), ranks)) << (arguments.empty() ? "defaults" : arguments[0]);

@@ -8,8 +8,8 @@ namespace {
 
 using kernels::DrawMode;
 
-constexpr DrawMode kModes[] = {DrawMode::Poisson, DrawMode::Systematic, DrawMode::TopK, DrawMode::Uniform,
-                               DrawMode::None};
+constexpr DrawMode kModes[] = {DrawMode::Poisson, DrawMode::Systematic, DrawMode::Gumbel,  DrawMode::Iid,
+                               DrawMode::TopK,    DrawMode::BigBird,    DrawMode::Uniform, DrawMode::None};
 
 std::vector<reference::StreamShape> shapes() {
   return {{.lengths = {}},
@@ -91,7 +91,7 @@ void compare_with_formula(const reference::Stream<T>& stream, const kernels::Dra
     for (const auto& [key, log_pi] : want) {
       EXPECT_EQ(picks.key[at], key);
       EXPECT_NEAR(picks.log_pi[at], log_pi, tolerance);
-      EXPECT_LE(picks.log_pi[at], 0);
+      EXPECT_TRUE(picks.log_pi[at] <= 0 || o.mode == DrawMode::Iid) << picks.log_pi[at];
       ++at;
     }
   }

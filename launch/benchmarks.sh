@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Runs the benchmarks of configs/benchmarks and writes their results: a JSON line a run, a table a benchmark. A run that is there already is
+# not repeated, so that it can be stopped and started again. It says first how long it will take.
+#   launch/benchmarks.sh [--full] [--list] [NAME...]   NAME: recall; --full adds the long runs, --list only says what is missing
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+binary="${SMARTBIRD_BINARY:-build/release/smartbird}"
+[ -x "$binary" ] || { echo "benchmarks: $binary is not there; run bash launch/setup.sh" >&2; exit 4; }
+exec python3 launch/benchmarks.py --binary "$binary" "$@"
