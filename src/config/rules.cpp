@@ -17,6 +17,11 @@ int64_t sketch_inner_width(const SketchOptions& s) { return s.inner_width > 0 ? 
 
 int64_t share_rows(const Options& o) { return o.attention.share == "all" ? 0 : std::stoll(o.attention.share); }
 
+bool draws_from_sketch(const Options& o) {
+  const std::string& draw = o.attention.draw;
+  return draw != "uniform" && draw != "none" && draw != "bigbird" && draw != "oracle";
+}
+
 std::string transport_of(const Options& o) {
   if (o.parallel.transport != "auto") return o.parallel.transport;
   return o.run.device == "cuda" ? "nccl" : "mpi";

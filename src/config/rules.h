@@ -15,6 +15,8 @@ void check_rules(const Options& options, int num_ranks);
 [[nodiscard]] int64_t head_width(const ModelOptions& model);
 [[nodiscard]] int64_t mlp_width(const ModelOptions& model);  // 8/3 of the width, rounded up to 16
 [[nodiscard]] int64_t sketch_inner_width(const SketchOptions& sketch);
+// Whether attention.draw asks a sketch; the other draws need none.
+[[nodiscard]] bool draws_from_sketch(const Options& options);
 // parallel.transport with auto resolved.
 [[nodiscard]] std::string transport_of(const Options& options);
 [[nodiscard]] bool is_causal(const Options& options);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "config/rules.h"
 #include "core/error.h"
 
 namespace smartbird {
@@ -12,10 +13,8 @@ namespace {
 // Whether picks follow a sketch that learns.
 bool follows_a_sketch(const Options& o) {
   const auto& patterns = o.attention.pattern;
-  const std::string& draw = o.attention.draw;
-  return o.sketch.probes > 0 && o.attention.picks > 0 &&
-         std::find(patterns.begin(), patterns.end(), "sparse") != patterns.end() && draw != "uniform" &&
-         draw != "none" && draw != "bigbird" && draw != "oracle";
+  return o.sketch.probes > 0 && o.attention.picks > 0 && draws_from_sketch(o) &&
+         std::find(patterns.begin(), patterns.end(), "sparse") != patterns.end();
 }
 
 std::string in_percent(double share) {

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <set>
 
+#include "config/rules.h"
 #include "core/error.h"
 #include "train/agree.h"
 #include "train/picks_recorder.h"
@@ -273,6 +274,13 @@ int train(const World& world, ParsedOptions options, const RunStart& start, at::
   return Trainer(world, std::move(options), start.kind, device).run(start);
 }
 
+// A model that was trained densely has no sketch, and draws that ask none can do without.
+static void load_all_but_unused(const std::string& folder, const Options& o, Parameters& parameters) {
+  const MissingWeights missing = draws_from_sketch(o) ? MissingWeights::Refuse : MissingWeights::Keep;
+  for (const std::string& name : load_weights(folder, parameters, missing))
+    SB_CHECK(name.starts_with("sketch."), Data, folder, "/model.safetensors: no tensor '", name, "'");
+}
+
 int evaluate_checkpoint(const World& world, const std::string& folder, const ParsedOptions& parsed, at::Device device) {
   const Options& o = parsed.options;
   set_threads(world, o.run.threads);
@@ -286,7 +294,7 @@ int evaluate_checkpoint(const World& world, const std::string& folder, const Par
   check_evaluation(o, *corpus, key);
   Transformer model(make_shape(o, corpus->tokenizer().vocabulary(), static_cast<int64_t>(meta.classes.size())),
                     weights_of(o, device), static_cast<uint64_t>(o.run.seed));
-  load_weights(folder, model.parameters(), MissingWeights::Refuse);
+  load_all_but_unused(folder, o, model.parameters());
   const auto values = evaluate({world, model, o, task_from_name(o.data.task), link_of(world, o, device)}, *corpus);
   if (!world.is_root()) return 0;
   for (const auto& [name, value] : values) std::printf("%s: %.6g\n", name.c_str(), value);

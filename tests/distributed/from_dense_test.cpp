@@ -1,0 +1,65 @@
+// From a densely trained model to a sampled one: its sketch is trained while the model stays as it is, and draws that ask no sketch
+// serve it as it is.
+#include "tests/support/training_run.h"
+
+namespace smartbird::testing {
+namespace {
+
+// The line "loss: ..." of an evaluation.
+std::string loss_of(const CommandResult& result) {
+  EXPECT_EQ(result.code, 0) << result.output;
+  const size_t at = result.output.find("loss: ");
+  return at == std::string::npos ? "" : result.output.substr(at, result.output.find('\n', at) - at);
+}
+
+TEST(FromDense, ASketchIsTrainedOnAModelThatStays) {
+  const TempFolder folders;
+  train_tiny(folders.path("dense"), 1,
+             "--train.steps=4 --train.warmup_steps=1 --attention.pattern=dense --eval.at_end=off");
+  const std::string evaluate = "evaluate --checkpoint=" + folders.path("dense") + " ";
+  const std::string dense = loss_of(smartbird(1, evaluate));
+  EXPECT_EQ(
+      loss_of(smartbird(2, evaluate + "--attention.pattern=sparse --attention.draw=oracle --attention.picks=300")),
+      dense);
+  EXPECT_NE(loss_of(smartbird(1, evaluate + "--attention.pattern=sparse --attention.draw=bigbird")), dense);
+  const CommandResult refused = smartbird(1, evaluate + "--attention.pattern=sparse");
+  EXPECT_EQ(refused.code, 3);
+  EXPECT_NE(refused.output.find("no tensor 'sketch.0.in.weight'"), std::string::npos) << refused.output;
+
+  const CommandResult trained =
+      smartbird(2, "finetune --config configs/tiny.ini --init.checkpoint=" + folders.path("dense") +
+                       " --run.dir=" + folders.path("sketch") +
+                       " --train.steps=6 --train.freeze=model --attention.pattern=sparse --eval.at_end=off");
+  ASSERT_EQ(trained.code, 0) << trained.output;
+  const TrainingRun run = read_run(folders.path("sketch"));
+  ASSERT_EQ(run.steps.size(), 6U);
+  EXPECT_EQ(run.steps.at(6).at("grad_norm").get<double>(), 0);
+  EXPECT_GT(run.steps.at(6).at("sketch_grad_norm").get<double>(), 0);
+  EXPECT_EQ(loss_of(smartbird(1, "evaluate --checkpoint=" + folders.path("sketch") + " --eval.draw=dense")), dense);
+}
+
+TEST(FromDense, FreezingNeedsACheckpoint) {
+  const CommandResult result = smartbird(1, "pretrain --config configs/tiny.ini --train.freeze=model");
+  EXPECT_EQ(result.code, 2);
+  EXPECT_NE(
+      result.output.find("train.freeze = model keeps the weights as they are: it needs finetune with init.checkpoint"),
+      std::string::npos)
+      << result.output;
+}
+
+// A run's warm-ups are its own: what starts from it begins with the picks it asks for.
+TEST(FromDense, WarmUpsAreNotInherited) {
+  const TempFolder folders;
+  train_tiny(folders.path("before"), 1,
+             "--train.steps=2 --train.warmup_steps=1 --attention.warmup_steps=2 --attention.share_warmup_steps=2 "
+             "--eval.at_end=off");
+  const CommandResult trained = smartbird(
+      1, "finetune --config configs/tiny.ini --init.checkpoint=" + folders.path("before") +
+             " --run.dir=" + folders.path("after") + " --train.steps=2 --train.warmup_steps=1 --eval.at_end=off");
+  ASSERT_EQ(trained.code, 0) << trained.output;
+  EXPECT_GT(read_run(folders.path("before")).steps.at(1).at("coverage").get<double>(), 0.999);
+  EXPECT_LT(read_run(folders.path("after")).steps.at(1).at("coverage").get<double>(), 0.99);
+}
+
+}  // namespace
+}  // namespace smartbird::testing
