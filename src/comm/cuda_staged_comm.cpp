@@ -54,13 +54,21 @@ std::shared_ptr<StagedComm::Buffer> StagedComm::sent(const std::byte* from, int6
 
 Pending StagedComm::back(Pending arriving, std::shared_ptr<Buffer> here, std::byte* there,
                          std::shared_ptr<Buffer> before) const {
-  const auto pending = std::make_shared<Pending>(std::move(arriving));
-  return Pending(
-      [pending, here, there, before] {
-        pending->wait();
-        here->copy_to(there);
-      },
-      [pending] { return pending->arrived(); });
+  struct Arrival {
+    Pending pending;
+    std::shared_ptr<Buffer> here, before;  // empty once it is copied
+  };
+  const auto arrival = std::make_shared<Arrival>(std::move(arriving), std::move(here), std::move(before));
+  const auto finish = [arrival, there] {
+    arrival->pending.wait();
+    if (arrival->here) arrival->here->copy_to(there);
+    arrival->here.reset(), arrival->before.reset();
+  };
+  return Pending(finish, [arrival, finish] {
+    if (!arrival->pending.arrived()) return false;
+    finish();
+    return true;
+  });
 }
 
 Pending StagedComm::start_exchange(const char* what, DType type, const std::byte* send,

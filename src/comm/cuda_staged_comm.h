@@ -1,6 +1,6 @@
 // StagedComm: a group of ranks over the memory of their GPUs whose messages travel through host memory, so that several ranks may
 // share one GPU. What is sent is copied to the host when the computation has formed it, what is received is copied back in
-// wait(); both block the host. Sums are those of the group over host memory. Errors: the host group's, and
+// wait(), or when arrived() finds it; copies block the host. Sums are those of the group over host memory. Errors: the host group's, and
 // ErrorKind::Device for a copy that fails.
 #pragma once
 
