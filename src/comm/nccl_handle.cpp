@@ -95,9 +95,18 @@ void NcclHandle::group(const std::string& what, const std::function<ncclResult_t
   settle(what);
 }
 
-std::string NcclHandle::error() {
+std::string NcclHandle::error_if_free() {
   const std::unique_lock lock(mutex_, std::try_to_lock);
-  if (!lock || !comm_) return "";
+  return lock ? state_text() : "";
+}
+
+std::string NcclHandle::error() {
+  const std::lock_guard lock(mutex_);
+  return state_text();
+}
+
+std::string NcclHandle::state_text() const {
+  if (!comm_) return "";
   ncclResult_t state = ncclSuccess;
   const ncclResult_t asked = ncclCommGetAsyncError(comm_, &state);
   if (asked != ncclSuccess) state = asked;

@@ -24,8 +24,10 @@ class NcclHandle {
 
   // Queues what `calls` asks for as one group; returns when it is queued, not when it is done.
   void group(const std::string& what, const std::function<ncclResult_t(ncclComm_t)>& calls);
-  // What the communicator has met since, "" if nothing, or if a call is being made on it just now.
+  // What the communicator has met since, "" if nothing. The second does not wait for a call that is being made on it just now; the
+  // first does, so that no wait for an exchange misses its error because somebody else was looking.
   [[nodiscard]] std::string error();
+  [[nodiscard]] std::string error_if_free();
   // Waits for all ranks to end it, at most the deadline.
   void end();
   // Ends everything that is under way and the communicator with it. From any thread; again does nothing.
@@ -34,6 +36,7 @@ class NcclHandle {
  private:
   void settle(const std::string& what);
   [[nodiscard]] std::string text_of(ncclResult_t result) const;
+  [[nodiscard]] std::string state_text() const;  // under the lock
 
   NcclWatch& watch_;
   const int rank_, size_;

@@ -91,7 +91,7 @@ void NcclWatch::look() {
   std::string text;
   for (const auto& weak : handles) {
     const auto handle = weak.lock();
-    if (handle && text.empty()) text = handle->error();
+    if (handle && text.empty()) text = handle->error_if_free();
   }
   const auto now = std::chrono::steady_clock::now();
   std::vector<std::shared_ptr<NcclFlight>> ended;
