@@ -161,6 +161,10 @@ void set_threads(const World& world, int64_t threads) {
   omp_set_num_threads(static_cast<int>(threads));
 }
 
+at::TensorOptions weights_of(const Options& o, at::Device device) {
+  return at::TensorOptions(o.run.dtype == "float64" ? at::kDouble : at::kFloat).device(device);
+}
+
 Link link_of(const World& world, const Options& o, at::Device device) {
   if (const auto given = parse_link(o.exchange.link)) return *given;
   if (o.exchange.plan != "auto") return {};

@@ -41,6 +41,8 @@ void check_same_data(const World& world, const std::string& key, const Corpus& c
 void check_tokenizer(const Corpus& corpus, const CheckpointMeta& meta, const std::string& key);
 // run.threads, or OMP_NUM_THREADS, or the cores of this host shared by its ranks.
 void set_threads(const World& world, int64_t threads);
+// Element type and place of the weights.
+[[nodiscard]] at::TensorOptions weights_of(const Options& options, at::Device device);
 // exchange.link, measured in the sequence group where it says so and exchange.plan = auto needs it. Collective.
 [[nodiscard]] Link link_of(const World& world, const Options& options, at::Device device);
 // Says from one rank when an epoch is smaller than a step.
