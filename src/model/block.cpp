@@ -52,6 +52,7 @@ at::Tensor attention_half(const BlockInput& in, const at::Tensor& h, const std::
                           .v = weight("attn.v.weight")},
                          in.rotary, shape.head_width, norm_settings(shape), travel);
   }
+  if (in.observer != nullptr) in.observer->attended(in.context, in.layer, of.q, of.kv);
   const at::Tensor o = attend(in.context, of.q, of.kv, travel).view({h.size(0), shape.heads * shape.head_width});
   // After the rows have arrived: the small messages of probes would queue behind them.
   if (probes != nullptr) probes->add_layer(in.context, of.q, of.kv.narrow(2, 0, shape.head_width));

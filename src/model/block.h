@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "model/attention_observer.h"
 #include "model/layers.h"
 #include "model/probe.h"
 
@@ -17,6 +18,7 @@ struct BlockInput {
   const Plan& plan;
   int64_t layer = 0;
   Output output = Output::Compute;  // Skip: a replay, of which only the gradient is wanted
+  AttentionObserver* observer = nullptr;
 };
 
 // h [T, C] -> [T, C]. Collective. probes: nullptr, or who watches this layer.

@@ -85,7 +85,10 @@ class Planner {
         .keys = gather_keys(context_, out.output.keys),
         .scale = out.output.temperature.item<double>() / std::sqrt(static_cast<double>(shape_.sketch_width)),
         .layer = static_cast<int>(sketch)};
-    const Plan* plan = sampled_plan(scores, input.options());
+    const AttentionSettings settings = sampled_settings(scores, input.options());
+    if (options_.observer != nullptr)
+      options_.observer->drawn(context_, {sketch, out.output, scores, settings, input, rows.position});
+    const Plan* plan = sampled_plan(settings, scores, input.options());
     if (options_.probe_rate >= 0)
       out.probes =
           std::make_unique<Probes>(context_, shape_, options_.probe_rate, *plan, picks(), sketch, input.options());
@@ -98,14 +101,20 @@ class Planner {
     const auto timing = context_.timer.measure("plan");
     const auto [q, k] = layer_queries_and_keys(h, parameters_, layer, shape_, rows.position);
     const at::Tensor keys = gather_keys(context_, k.flatten(1)).view({-1, k.size(1), k.size(2)});
-    return sampled_plan({.queries = q, .keys = keys, .layer = static_cast<int>(layer)}, h.options());
+    const SketchScores scores{.queries = q, .keys = keys, .layer = static_cast<int>(layer)};
+    return sampled_plan(sampled_settings(scores, h.options()), scores, h.options());
   }
 
-  const Plan* sampled_plan(const SketchScores& scores, const at::TensorOptions& options) {
+  AttentionSettings sampled_settings(const SketchScores& scores, const at::TensorOptions& options) const {
     AttentionSettings settings = shape_.attention;
     settings.picks = picks();
     if (options_.independent) settings.share_rows = context_.layout.query_block();
     settings.use = use_of(Pattern::Sparse, scores.layer, options);
+    return settings;
+  }
+
+  const Plan* sampled_plan(const AttentionSettings& settings, const SketchScores& scores,
+                           const at::TensorOptions& options) {
     const Plan* plan = keep(make_plan(context_, settings, scores, options));
     PlanStats stats = plan->stats;  // its heads have their places among those of all draws
     stats.picked_by_head.insert(stats.picked_by_head.begin(), static_cast<size_t>(scores.layer * shape_.kv_heads), 0);
@@ -196,7 +205,15 @@ Forward Transformer::forward(const StepContext& context, const Stream& stream, c
     const auto served = planner.serve(layer, h, embeddings, rows);
     const RotaryTable& table = rotary[shape_.rotary_base[static_cast<size_t>(layer)]];
     if (!replay) {
-      h = run_block({context, parameters_, shape_, rows, table, *served.plan, layer}, h, served.probes);
+      h = run_block({.context = context,
+                     .parameters = parameters_,
+                     .shape = shape_,
+                     .rows = rows,
+                     .rotary = table,
+                     .plan = *served.plan,
+                     .layer = layer,
+                     .observer = options.observer},
+                    h, served.probes);
       continue;
     }
     // The probes watch the first run only; what the replay needs is copied into it.

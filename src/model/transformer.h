@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "data/stream.h"
+#include "model/attention_observer.h"
 #include "model/layers.h"
 #include "model/probe.h"
 
@@ -21,6 +22,7 @@ struct ForwardOptions {
   bool body_frozen = false;  // the task loss stops at the label head
   int64_t picks = -1;        // in place of attention.picks (attention.warmup_steps); -1 = those
   bool independent = false;  // every query block has its own random numbers (attention.share_warmup_steps)
+  AttentionObserver* observer = nullptr;
 };
 
 // What a forward pass leaves. The graphs refer to plans and replays, so it must live until both backward passes are done.

@@ -70,7 +70,7 @@ int bench_command(const Communicator& everyone, const Arguments& arguments) {
   SB_CHECK(everyone.size() == 1, Config, "bench: runs in one process, started with ", everyone.size(),
            " ranks; start it without mpirun");
   resolve(options);
-  check_report_file("bench", options.json);
+  check_report_file("bench: --json", options.json);
   omp_set_num_threads(static_cast<int>(options.threads));
   at::set_num_threads(static_cast<int>(options.threads));
   nlohmann::json report{{"hardware", describe_hardware()}, {"commit", build_commit()}};

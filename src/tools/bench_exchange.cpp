@@ -182,7 +182,7 @@ int bench_exchange(const Arguments& arguments) {
   const auto blocks = numbers_of("query-block", a.query_block, 4096), picks = numbers_of("picks", a.picks, 1 << 20),
              ranks = numbers_of("ranks", a.ranks, 4096);
   const std::vector<Setting> settings = settings_of(a, blocks, picks);
-  check_report_file("bench exchange", a.json);
+  check_report_file("bench exchange: --json", a.json);
   std::vector<std::string> warnings;
   const std::string folder = find_checkpoint(a.checkpoint, warnings);
   for (const std::string& warning : warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());

@@ -122,8 +122,10 @@ int recall(const Arguments& arguments) {
   std::string output;
   po::options_description described("smartbird data recall");
   described.add_options()("output", po::value(&output), "PREFIX of the shard")("count", value_of(o.count), "samples")(
-      "length", value_of(o.length), "tokens of a sample")("pairs", value_of(o.pairs), "pairs of key and value")(
-      "distance", value_of(o.distance), "filler at least between pairs and queries")(
+      "length", value_of(o.length), "tokens of a sample")(
+      "shortest", value_of(o.shortest), "lengths from here to --length, each octave as often; 0 = all --length")(
+      "pairs", value_of(o.pairs), "pairs of key and value")("distance", value_of(o.distance),
+                                                            "filler at least between pairs and queries")(
       "keys", value_of(o.keys), "different keys")("values", value_of(o.values), "different values")(
       "seed", value_of(o.seed), "random numbers");
   if (help_printed("data recall", described, arguments)) return 0;
@@ -131,8 +133,8 @@ int recall(const Arguments& arguments) {
   check_new_shard(output);
   const GeneratedTask task = generate_recall(o);
   write_shard(output, task.documents, *task.tokenizer);
-  std::printf("%s: %lld samples of %lld tokens\n", output.c_str(), static_cast<long long>(o.count),
-              static_cast<long long>(o.length));
+  std::printf("%s: %lld samples of %s%lld tokens\n", output.c_str(), static_cast<long long>(o.count),
+              o.shortest > 0 ? (std::to_string(o.shortest) + " to ").c_str() : "", static_cast<long long>(o.length));
   return 0;
 }
 

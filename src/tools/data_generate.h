@@ -20,6 +20,8 @@ struct ListOpsOptions {
 };
 struct RecallOptions {
   int64_t count = 2000, length = 192, pairs = 16, distance = 0, keys = 64, values = 64, seed = 1;
+  int64_t shortest =
+      0;  // > 0: lengths from here to `length`, each octave as often (what is near is learned first); 0 = all alike
 };
 
 struct GeneratedTask {

@@ -1,5 +1,6 @@
 // Multi-query associative recall, and the generation of missing data.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 
@@ -10,14 +11,22 @@
 
 namespace smartbird {
 
+// u in [0, 1): each octave as often.
+static int64_t length_between(int64_t shortest, int64_t longest, double u) {
+  const double ratio = static_cast<double>(longest + 1) / static_cast<double>(shortest);
+  return std::min(longest, static_cast<int64_t>(static_cast<double>(shortest) * std::pow(ratio, u)));
+}
+
 GeneratedTask generate_recall(const RecallOptions& o) {
   SB_CHECK(o.count > 0 && o.pairs > 0 && o.values > 0 && o.distance >= 0, Config, "recall: count ", o.count, ", pairs ",
            o.pairs, ", values ", o.values, ", distance ", o.distance, " must be positive");
   SB_CHECK(o.count <= kMostTokens / std::max<int64_t>(1, o.length), Config, "recall: ", o.count, " samples of ",
            o.length, " tokens are more than the ", kMostTokens, " tokens of a generated shard");
   SB_CHECK(o.keys >= o.pairs, Config, "recall: ", o.pairs, " pairs need as many keys, there are ", o.keys);
-  SB_CHECK(o.length >= 4 * o.pairs + o.distance, Config, "recall: length ", o.length,
-           " is below 4 x pairs + distance = ", 4 * o.pairs + o.distance);
+  const int64_t least = 4 * o.pairs + o.distance, shortest = o.shortest > 0 ? o.shortest : o.length;
+  SB_CHECK(o.length >= least, Config, "recall: length ", o.length, " is below 4 x pairs + distance = ", least);
+  SB_CHECK(o.shortest == 0 || (o.shortest >= least && o.shortest <= o.length), Config, "recall: shortest ", o.shortest,
+           " is not from 4 x pairs + distance = ", least, " to the length, ", o.length);
   GeneratedTask out;
   std::vector<std::string> words{"."};
   for (int64_t i = 0; i < o.keys; ++i) words.push_back(join("k", i));
@@ -38,6 +47,10 @@ GeneratedTask generate_recall(const RecallOptions& o) {
         std::swap(list[i], list[static_cast<size_t>(below(static_cast<int64_t>(i) + 1))]);
     };
     shuffle(keys), shuffle(order);
+    const int64_t length =
+        shortest == o.length
+            ? o.length
+            : length_between(shortest, o.length, uniform_at(key, static_cast<uint64_t>(sample), next++, 0, 0));
     Documents& d = out.documents;
     const auto put = [&](int64_t id, uint8_t counts) {
       d.tokens.push_back(static_cast<int32_t>(id)), d.counts.push_back(counts);
@@ -47,7 +60,7 @@ GeneratedTask generate_recall(const RecallOptions& o) {
       put(1 + keys[static_cast<size_t>(i)], 0);
       put(1 + o.keys + values.back(), 0);
     }
-    for (int64_t i = 4 * o.pairs; i < o.length; ++i) put(0, 0);
+    for (int64_t i = 4 * o.pairs; i < length; ++i) put(0, 0);
     for (int64_t i : order) {
       put(1 + keys[static_cast<size_t>(i)], 0);
       put(1 + o.keys + values[static_cast<size_t>(i)], 1);

@@ -121,7 +121,7 @@ int plan_command(const Communicator& everyone, const Arguments& arguments) {
            "plan: attention.draw = oracle chooses by the exact attention of every layer, which is not predicted; plan "
            "the draw "
            "that it is compared with");
-  check_report_file("plan", a.json);
+  check_report_file("plan: --json", a.json);
   const Corpora data = open_data(o);
   const Resident opened = resident_now();
   Prediction out;

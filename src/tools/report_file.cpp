@@ -1,4 +1,4 @@
-// Checking and writing the file of --json.
+// Checking and writing the file of a report.
 #include "tools/report_file.h"
 
 #include <unistd.h>
@@ -24,7 +24,7 @@ bool is_special(const fs::path& path) { return fs::exists(path) && !fs::is_regul
 
 }  // namespace
 
-void check_report_file(const std::string& command, const std::string& path) {
+void check_report_file(const std::string& option, const std::string& path) {
   if (path.empty()) return;
   const fs::path target = end_of_links(path), aside = target.string() + ".tmp";
   bool good = false;
@@ -35,8 +35,7 @@ void check_report_file(const std::string& command, const std::string& path) {
     std::error_code ignored;
     fs::remove(aside, ignored);
   }
-  SB_CHECK(good, Io, command, ": --json=", path,
-           " cannot be written; name a file in a folder that exists and is writable");
+  SB_CHECK(good, Io, option, "=", path, " cannot be written; name a file in a folder that exists and is writable");
 }
 
 void write_report_file(const std::string& path, const std::string& text) {
@@ -44,7 +43,7 @@ void write_report_file(const std::string& path, const std::string& text) {
   if (!is_special(target)) return replace_text(target, text);
   std::ofstream file(target);
   file << text << std::flush;
-  SB_CHECK(file.good(), Io, "--json=", path, ": write failed");
+  SB_CHECK(file.good(), Io, path, ": write failed");
 }
 
 }  // namespace smartbird

@@ -153,7 +153,7 @@ int simulate_command(const Communicator& everyone, const Arguments& arguments) {
         usage.c_str());
     return 0;
   }
-  check_report_file("simulate", a.json);
+  check_report_file("simulate: --json", a.json);
   const PicksRecord record = read_picks(a.picks);
   SB_CHECK(!record.streams.empty() && !record.layers_by_sketch.empty(), Data, a.picks, ": no picks were recorded");
   SB_CHECK(a.compute_s > 0 || record.compute_s > 0, Data, a.picks,

@@ -22,9 +22,4 @@ struct RunStart {
 // A finished run that is resumed says so and changes nothing. device: where weights and activations lie.
 [[nodiscard]] int train(const World& world, ParsedOptions options, const RunStart& start, at::Device device);
 
-// Evaluates a checkpoint on data.test, else data.valid, and prints the values. `options` hold the checkpoint's
-// configuration with the user's changes.
-[[nodiscard]] int evaluate_checkpoint(const World& world, const std::string& folder, const ParsedOptions& options,
-                                      at::Device device);
-
 }  // namespace smartbird

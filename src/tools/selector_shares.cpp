@@ -1,0 +1,82 @@
+// Shares of attention mass by sorted keys.
+#include "tools/selector_shares.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "core/error.h"
+
+namespace smartbird {
+namespace {
+
+std::vector<uint32_t> best_first(std::span<const double> values) {
+  std::vector<uint32_t> keys(values.size());
+  std::iota(keys.begin(), keys.end(), 0u);
+  std::stable_sort(keys.begin(), keys.end(), [&](uint32_t x, uint32_t y) { return values[x] > values[y]; });
+  return keys;
+}
+
+}  // namespace
+
+void Shares::add(const Shares& other, double factor) {
+  sketch += factor * other.sketch, topk += factor * other.topk;
+  uniform += factor * other.uniform, oracle += factor * other.oracle;
+}
+
+BlockShares::BlockShares(std::span<const double> a, std::span<const double> s, double floor)
+    : a_(a),
+      floor_(floor),
+      mass_(std::accumulate(a.begin(), a.end(), 0.0)),
+      by_score_(best_first(s)),
+      by_mass_(best_first(a)) {
+  SB_CHECK(a.size() == s.size(), Shape, "shares: ", a.size(), " keys have ", s.size(), " scores");
+  if (s.empty()) return;
+  const double largest = s[by_score_.front()];
+  double sum = 0;
+  for (double score : s) p_.push_back(std::exp(score - largest)), sum += p_.back();
+  for (double& p : p_) p /= sum;
+}
+
+double BlockShares::inclusion(size_t key, int64_t picks) const {
+  const int64_t size = static_cast<int64_t>(a_.size());
+  if (picks >= size) return 1;
+  return std::min(1.0,
+                  static_cast<double>(picks) * std::max((1 - floor_) * p_[key], floor_ / static_cast<double>(size)));
+}
+
+Shares BlockShares::caught(int64_t picks) const {
+  const size_t size = a_.size(), k = std::min(size, static_cast<size_t>(picks));
+  Shares out;
+  for (size_t key = 0; key < size; ++key) out.sketch += a_[key] * inclusion(key, picks);
+  for (size_t i = 0; i < k; ++i) out.topk += a_[by_score_[i]], out.oracle += a_[by_mass_[i]];
+  if (size > 0) out.uniform = mass_ * static_cast<double>(k) / static_cast<double>(size);
+  return out;
+}
+
+double BlockShares::recall(int64_t picks) const {
+  const size_t k = std::min(a_.size(), static_cast<size_t>(picks));
+  double found = 0;
+  for (size_t i = 0; i < k; ++i) found += inclusion(by_mass_[i], picks);
+  return k > 0 ? found / static_cast<double>(k) : 0;
+}
+
+double BlockShares::recall_of_topk(int64_t picks) const {
+  const size_t k = std::min(a_.size(), static_cast<size_t>(picks));
+  std::vector<uint32_t> wanted(by_mass_.begin(), by_mass_.begin() + static_cast<int64_t>(k)),
+      has(by_score_.begin(), by_score_.begin() + static_cast<int64_t>(k)), both;
+  std::sort(wanted.begin(), wanted.end()), std::sort(has.begin(), has.end());
+  std::set_intersection(wanted.begin(), wanted.end(), has.begin(), has.end(), std::back_inserter(both));
+  return k > 0 ? static_cast<double>(both.size()) / static_cast<double>(k) : 0;
+}
+
+double effective_keys(std::span<const double> a) {
+  const double mass = std::accumulate(a.begin(), a.end(), 0.0);
+  if (mass <= 0) return 0;
+  double entropy = 0;
+  for (double x : a)
+    if (x > 0) entropy -= x / mass * std::log(x / mass);
+  return std::exp(entropy);
+}
+
+}  // namespace smartbird
