@@ -60,7 +60,7 @@ struct SketchOptions {
 };
 
 struct AttentionOptions {
-  std::string draw, share, pick_heads;
+  std::string draw, share, redraw, pick_heads;
   std::vector<std::string> pattern;
   std::vector<int64_t> global_positions;
   int64_t picks = 0, window = 0, query_block = 0, share_warmup_steps = 0, warmup_steps = 0, warmup_picks = 0,
@@ -80,6 +80,8 @@ struct AttentionOptions {
     v("attention.query_block", query_block, 1, between(1, 4096), "rows that share their picks");
     v("attention.share", share, "64", any(),
       "rows that share random numbers: a multiple of attention.query_block, or all");
+    v("attention.redraw", redraw, "sketch", one_of({"sketch", "layer"}),
+      "sketch: the layers that a sketch serves share one draw; layer: each draws its own picks from it");
     v("attention.share_warmup_steps", share_warmup_steps, 0, at_least(0),
       "first steps with independent numbers for each query block");
     v("attention.warmup_steps", warmup_steps, 0, at_least(0),

@@ -5,12 +5,12 @@
 
 namespace smartbird {
 
-// A sketch's draw: valid during the call.
-struct ObservedDraw {
-  int64_t sketch = 0;
+// A sketch's scores before its layers draw from them: valid during the call.
+struct ObservedSketch {
+  int64_t number = 0;
   const SketchOutput& output;
-  const SketchScores& scores;         // what the draw saw
-  const AttentionSettings& settings;  // of the plan
+  const SketchScores& scores;         // what draws see
+  const AttentionSettings& settings;  // of the plans
   const at::Tensor& input;            // [T, C] of the sketch
   const at::Tensor& position;         // [T]
 };
@@ -18,7 +18,7 @@ struct ObservedDraw {
 class AttentionObserver {
  public:
   virtual ~AttentionObserver() = default;
-  virtual void drawn(const StepContext& context, const ObservedDraw& draw) = 0;
+  virtual void sketched(const StepContext& context, const ObservedSketch& sketch) = 0;
   // q [T, H, D] and kv [T, G, 2D] of a layer, with rotary positions.
   virtual void attended(const StepContext& context, int64_t layer, const at::Tensor& q, const at::Tensor& kv) = 0;
 };

@@ -22,11 +22,10 @@ Span my_rows_of(const std::vector<int64_t>& tokens, const Sequence& sequence) {
 
 }  // namespace
 
-Probes::Probes(const StepContext& context, const ModelShape& shape, double rate, const Plan& plan, int64_t picks,
-               int64_t sketch, const at::TensorOptions& options)
+Probes::Probes(const StepContext& context, const ModelShape& shape, double rate, int64_t picks, int64_t sketch,
+               const at::TensorOptions& options)
     : shape_(shape), mass_(at::zeros({4}, options.dtype(at::kDouble))) {
   find(context, rate, picks, sketch, options.device());
-  gather_picks(context, plan, options.device());
 }
 
 ProbeMass Probes::mass() const {
@@ -86,7 +85,7 @@ void Probes::find(const StepContext& context, double rate, int64_t picks, int64_
   my_rows_ = index_tensor(my_rows, device), my_blocks_ = index_tensor(blocks_, device);
 }
 
-void Probes::gather_picks(const StepContext& context, const Plan& plan, at::Device device) {
+void Probes::watch(const StepContext& context, const Plan& plan) {
   const int64_t heads = plan.drawn_heads;
   std::vector<int64_t> counts, keys, count_sizes, all_counts(probes_.size() * static_cast<size_t>(heads));
   for (const int64_t block : blocks_)
@@ -120,7 +119,7 @@ void Probes::gather_picks(const StepContext& context, const Plan& plan, at::Devi
       }
     end.push_back(static_cast<int64_t>(index.size()));
   }
-  const at::Tensor all_index = index_tensor(index, device);
+  const at::Tensor all_index = index_tensor(index, mass_.device());
   for (size_t p = 0; p < probes_.size(); ++p) {
     const int64_t begin = p == 0 ? 0 : end[p - 1];
     probes_[p].picked = all_index.narrow(0, begin, end[p] - begin);

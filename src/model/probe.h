@@ -21,10 +21,11 @@ struct ProbeMass {
 
 class Probes {
  public:
-  // Collective. rate: probability of a block; plan: of the sketch's sparse layers, drawn with that many expected picks;
-  // options: of the tensors that will come.
-  Probes(const StepContext& context, const ModelShape& shape, double rate, const Plan& plan, int64_t picks,
-         int64_t sketch, const at::TensorOptions& options);
+  // rate: probability of a block; picks: expected ones of the plans to come; options: of the tensors to come.
+  Probes(const StepContext& context, const ModelShape& shape, double rate, int64_t picks, int64_t sketch,
+         const at::TensorOptions& options);
+  // Collective. The plan of the layers that are added next.
+  void watch(const StepContext& context, const Plan& plan);
 
   // Adds a layer: q [T, H, D], k [T, G, D] with rotary positions. Collective, no gradient.
   void add_layer(const StepContext& context, const at::Tensor& q, const at::Tensor& k);
@@ -46,7 +47,6 @@ class Probes {
     at::Tensor target;                   // [my keys] a
   };
   void find(const StepContext& context, double rate, int64_t picks, int64_t sketch, at::Device device);
-  void gather_picks(const StepContext& context, const Plan& plan, at::Device device);
   [[nodiscard]] SeenKeys seen_by(const Probe& probe, at::Device device) const;
   template <class Body>
   void for_scores(const at::Tensor& q, const at::Tensor& k, Body body);

@@ -65,7 +65,15 @@ Pooling pooling_from_name(const std::string& name) {
 }  // namespace
 
 int64_t ModelShape::draw_of(int64_t layer) const {
-  return attention.draw == kernels::DrawMode::Oracle ? layer : sketch_of(layer);
+  return redraw_layers || attention.draw == kernels::DrawMode::Oracle ? layer : sketch_of(layer);
+}
+
+std::vector<int64_t> ModelShape::draws() const {
+  std::vector<int64_t> out;
+  for (int64_t layer = 0; layer < layers; ++layer)
+    if (pattern[static_cast<size_t>(layer)] == Pattern::Sparse && (out.empty() || out.back() != draw_of(layer)))
+      out.push_back(draw_of(layer));
+  return out;
 }
 
 int64_t ModelShape::num_sketches() const {
@@ -102,7 +110,7 @@ ModelShape make_shape(const Options& o, int64_t vocabulary, int64_t classes) {
   }
   s.sketch_per_layer = o.sketch.location == "layer", s.sketch_every = o.sketch.every;
   s.sketch_width = o.sketch.width, s.sketch_inner = sketch_inner_width(o.sketch), s.sketch_taps = o.sketch.convolution;
-  s.sketch_temperature = o.sketch.temperature;
+  s.sketch_temperature = o.sketch.temperature, s.redraw_layers = o.attention.redraw == "layer";
   s.attention = attention_from(o, s);
   s.recompute_layers = o.memory.recompute == "layer", s.keep_mlp = o.memory.recompute == "none";
   s.fetch_again = o.memory.rows == "fetch_again", s.bfloat16_kv = o.memory.kv_dtype == "bfloat16";

@@ -23,6 +23,7 @@ struct ModelShape {
   bool sketch_per_layer = false;
   int64_t sketch_every = 1, sketch_width = 0, sketch_inner = 0, sketch_taps = 0;  // M, M'
   double sketch_temperature = 1;                                                  // to start with
+  bool redraw_layers = false;   // each layer has picks of its own from its sketch
   AttentionSettings attention;  // of sparse layers; pattern is set per layer
   // running
   bool recompute_layers = false;
@@ -33,12 +34,14 @@ struct ModelShape {
 
   [[nodiscard]] int64_t num_sketches() const;            // 0 when no layer is sparse
   [[nodiscard]] int64_t sketch_of(int64_t layer) const;  // which sketch serves a layer
-  [[nodiscard]] int64_t draw_of(int64_t layer) const;    // whose picks it attends: the sketch's, or with oracle its own
+  // Whose picks a layer attends: the sketch's, or its own (oracle, redraw_layers).
+  [[nodiscard]] int64_t draw_of(int64_t layer) const;
+  [[nodiscard]] std::vector<int64_t> draws() const;  // of the sparse layers, ascending, each once
 };
 
-// What a plan of `pattern` carries in a step of elements of that size (bytes): of sketch number `sketch` where it is sparse,
+// What a plan of `pattern` carries in a step of elements of that size (bytes): of draw number `draw` where it is sparse,
 // of all layers of the pattern otherwise; without the way back of gradients.
-[[nodiscard]] ExchangeUse exchange_use(const ModelShape& shape, Pattern pattern, int64_t sketch, int64_t element_bytes);
+[[nodiscard]] ExchangeUse exchange_use(const ModelShape& shape, Pattern pattern, int64_t draw, int64_t element_bytes);
 
 [[nodiscard]] ModelShape make_shape(const Options& options, int64_t vocabulary, int64_t classes);
 

@@ -14,6 +14,7 @@ namespace {
 
 struct Sketching {
   SketchOutput output;
+  SketchScores scores;
   std::unique_ptr<Probes> probes;
 };
 
@@ -38,14 +39,12 @@ class Planner {
   Served serve(int64_t layer, const at::Tensor& h, const at::Tensor& embeddings, const RowInfo& rows) {
     const Pattern pattern = options_.dense ? Pattern::Dense : shape_.pattern[static_cast<size_t>(layer)];
     if (pattern != Pattern::Sparse) return {fixed_plan(pattern, h.options()), nullptr};
-    const int64_t draw = shape_.draw_of(layer);
     if (shape_.attention.draw == kernels::DrawMode::Oracle) return {exact_plan(layer, h, rows), nullptr};
-    if (!sparse_.contains(draw)) {
-      const at::Tensor& input = shape_.sketch_per_layer ? h : embeddings;
-      sparse_[draw] = make_sketching(draw, input, rows);
-      sparse_plan_[draw] = out_.plans.back().get();
-    }
-    return {sparse_plan_[draw], sparse_[draw].probes.get()};
+    const int64_t sketch = shape_.sketch_of(layer), draw = shape_.draw_of(layer);
+    if (!sparse_.contains(sketch))
+      sparse_[sketch] = make_sketching(sketch, shape_.sketch_per_layer ? h : embeddings, rows);
+    if (!sparse_plan_.contains(draw)) sparse_plan_[draw] = drawn_plan(draw, sparse_[sketch], h.options());
+    return {sparse_plan_[draw], sparse_[sketch].probes.get()};
   }
 
   // Sum over sketches of the probes' loss.
@@ -80,19 +79,26 @@ class Planner {
     }
     const at::NoGradGuard no_grad;
     const auto timing = context_.timer.measure("plan");
-    SketchScores scores{
-        .queries = out.output.queries.detach(),
-        .keys = gather_keys(context_, out.output.keys),
-        .scale = out.output.temperature.item<double>() / std::sqrt(static_cast<double>(shape_.sketch_width)),
-        .layer = static_cast<int>(sketch)};
-    const AttentionSettings settings = sampled_settings(scores, input.options());
+    out.scores = {.queries = out.output.queries.detach(),
+                  .keys = gather_keys(context_, out.output.keys),
+                  .scale = out.output.temperature.item<double>() / std::sqrt(static_cast<double>(shape_.sketch_width)),
+                  .layer = static_cast<int>(sketch)};
     if (options_.observer != nullptr)
-      options_.observer->drawn(context_, {sketch, out.output, scores, settings, input, rows.position});
-    const Plan* plan = sampled_plan(settings, scores, input.options());
+      options_.observer->sketched(context_, {sketch, out.output, out.scores,
+                                             sampled_settings(out.scores, input.options()), input, rows.position});
     if (options_.probe_rate >= 0)
-      out.probes =
-          std::make_unique<Probes>(context_, shape_, options_.probe_rate, *plan, picks(), sketch, input.options());
+      out.probes = std::make_unique<Probes>(context_, shape_, options_.probe_rate, picks(), sketch, input.options());
     return out;
+  }
+
+  const Plan* drawn_plan(int64_t draw, Sketching& sketching, const at::TensorOptions& options) {
+    const at::NoGradGuard no_grad;
+    const auto timing = context_.timer.measure("plan");
+    SketchScores scores = sketching.scores;
+    scores.layer = static_cast<int>(draw);
+    const Plan* plan = sampled_plan(sampled_settings(scores, options), scores, options);
+    if (sketching.probes) sketching.probes->watch(context_, *plan);
+    return plan;
   }
 
   // A layer's own attention chooses.

@@ -124,8 +124,9 @@ int recall(const Arguments& arguments) {
   described.add_options()("output", po::value(&output), "PREFIX of the shard")("count", value_of(o.count), "samples")(
       "length", value_of(o.length), "tokens of a sample")(
       "shortest", value_of(o.shortest), "lengths from here to --length, each octave as often; 0 = all --length")(
-      "pairs", value_of(o.pairs), "pairs of key and value")("distance", value_of(o.distance),
-                                                            "filler at least between pairs and queries")(
+      "pairs", value_of(o.pairs), "pairs of key and value")("queries", value_of(o.queries),
+                                                            "keys asked for, each once; 0 = all pairs")(
+      "distance", value_of(o.distance), "filler at least between pairs and queries")(
       "keys", value_of(o.keys), "different keys")("values", value_of(o.values), "different values")(
       "seed", value_of(o.seed), "random numbers");
   if (help_printed("data recall", described, arguments)) return 0;

@@ -20,8 +20,10 @@ struct ListOpsOptions {
 };
 struct RecallOptions {
   int64_t count = 2000, length = 192, pairs = 16, distance = 0, keys = 64, values = 64, seed = 1;
-  int64_t shortest =
-      0;  // > 0: lengths from here to `length`, each octave as often (what is near is learned first); 0 = all alike
+  // Keys asked for, each once; 0 = all pairs, where late answers follow from those before: the values that are left.
+  int64_t queries = 0;
+  // > 0: lengths from here to `length`, each octave as often, so that what is near is learned first; 0 = all alike.
+  int64_t shortest = 0;
 };
 
 struct GeneratedTask {

@@ -23,10 +23,14 @@ GeneratedTask generate_recall(const RecallOptions& o) {
   SB_CHECK(o.count <= kMostTokens / std::max<int64_t>(1, o.length), Config, "recall: ", o.count, " samples of ",
            o.length, " tokens are more than the ", kMostTokens, " tokens of a generated shard");
   SB_CHECK(o.keys >= o.pairs, Config, "recall: ", o.pairs, " pairs need as many keys, there are ", o.keys);
-  const int64_t least = 4 * o.pairs + o.distance, shortest = o.shortest > 0 ? o.shortest : o.length;
-  SB_CHECK(o.length >= least, Config, "recall: length ", o.length, " is below 4 x pairs + distance = ", least);
+  const int64_t queries = o.queries > 0 ? o.queries : o.pairs, least = 2 * o.pairs + 2 * queries + o.distance,
+                shortest = o.shortest > 0 ? o.shortest : o.length;
+  SB_CHECK(o.length >= least, Config, "recall: length ", o.length,
+           " is below 2 x pairs + 2 x queries + distance = ", least);
+  SB_CHECK(o.queries >= 0 && o.queries <= o.pairs, Config, "recall: ", o.queries, " queries for ", o.pairs,
+           " pairs; at most each is asked for once");
   SB_CHECK(o.shortest == 0 || (o.shortest >= least && o.shortest <= o.length), Config, "recall: shortest ", o.shortest,
-           " is not from 4 x pairs + distance = ", least, " to the length, ", o.length);
+           " is not from 2 x pairs + 2 x queries + distance = ", least, " to the length, ", o.length);
   GeneratedTask out;
   std::vector<std::string> words{"."};
   for (int64_t i = 0; i < o.keys; ++i) words.push_back(join("k", i));
@@ -60,7 +64,8 @@ GeneratedTask generate_recall(const RecallOptions& o) {
       put(1 + keys[static_cast<size_t>(i)], 0);
       put(1 + o.keys + values.back(), 0);
     }
-    for (int64_t i = 4 * o.pairs; i < length; ++i) put(0, 0);
+    for (int64_t i = 2 * (o.pairs + queries); i < length; ++i) put(0, 0);
+    order.resize(static_cast<size_t>(queries));
     for (int64_t i : order) {
       put(1 + keys[static_cast<size_t>(i)], 0);
       put(1 + o.keys + values[static_cast<size_t>(i)], 1);

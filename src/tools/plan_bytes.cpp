@@ -39,8 +39,9 @@ class Traffic {
         add_rows(layout, pattern);
     if (s.attention.exchange == ExchangePlan::Heads) return add_lists(stream);
     if (s.attention.exchange != ExchangePlan::Rows) return;
-    add("row_counts", sketches * 8 * p_ * (p_ - 1), sketches);
-    add("row_ids", sketches * 4 * static_cast<double>(s.kv_heads) * plan_.phi * n * (p_ - 1), sketches);
+    const double draws = static_cast<double>(s.draws().size());
+    add("row_counts", draws * 8 * p_ * (p_ - 1), draws);
+    add("row_ids", draws * 4 * static_cast<double>(s.kv_heads) * plan_.phi * n * (p_ - 1), draws);
   }
 
   void add_step() {
@@ -50,8 +51,9 @@ class Traffic {
       if (all > 0) sent_[what] = {e_ * n * all, 1, true};
     if (all > 0) sent_["gradient_norm"] = {16 * all * (all + 1), 1, true};
     const double sparse = static_cast<double>(std::count(s.pattern.begin(), s.pattern.end(), Pattern::Sparse)),
-                 sketches = static_cast<double>(s.num_sketches()), streams = static_cast<double>(plan_.streams.size()),
-                 rows = plan_.probes * plan_.query_block, heads = static_cast<double>(s.heads);
+                 sketches = static_cast<double>(s.num_sketches()), draws = static_cast<double>(s.draws().size()),
+                 streams = static_cast<double>(plan_.streams.size()), rows = plan_.probes * plan_.query_block,
+                 heads = static_cast<double>(s.heads);
     if (plan_.probes == 0 || sketches == 0 || streams == 0) return;
     const PairCounts pairs = count_pairs(plan_);
     const double list = pairs.blocks > 0 ? pairs.listed / static_cast<double>(pairs.blocks) : 0;
@@ -61,9 +63,8 @@ class Traffic {
     const double queries = sketches * e_ * plan_.probes * static_cast<double>(s.sketch_width) * (p_ - 1);
     add("probe_sketch_queries", queries, streams * sketches);
     add("probe_sketch_queries_backward", queries, streams * sketches);
-    add("probe_picks",
-        sketches * 8 * plan_.probes * static_cast<double>(s.attention.pick_heads) * (list + 1) * (p_ - 1),
-        streams * 2 * sketches);
+    add("probe_picks", draws * 8 * plan_.probes * static_cast<double>(s.attention.pick_heads) * (list + 1) * (p_ - 1),
+        streams * 2 * draws);
   }
 
   [[nodiscard]] std::map<std::string, Operation> take() { return std::move(sent_); }
@@ -108,11 +109,11 @@ class Traffic {
     PlanCase one = plan_;
     one.streams = {stream};
     const PairCounts pairs = count_pairs(one);
-    const double sketches = static_cast<double>(plan_.shape.num_sketches());
+    const double draws = static_cast<double>(plan_.shape.draws().size());
     add("pick_lists",
-        sketches * static_cast<double>(plan_.shape.attention.pick_heads) * (p_ - 1) / p_ *
+        draws * static_cast<double>(plan_.shape.attention.pick_heads) * (p_ - 1) / p_ *
             (4 * static_cast<double>(pairs.blocks) + (4 + e_) * pairs.listed),
-        3 * sketches);
+        3 * draws);
   }
 
   // Keys and values of one kind of layer.

@@ -34,8 +34,9 @@ std::vector<WorkStage> predict_work(const PlanCase& plan) {
   out.push_back({"loss", Rate::Gemm, 3 * head, 0});
   const double sketch = sketches * 2 * t * (c * inner + 2 * inner * m + taps * inner);
   out.push_back({"sketch", Rate::Gemm, sketch, plan.probes > 0 ? 2 * sketch : 0});
-  out.push_back({"scan", Rate::Scan, sketches * 2 * m * pairs.scan, 0});
-  out.push_back({"draw", Rate::Scan, sketches * 2 * m * pairs.scan, 0});
+  const double draws = static_cast<double>(s.draws().size());
+  out.push_back({"scan", Rate::Scan, draws * 2 * m * pairs.scan, 0});
+  out.push_back({"draw", Rate::Scan, draws * 2 * m * pairs.scan, 0});
   const double band = hd * ((sparse + window) * pairs.band + dense * pairs.dense), picks = hd * sparse * pairs.picks;
   out.push_back(layer("band", Rate::Attention, 4 * band, 10 * band));
   out.push_back(layer("picks", Rate::Attention, 4 * picks, 10 * picks));

@@ -12,7 +12,7 @@ namespace {
 struct Sizes {
   double t, n, e, k;                // rows, tokens of the stream, bytes of an element, of one of keys and values
   double c, hd, gd, f, h, g, d, v;  // widths in elements
-  double layers, sparse, sketches, m, inner, taps;
+  double layers, sparse, sketches, draws, m, inner, taps;
   double blocks, pick_heads, picks;  // query blocks and expected picks of this rank, all lists of a sketch
   double fetched;                    // (row, kv head) pairs of other ranks, mean of the layers
   double parameters, shard;
@@ -33,6 +33,7 @@ Sizes sizes_of(const PlanCase& plan) {
   z.layers = static_cast<double>(s.layers);
   z.sparse = static_cast<double>(std::count(s.pattern.begin(), s.pattern.end(), Pattern::Sparse));
   z.sketches = static_cast<double>(s.num_sketches());
+  z.draws = static_cast<double>(s.draws().size());
   z.m = static_cast<double>(s.sketch_width), z.inner = static_cast<double>(s.sketch_inner);
   z.taps = static_cast<double>(s.sketch_taps);
   PlanCase stream = plan;
@@ -118,7 +119,7 @@ class Builder {
         z_.sketches * (z_.t * (inner + rows) + z_.e * z_.m * z_.n));
     const double lists = z_.blocks * z_.pick_heads * 16, picks = z_.picks * (16 + z_.e);
     add("plan", "bands 24 T, slots 4 N, (16 + e) a pick, 16 a list", {1, 1, 1, 1, 0},
-        std::max(1.0, z_.sketches) * (24 * z_.t + 4 * z_.n + lists + picks));
+        std::max(1.0, z_.draws) * (24 * z_.t + 4 * z_.n + lists + picks));
     const double chunk = std::min(z_.picks * 12 * 1.5, 2.0 * static_cast<double>(s.attention.scan_budget_bytes));
     add("draw", "packed keys e M N, drawn picks, marks 4 G N, blocks 112 Q", {1, 0, 0, 0, 0},
         z_.sketches > 0 ? z_.e * z_.m * z_.n + chunk + z_.picks * 24 + 4 * z_.g * z_.n + 112 * z_.blocks + 16 * z_.n

@@ -73,15 +73,15 @@ void SelectorObserver::find_blocks(const StepContext& context, const AttentionSe
   }
 }
 
-void SelectorObserver::drawn(const StepContext& context, const ObservedDraw& draw) {
-  if (draws_.empty()) find_blocks(context, draw.settings);
-  Drawn& mine = draws_[draw.sketch];
-  const at::Tensor queries = draw.scores.queries.to(at::kCPU, at::kDouble),
-                   keys = draw.scores.keys.to(at::kCPU, at::kDouble);
-  const std::string prefix = "sketch." + std::to_string(draw.sketch) + ".";
+void SelectorObserver::sketched(const StepContext& context, const ObservedSketch& sketch) {
+  if (draws_.empty()) find_blocks(context, sketch.settings);
+  Drawn& mine = draws_[sketch.number];
+  const at::Tensor queries = sketch.scores.queries.to(at::kCPU, at::kDouble),
+                   keys = sketch.scores.keys.to(at::kCPU, at::kDouble);
+  const std::string prefix = "sketch." + std::to_string(sketch.number) + ".";
   const auto scores_at = [&](const ProbeBlock& probe, const at::Tensor& between) {
     const at::Tensor query = at::mv(between.t(), queries[probe.block]);
-    return at::mv(keys.index_select(0, probe.domain + probe.first_key), query) * draw.scores.scale;
+    return at::mv(keys.index_select(0, probe.domain + probe.first_key), query) * sketch.scores.scale;
   };
   for (int64_t width : report_.widths) {
     const at::Tensor between =
@@ -89,20 +89,20 @@ void SelectorObserver::drawn(const StepContext& context, const ObservedDraw& dra
     mine.scores.emplace_back();
     for (const ProbeBlock& probe : blocks_) mine.scores.back().push_back(scores_at(probe, between));
   }
-  AttentionSettings settings = draw.settings;
+  AttentionSettings settings = sketch.settings;
   settings.draw_seed = 0;  // each draw has its own
   for (int i = 0; i < kReportDraws; ++i) {
     const StepContext other{context.world, context.layout, context.timer, static_cast<uint64_t>(i) + 1, 1,
                             Phase::Train,  context.link};
-    mine.plans.push_back(make_plan(other, settings, draw.scores, draw.input.options()));
+    mine.plans.push_back(make_plan(other, settings, sketch.scores, sketch.input.options()));
   }
-  add_traffic(context, model_.parameters(), model_.shape(), draw, report_.traffic);
+  add_traffic(context, model_.parameters(), model_.shape(), sketch, report_.traffic);
 }
 
 void SelectorObserver::attended(const StepContext& context, int64_t layer, const at::Tensor& q, const at::Tensor& kv) {
   const auto at = std::find(report_.layers.begin(), report_.layers.end(), layer);
   if (at == report_.layers.end()) return;
-  const Drawn& drawn = draws_.at(model_.shape().draw_of(layer));
+  const Drawn& drawn = draws_.at(model_.shape().sketch_of(layer));
   std::vector<HeadReport>& heads = report_.heads[static_cast<size_t>(at - report_.layers.begin())];
   std::vector<at::Tensor> outputs;
   for (const Plan& plan : drawn.plans) outputs.push_back(attend(context, q, kv, plan, {}).to(at::kCPU, at::kDouble));

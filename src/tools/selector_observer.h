@@ -17,7 +17,7 @@ class SelectorObserver : public AttentionObserver {
       : model_(model), blocks_of_sequence_(blocks), report_(report) {}
 
   void begin_stream() { draws_.clear(), blocks_.clear(); }
-  void drawn(const StepContext& context, const ObservedDraw& draw) override;
+  void sketched(const StepContext& context, const ObservedSketch& sketch) override;
   void attended(const StepContext& context, int64_t layer, const at::Tensor& q, const at::Tensor& kv) override;
 
  private:

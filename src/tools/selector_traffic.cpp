@@ -36,17 +36,18 @@ std::vector<TrafficReport> traffic_choices(int64_t query_block) {
 }
 
 void add_traffic(const StepContext& context, const Parameters& parameters, const ModelShape& shape,
-                 const ObservedDraw& draw, std::vector<TrafficReport>& choices) {
+                 const ObservedSketch& sketch, std::vector<TrafficReport>& choices) {
   for (TrafficReport& choice : choices) {
     const Layout layout({context.layout.sequences().begin(), context.layout.sequences().end()},
                         static_cast<int>(choice.query_block), 1, LayoutKind::Contiguous);
     const StepContext blocks{context.world, layout,        context.timer, context.seed,
                              context.step,  context.phase, context.link};
-    SketchScores scores = draw.scores;
-    scores.queries = run_sketch(blocks, parameters, shape, draw.sketch, draw.input, draw.position).queries.detach();
-    AttentionSettings settings = draw.settings;
+    SketchScores scores = sketch.scores;
+    scores.queries =
+        run_sketch(blocks, parameters, shape, sketch.number, sketch.input, sketch.position).queries.detach();
+    AttentionSettings settings = sketch.settings;
     settings.share_rows = choice.share_rows;
-    const Plan plan = make_plan(blocks, settings, scores, draw.input.options());
+    const Plan plan = make_plan(blocks, settings, scores, sketch.input.options());
     const PicksRecord record = record_of(shape, choice.query_block, layout, plan);
     for (size_t i = 0; i < std::size(kTrafficRanks); ++i)
       choice.phi[i] += replay(record, record.streams[0], kTrafficRanks[i], LayoutKind::Contiguous, {}).phi;

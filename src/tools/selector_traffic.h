@@ -21,6 +21,6 @@ struct TrafficReport {
 [[nodiscard]] std::vector<TrafficReport> traffic_choices(int64_t query_block);
 // Adds a draw of one sequence to every choice. One rank.
 void add_traffic(const StepContext& context, const Parameters& parameters, const ModelShape& shape,
-                 const ObservedDraw& draw, std::vector<TrafficReport>& choices);
+                 const ObservedSketch& sketch, std::vector<TrafficReport>& choices);
 
 }  // namespace smartbird

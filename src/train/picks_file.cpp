@@ -96,9 +96,8 @@ PicksRecord describe_picks(const ModelShape& shape, int query_block, int64_t ele
   r.heads = s.heads, r.kv_heads = s.kv_heads, r.pick_heads = s.pick_heads, r.head_width = shape.head_width;
   r.query_block = query_block, r.window = s.window, r.prefix = s.visibility.prefix, r.causal = s.visibility.causal;
   r.global_positions = s.global_positions;
-  for (int64_t sketch = 0; sketch < shape.num_sketches(); ++sketch) {
-    const ExchangeUse use = exchange_use(shape, Pattern::Sparse, sketch, element_bytes);
-    if (use.layers == 0) continue;  // a sketch of other layers draws nothing
+  for (const int64_t draw : shape.draws()) {
+    const ExchangeUse use = exchange_use(shape, Pattern::Sparse, draw, element_bytes);
     r.layers_by_sketch.push_back(use.layers);
     r.row_fetches = use.row_fetches, r.other_fetches = use.other_fetches;
     r.kv_element_bytes = static_cast<int64_t>(use.kv_element_bytes);

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <set>
 #include <sstream>
 
 #include "core/error.h"
@@ -120,10 +119,7 @@ StepRecord Totals::record(const World& world, double targets) const {
 
 std::vector<std::vector<double>> Totals::phi_by_layer_head(const ModelShape& shape) const {
   const size_t heads = static_cast<size_t>(shape.kv_heads);
-  std::set<int64_t> drawing;
-  for (int64_t layer = 0; layer < shape.layers; ++layer)
-    if (shape.pattern[static_cast<size_t>(layer)] == Pattern::Sparse) drawing.insert(shape.draw_of(layer));
-  const double remote = ratio(static_cast<double>(stats.remote), static_cast<double>(drawing.size() * heads));
+  const double remote = ratio(static_cast<double>(stats.remote), static_cast<double>(shape.draws().size() * heads));
   std::vector<std::vector<double>> out(static_cast<size_t>(shape.layers));
   for (int64_t layer = 0; layer < shape.layers; ++layer) {
     const size_t first = static_cast<size_t>(shape.draw_of(layer)) * heads;

@@ -33,26 +33,28 @@ std::vector<NamedCase<Case>> cases() {
                                              c.run.shape.attention.pick_heads = 4;
                                            }}};
   return covering_cases<Case>(
-      plain, {crossed(visibilities, crossed(blocks, globals)),
-              {{"poisson", [](Case&) {}},
-               {"systematic", [](Case& c) { c.run.shape.attention.draw = DrawMode::Systematic; }},
-               {"topk", [](Case& c) { c.run.shape.attention.draw = DrawMode::TopK; }},
-               {"gumbel", [](Case& c) { c.run.shape.attention.draw = DrawMode::Gumbel; }},
-               {"iid", [](Case& c) { c.run.shape.attention.draw = DrawMode::Iid; }},
-               {"oracle", [](Case& c) { c.run.shape.attention.draw = DrawMode::Oracle; }},
-               {"bigbird", [](Case& c) { c.run.shape.attention.draw = DrawMode::BigBird; }},
-               {"uniform", [](Case& c) { c.run.shape.attention.draw = DrawMode::Uniform; }}},
-              {{"P 1", [](Case&) {}},
-               {"P 3", [](Case& c) { c.ranks = 3; }},
-               {"P 8", [](Case& c) { c.ranks = 8; }},
-               {"P 9, N 8",
-                [](Case& c) {
-                  c.ranks = 9, c.run.lengths = {2, 6};
-                }}},
-              {{"window 2", [](Case&) {}}, {"picks alone", [](Case& c) { c.run.shape.attention.window = 0; }}},
-              {{"kv picks", [](Case&) {}}, {"query picks", [](Case& c) { c.run.shape.attention.pick_heads = 4; }}},
-              one_each,
-              {{"rows", [](Case&) {}}, {"all", [](Case& c) { c.run.shape.attention.exchange = ExchangePlan::All; }}}});
+      plain,
+      {crossed(visibilities, crossed(blocks, globals)),
+       {{"poisson", [](Case&) {}},
+        {"systematic", [](Case& c) { c.run.shape.attention.draw = DrawMode::Systematic; }},
+        {"topk", [](Case& c) { c.run.shape.attention.draw = DrawMode::TopK; }},
+        {"gumbel", [](Case& c) { c.run.shape.attention.draw = DrawMode::Gumbel; }},
+        {"iid", [](Case& c) { c.run.shape.attention.draw = DrawMode::Iid; }},
+        {"oracle", [](Case& c) { c.run.shape.attention.draw = DrawMode::Oracle; }},
+        {"bigbird", [](Case& c) { c.run.shape.attention.draw = DrawMode::BigBird; }},
+        {"uniform", [](Case& c) { c.run.shape.attention.draw = DrawMode::Uniform; }}},
+       {{"P 1", [](Case&) {}},
+        {"P 3", [](Case& c) { c.ranks = 3; }},
+        {"P 8", [](Case& c) { c.ranks = 8; }},
+        {"P 9, N 8",
+         [](Case& c) {
+           c.ranks = 9, c.run.lengths = {2, 6};
+         }}},
+       {{"window 2", [](Case&) {}}, {"picks alone", [](Case& c) { c.run.shape.attention.window = 0; }}},
+       {{"a draw for all layers", [](Case&) {}}, {"a draw a layer", [](Case& c) { c.run.shape.redraw_layers = true; }}},
+       {{"kv picks", [](Case&) {}}, {"query picks", [](Case& c) { c.run.shape.attention.pick_heads = 4; }}},
+       one_each,
+       {{"rows", [](Case&) {}}, {"all", [](Case& c) { c.run.shape.attention.exchange = ExchangePlan::All; }}}});
 }
 
 class FullBudget : public ::testing::TestWithParam<at::ScalarType> {};

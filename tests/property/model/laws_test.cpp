@@ -52,6 +52,26 @@ TEST(Laws, IndependentNumbersAreShareGroupsOfOneBlock) {
   }
 }
 
+// The first layer is number 0 as the one draw is, so its picks stay; the second layer's differ. Their probes are the same.
+TEST(Laws, LayersThatDrawAloneDifferInTheirPicks) {
+  TinyRun run;
+  run.shape = tiny_shape();
+  run.probe_rate = 1;
+  const TinyResult once = run_tiny(run, 2);
+  run.shape.redraw_layers = true;
+  const TinyResult twice = run_tiny(run, 2);
+  EXPECT_NE(once.loss, twice.loss);
+  EXPECT_NE(once.picks_hash, twice.picks_hash);
+  EXPECT_NE(once.mass.picked, twice.mass.picked);
+  EXPECT_NEAR(once.mass.all, twice.mass.all, 1e-9 * once.mass.all);
+  run.shape.pattern = {Pattern::Sparse, Pattern::Window};
+  const TinyResult first = run_tiny(run, 2);
+  run.shape.redraw_layers = false;
+  EXPECT_EQ(first.picks_hash, run_tiny(run, 2).picks_hash);
+  EXPECT_EQ(first.picks_hash, once.picks_hash);
+  EXPECT_NEAR(first.mass.picked, run_tiny(run, 2).mass.picked, 1e-12 * first.mass.picked);
+}
+
 TEST(Laws, NoBudgetIsTheWindow) {
   for (const bool causal : {true, false})
     for (const int block : {1, 16}) {

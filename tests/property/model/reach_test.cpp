@@ -44,7 +44,8 @@ const Axis<Case> kGlobals{{"no globals", [](Case&) {}}, {"globals", [](Case& c) 
                                                            c.run.shape.attention.global_positions = {2, 23};
                                                          }}};
 const Axis<Case> kSketches{{"one sketch", [](Case&) {}},
-                           {"a sketch a layer", [](Case& c) { c.run.shape.sketch_per_layer = true; }}};
+                           {"a sketch a layer", [](Case& c) { c.run.shape.sketch_per_layer = true; }},
+                           {"a draw a layer", [](Case& c) { c.run.shape.redraw_layers = true; }}};
 
 Case plain_case(std::vector<int64_t> lengths) {
   Case c;

@@ -37,6 +37,8 @@ std::vector<TinyRun> variants() {
   out.push_back(out[0]);  // sketches on layers' inputs, heads pick alone, mixed patterns
   out.back().shape.sketch_per_layer = true;
   out.back().shape.attention.pick_heads = 4;
+  out.push_back(out[0]);  // one sketch, a draw for each layer
+  out.back().shape.redraw_layers = true;
   out.push_back(out[0]);
   out.back().shape.pattern = {Pattern::Window, Pattern::Dense};
   out.push_back(out[1]);  // whole-sequence share, other draws
