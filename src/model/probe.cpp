@@ -126,6 +126,15 @@ void Probes::watch(const StepContext& context, const Plan& plan) {
   }
 }
 
+void Probes::watch_all_keys() {
+  const int64_t heads = shape_.attention.pick_heads;
+  for (Probe& probe : probes_) {
+    const at::Tensor keys = probe.domain.narrow(0, 0, probe.seen_keys).nonzero().select(1, 0),
+                     first = at::arange(heads, keys.options()) * probe.seen_keys;
+    probe.picked = (first.unsqueeze(1) + keys.unsqueeze(0)).flatten();
+  }
+}
+
 SeenKeys Probes::seen_by(const Probe& probe, at::Device device) const {
   const int64_t *first = position_.data() + probe.key_begin, *last = position_.data() + probe.key_end;
   SeenKeys out;

@@ -26,6 +26,8 @@ class Probes {
          const at::TensorOptions& options);
   // Collective. The plan of the layers that are added next.
   void watch(const StepContext& context, const Plan& plan);
+  // Or dense layers.
+  void watch_all_keys();
 
   // Adds a layer: q [T, H, D], k [T, G, D] with rotary positions. Collective, no gradient.
   void add_layer(const StepContext& context, const at::Tensor& q, const at::Tensor& k);

@@ -92,6 +92,10 @@ class Planner {
   }
 
   const Plan* drawn_plan(int64_t draw, Sketching& sketching, const at::TensorOptions& options) {
+    if (options_.all_keys) {
+      if (sketching.probes) sketching.probes->watch_all_keys();
+      return fixed_plan(Pattern::Dense, options);
+    }
     const at::NoGradGuard no_grad;
     const auto timing = context_.timer.measure("plan");
     SketchScores scores = sketching.scores;
@@ -128,7 +132,10 @@ class Planner {
     return plan;
   }
 
-  int64_t picks() const { return options_.picks >= 0 ? options_.picks : shape_.attention.picks; }
+  int64_t picks() const {
+    if (options_.all_keys) return context_.layout.num_tokens();
+    return options_.picks >= 0 ? options_.picks : shape_.attention.picks;
+  }
 
   ExchangeUse use_of(Pattern pattern, int64_t draw, const at::TensorOptions& options) const {
     ExchangeUse use = exchange_use(shape_, pattern, draw, static_cast<int64_t>(options.dtype().itemsize()));

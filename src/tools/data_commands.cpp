@@ -122,20 +122,19 @@ int recall(const Arguments& arguments) {
   std::string output;
   po::options_description described("smartbird data recall");
   described.add_options()("output", po::value(&output), "PREFIX of the shard")("count", value_of(o.count), "samples")(
-      "length", value_of(o.length), "tokens of a sample")(
-      "shortest", value_of(o.shortest), "lengths from here to --length, each octave as often; 0 = all --length")(
-      "pairs", value_of(o.pairs), "pairs of key and value")("queries", value_of(o.queries),
-                                                            "keys asked for, each once; 0 = all pairs")(
-      "distance", value_of(o.distance), "filler at least between pairs and queries")(
+      "length", value_of(o.length), "tokens of a sample")("pairs", value_of(o.pairs), "pairs of key and value")(
+      "distance", value_of(o.distance), "tokens at least between a question and where its key was last")(
+      "density", value_of(o.density), "share of the places after the pairs that ask; the others are filler")(
       "keys", value_of(o.keys), "different keys")("values", value_of(o.values), "different values")(
+      "easy", value_of(o.easy), "share of samples that are shorter and have fewer pairs, for training")(
       "seed", value_of(o.seed), "random numbers");
   if (help_printed("data recall", described, arguments)) return 0;
   SB_CHECK(!output.empty(), Config, "data recall: --output=PREFIX is needed");
   check_new_shard(output);
   const GeneratedTask task = generate_recall(o);
   write_shard(output, task.documents, *task.tokenizer);
-  std::printf("%s: %lld samples of %s%lld tokens\n", output.c_str(), static_cast<long long>(o.count),
-              o.shortest > 0 ? (std::to_string(o.shortest) + " to ").c_str() : "", static_cast<long long>(o.length));
+  std::printf("%s: %lld samples of %lld tokens\n", output.c_str(), static_cast<long long>(o.count),
+              static_cast<long long>(o.length));
   return 0;
 }
 

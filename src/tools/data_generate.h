@@ -1,7 +1,7 @@
 // Generated benchmark tasks, written as shards.
 //   listops  Long Range Arena's ListOps (Tay et al., 2021): nested [MIN | MAX | MED | SM of digits, the value is the label
-//   recall   multi-query associative recall (after Arora et al., 2023): pairs of key and value, filler, then keys whose
-//            values must be told; only those answers count in loss and accuracy
+//   recall   multi-query associative recall (after Arora et al., 2023): pairs of key and value, then filler with questions in
+//            it, keys whose values must be told; only those answers count in loss and accuracy
 #pragma once
 
 #include <cstdint>
@@ -19,11 +19,12 @@ struct ListOpsOptions {
   int64_t count = 2000, min_tokens = 500, max_tokens = 2000, max_depth = 10, max_arguments = 10, seed = 1;
 };
 struct RecallOptions {
-  int64_t count = 2000, length = 192, pairs = 16, distance = 0, keys = 64, values = 64, seed = 1;
-  // Keys asked for, each once; 0 = all pairs, where late answers follow from those before: the values that are left.
-  int64_t queries = 0;
-  // > 0: lengths from here to `length`, each octave as often, so that what is near is learned first; 0 = all alike.
-  int64_t shortest = 0;
+  int64_t count = 2000, length = 512, pairs = 32, keys = 64, values = 64, seed = 1;
+  int64_t distance = 0;  // tokens at least between a question and where its key was last; 0 = an eighth of the length
+  double density = 0.3;  // share of the places after the pairs, of two tokens each, that ask; the others are filler
+  // Share of the samples that are easier, for training: `length` tokens or fewer, down to 32, and 2 pairs or more, each octave
+  // as often, the distance in proportion. What short samples teach serves the long ones; alone they take far more steps.
+  double easy = 0;
 };
 
 struct GeneratedTask {
@@ -37,7 +38,9 @@ struct GeneratedTask {
 [[nodiscard]] double root_operator_baseline(const GeneratedTask& task);
 [[nodiscard]] GeneratedTask generate_recall(const RecallOptions& options);
 
-// data.generate = listops | recall (check_rules has seen to that): writes data.train (2,000 samples), data.valid and data.test (200 each) where missing.
+// data.generate = listops | recall (check_rules has seen to that): writes data.train, data.valid and data.test
+// (200 samples each; fewer of more than 16,384 tokens) where missing. Recall trains on easier samples too, four of five.
+// ErrorKind::Data where recall of another length lies there.
 void generate_on_first_use(const DataOptions& options);
 
 }  // namespace smartbird

@@ -1,36 +1,106 @@
-// Multi-query associative recall, and the generation of missing data.
+// Multi-query associative recall.
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <filesystem>
+#include <numeric>
 
 #include "core/error.h"
 #include "core/philox.h"
-#include "data/source_names.h"
 #include "tools/data_generate.h"
 
 namespace smartbird {
 
-// u in [0, 1): each octave as often.
-static int64_t length_between(int64_t shortest, int64_t longest, double u) {
-  const double ratio = static_cast<double>(longest + 1) / static_cast<double>(shortest);
-  return std::min(longest, static_cast<int64_t>(static_cast<double>(shortest) * std::pow(ratio, u)));
-}
+namespace {
 
-GeneratedTask generate_recall(const RecallOptions& o) {
-  SB_CHECK(o.count > 0 && o.pairs > 0 && o.values > 0 && o.distance >= 0, Config, "recall: count ", o.count, ", pairs ",
-           o.pairs, ", values ", o.values, ", distance ", o.distance, " must be positive");
+int64_t distance_of(const RecallOptions& o) { return o.distance > 0 ? o.distance : std::max<int64_t>(2, o.length / 8); }
+
+void check_recall(const RecallOptions& o) {
+  SB_CHECK(o.count > 0 && o.pairs > 0 && o.values > 0 && (o.distance == 0 || o.distance >= 2), Config, "recall: count ",
+           o.count, ", pairs ", o.pairs, ", values ", o.values, " must be at least 1, distance ", o.distance,
+           " at least 2 (or 0)");
+  SB_CHECK(o.density > 0 && o.density <= 1, Config, "recall: density ", o.density, " must be above 0 and at most 1");
+  SB_CHECK(o.easy >= 0 && o.easy <= 1, Config, "recall: easy ", o.easy, " must be from 0 to 1");
   SB_CHECK(o.count <= kMostTokens / std::max<int64_t>(1, o.length), Config, "recall: ", o.count, " samples of ",
            o.length, " tokens are more than the ", kMostTokens, " tokens of a generated shard");
   SB_CHECK(o.keys >= o.pairs, Config, "recall: ", o.pairs, " pairs need as many keys, there are ", o.keys);
-  const int64_t queries = o.queries > 0 ? o.queries : o.pairs, least = 2 * o.pairs + 2 * queries + o.distance,
-                shortest = o.shortest > 0 ? o.shortest : o.length;
-  SB_CHECK(o.length >= least, Config, "recall: length ", o.length,
-           " is below 2 x pairs + 2 x queries + distance = ", least);
-  SB_CHECK(o.queries >= 0 && o.queries <= o.pairs, Config, "recall: ", o.queries, " queries for ", o.pairs,
-           " pairs; at most each is asked for once");
-  SB_CHECK(o.shortest == 0 || (o.shortest >= least && o.shortest <= o.length), Config, "recall: shortest ", o.shortest,
-           " is not from 2 x pairs + 2 x queries + distance = ", least, " to the length, ", o.length);
+  SB_CHECK(o.length % 2 == 0 && o.length >= 2 * o.pairs + 2 && o.length >= distance_of(o) + 2, Config,
+           "recall: length ", o.length, " must be even and at least 2 x pairs + 2 = ", 2 * o.pairs + 2,
+           " and distance + 2 = ", distance_of(o) + 2);
+}
+
+// Random numbers of one sample.
+class Numbers {
+ public:
+  Numbers(PhiloxKey key, int64_t sample) : key_(key), sample_(static_cast<uint64_t>(sample)) {}
+  double uniform() { return uniform_at(key_, sample_, next_++, 0, 0); }
+  int64_t below(int64_t n) { return static_cast<int64_t>(uniform() * static_cast<double>(n)); }
+
+ private:
+  PhiloxKey key_;
+  uint64_t sample_;
+  uint32_t next_ = 0;
+};
+
+struct Pair {
+  int64_t key = 0, value = 0, last = 0;  // last: where the key was last
+};
+
+// From low to high, each octave as often; u in [0, 1).
+int64_t between(int64_t low, int64_t high, double u) {
+  return std::min(high, static_cast<int64_t>(static_cast<double>(low) *
+                                             std::pow(static_cast<double>(high + 1) / static_cast<double>(low), u)));
+}
+
+// What an easier sample is made with.
+RecallOptions easier(RecallOptions o, Numbers& numbers) {
+  constexpr int64_t kShortest = 32;
+  const int64_t length = between(std::min(kShortest, o.length), o.length, numbers.uniform()) / 2 * 2;
+  o.distance = std::max<int64_t>(2, distance_of(o) * length / o.length);
+  o.pairs = between(std::min<int64_t>(2, o.pairs), std::min(o.pairs, length / 8), numbers.uniform());
+  o.length = length, o.density = std::max(o.density, 0.8);
+  return o;
+}
+
+// Different keys in random order, the first tokens of a sample.
+std::vector<Pair> draw_pairs(const RecallOptions& o, Numbers& numbers) {
+  std::vector<int64_t> keys(static_cast<size_t>(o.keys));
+  std::iota(keys.begin(), keys.end(), int64_t{0});
+  std::vector<Pair> out;
+  for (int64_t i = 0; i < o.pairs; ++i) {
+    std::swap(keys[static_cast<size_t>(i)], keys[static_cast<size_t>(i + numbers.below(o.keys - i))]);
+    out.push_back({keys[static_cast<size_t>(i)], numbers.below(o.values), 2 * i});
+  }
+  return out;
+}
+
+void append_sample(const RecallOptions& o, Numbers& numbers, Documents& d) {
+  const auto put = [&](int64_t id, uint8_t counts) {
+    d.tokens.push_back(static_cast<int32_t>(id)), d.counts.push_back(counts);
+  };
+  std::vector<Pair> pairs = draw_pairs(o, numbers);
+  const auto put_pair = [&](const Pair& pair, uint8_t counts) {
+    put(1 + pair.key, 0), put(1 + o.keys + pair.value, counts);
+  };
+  for (const Pair& pair : pairs) put_pair(pair, 0);
+  std::vector<Pair*> askable;
+  for (int64_t at = 2 * o.pairs; at < o.length; at += 2) {
+    askable.clear();
+    for (Pair& pair : pairs)
+      if (at - pair.last >= distance_of(o)) askable.push_back(&pair);
+    if (askable.empty() || numbers.uniform() >= o.density) {
+      put(0, 0), put(0, 0);
+      continue;
+    }
+    Pair& asked = *askable[static_cast<size_t>(numbers.below(static_cast<int64_t>(askable.size())))];
+    put_pair(asked, 1);
+    asked.last = at;
+  }
+  d.end_document();
+}
+
+}  // namespace
+
+GeneratedTask generate_recall(const RecallOptions& o) {
+  check_recall(o);
   GeneratedTask out;
   std::vector<std::string> words{"."};
   for (int64_t i = 0; i < o.keys; ++i) words.push_back(join("k", i));
@@ -38,59 +108,11 @@ GeneratedTask generate_recall(const RecallOptions& o) {
   out.tokenizer = make_word_tokenizer(words);
   const PhiloxKey key = philox_key(static_cast<uint64_t>(o.seed), 1, Purpose::Tool);
   for (int64_t sample = 0; sample < o.count; ++sample) {
-    uint32_t next = 0;
-    const auto below = [&](int64_t n) {
-      return static_cast<int64_t>(uniform_at(key, static_cast<uint64_t>(sample), next++, 0, 0) *
-                                  static_cast<double>(n));
-    };
-    std::vector<int64_t> keys(static_cast<size_t>(o.keys)), order(static_cast<size_t>(o.pairs)), values;
-    for (size_t i = 0; i < keys.size(); ++i) keys[i] = static_cast<int64_t>(i);
-    for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int64_t>(i);
-    const auto shuffle = [&](std::vector<int64_t>& list) {
-      for (size_t i = list.size() - 1; i > 0; --i)
-        std::swap(list[i], list[static_cast<size_t>(below(static_cast<int64_t>(i) + 1))]);
-    };
-    shuffle(keys), shuffle(order);
-    const int64_t length =
-        shortest == o.length
-            ? o.length
-            : length_between(shortest, o.length, uniform_at(key, static_cast<uint64_t>(sample), next++, 0, 0));
-    Documents& d = out.documents;
-    const auto put = [&](int64_t id, uint8_t counts) {
-      d.tokens.push_back(static_cast<int32_t>(id)), d.counts.push_back(counts);
-    };
-    for (int64_t i = 0; i < o.pairs; ++i) {
-      values.push_back(below(o.values));
-      put(1 + keys[static_cast<size_t>(i)], 0);
-      put(1 + o.keys + values.back(), 0);
-    }
-    for (int64_t i = 2 * (o.pairs + queries); i < length; ++i) put(0, 0);
-    order.resize(static_cast<size_t>(queries));
-    for (int64_t i : order) {
-      put(1 + keys[static_cast<size_t>(i)], 0);
-      put(1 + o.keys + values[static_cast<size_t>(i)], 1);
-    }
-    d.end_document();
+    Numbers numbers(key, sample);
+    const bool easy = o.easy > 0 && numbers.uniform() < o.easy;
+    append_sample(easy ? easier(o, numbers) : o, numbers, out.documents);
   }
   return out;
-}
-
-void generate_on_first_use(const DataOptions& options) {
-  int64_t seed = 1;
-  for (const auto* sources : {&options.train, &options.valid, &options.test}) {
-    const int64_t count = sources == &options.train ? 2000 : 200, this_seed = seed++;
-    if (sources->empty()) continue;
-    const std::string path = parse_source("data.generate", (*sources)[0]).path;
-    if (std::filesystem::exists(path + ".idx") || std::filesystem::exists(path)) continue;
-    std::printf("writing %s (%lld samples of %s)\n", path.c_str(), static_cast<long long>(count),
-                options.generate.c_str());
-    std::fflush(stdout);
-    const GeneratedTask task =
-        options.generate == "listops"
-            ? generate_listops({.count = count, .seed = this_seed})
-            : generate_recall({.count = count, .length = options.sequence_tokens, .seed = this_seed});
-    write_shard(path, task.documents, *task.tokenizer);
-  }
 }
 
 }  // namespace smartbird

@@ -20,6 +20,8 @@ PicksRecorder::PicksRecorder(const StepSetup& setup, int64_t step)
 
 void PicksRecorder::add(const StepContext& context, const Forward& forward) {
   if (!on_ || setup_.world.replica() != 0) return;
+  on_ = std::any_of(forward.plans.begin(), forward.plans.end(), [](const auto& plan) { return plan->drawn_heads > 0; });
+  if (!on_) return;  // a dense step
   RecordedStream stream;
   for (const Sequence& sequence : context.layout.sequences()) stream.lengths.push_back(sequence.length);
   for (const auto& plan : forward.plans)

@@ -6,7 +6,6 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <cmath>
-#include <limits>
 
 #include "train/agree.h"
 #include "train/micro_steps.h"
@@ -62,8 +61,10 @@ StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus
   ForwardOptions options{.task = setup.task,
                          .body_frozen = o.train.learning_rate == 0,
                          .independent = step <= o.attention.share_warmup_steps};
-  if (step <= o.attention.warmup_steps)
-    options.picks = o.attention.warmup_picks > 0 ? o.attention.warmup_picks : std::numeric_limits<int32_t>::max();
+  if (step <= o.attention.warmup_steps) {
+    options.all_keys = o.attention.warmup_picks == 0;
+    if (!options.all_keys) options.picks = o.attention.warmup_picks;
+  }
   options.probe_rate = o.sketch.probes == 0 ? -1.0
                                             : static_cast<double>(o.sketch.probes) /
                                                   static_cast<double>(num_blocks(batch, o.attention.query_block));

@@ -1,0 +1,53 @@
+// data.generate: data that a configuration asks for and nobody has made yet.
+#include "tools/data_generate.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+#include "core/error.h"
+#include "data/source_names.h"
+
+namespace smartbird {
+namespace {
+
+// What lies there was made for the sequences of now.
+void check_recall_length(const std::string& path, int64_t length) {
+  const Shard shard(path);
+  int64_t longest = 0;
+  for (int64_t d = 0; d < shard.num_documents(); ++d) longest = std::max(longest, shard.num_tokens(d));
+  SB_CHECK(longest == length, Data, "data.generate = recall: ", path, " has samples of ", longest,
+           " tokens, data.sequence_tokens = ", length, "; name another path, or delete it");
+}
+
+GeneratedTask generate(const DataOptions& options, bool for_training, int64_t seed) {
+  if (options.generate == "listops") return generate_listops({.count = for_training ? 2000 : 200, .seed = seed});
+  const int64_t length = options.sequence_tokens, most = (for_training ? int64_t{20} : int64_t{3}) << 20;
+  return generate_recall(
+      {.count = std::clamp<int64_t>(most / length, for_training ? 2000 : 20, for_training ? 40000 : 200),
+       .length = length,
+       .seed = seed,
+       .easy = for_training ? 0.8 : 0});
+}
+
+}  // namespace
+
+void generate_on_first_use(const DataOptions& options) {
+  int64_t seed = 1;
+  for (const auto* sources : {&options.train, &options.valid, &options.test}) {
+    const int64_t this_seed = seed++;
+    if (sources->empty()) continue;
+    const std::string path = parse_source("data.generate", (*sources)[0]).path;
+    if (std::filesystem::exists(path + ".idx")) {
+      if (options.generate == "recall") check_recall_length(path, options.sequence_tokens);
+      continue;
+    }
+    if (std::filesystem::exists(path)) continue;
+    std::printf("writing %s (%s)\n", path.c_str(), options.generate.c_str());
+    std::fflush(stdout);
+    const GeneratedTask task = generate(options, sources == &options.train, this_seed);
+    write_shard(path, task.documents, *task.tokenizer);
+  }
+}
+
+}  // namespace smartbird
