@@ -1,8 +1,14 @@
 // data.generate: data that a configuration asks for and nobody has made yet.
 #include "tools/data_generate.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 
 #include "core/error.h"
@@ -10,6 +16,30 @@
 
 namespace smartbird {
 namespace {
+
+namespace fs = std::filesystem;
+
+// The folder of a shard, of which one process at a time makes data: others wait and find them made.
+class FolderTurn {
+ public:
+  explicit FolderTurn(const std::string& prefix) {
+    const fs::path parent = fs::path(prefix).parent_path(), folder = parent.empty() ? "." : parent;
+    std::error_code code;
+    fs::create_directories(folder, code);
+    file_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    SB_CHECK(file_ >= 0, Io, "data.generate: the folder ", folder.string(),
+             " cannot be made or opened: ", std::strerror(errno));
+    while (::flock(file_, LOCK_EX) != 0)
+      SB_CHECK(errno == EINTR, Io, "data.generate: the folder ", folder.string(),
+               " cannot be locked: ", std::strerror(errno));
+  }
+  ~FolderTurn() { ::close(file_); }
+  FolderTurn(const FolderTurn&) = delete;
+  FolderTurn& operator=(const FolderTurn&) = delete;
+
+ private:
+  int file_ = -1;
+};
 
 // What lies there was made for the sequences of now.
 void check_recall_length(const std::string& path, int64_t length) {
@@ -38,11 +68,12 @@ void generate_on_first_use(const DataOptions& options) {
     const int64_t this_seed = seed++;
     if (sources->empty()) continue;
     const std::string path = parse_source("data.generate", (*sources)[0]).path;
-    if (std::filesystem::exists(path + ".idx")) {
+    const FolderTurn turn(path);
+    if (fs::exists(path + ".idx")) {
       if (options.generate == "recall") check_recall_length(path, options.sequence_tokens);
       continue;
     }
-    if (std::filesystem::exists(path)) continue;
+    if (fs::exists(path)) continue;
     std::printf("writing %s (%s)\n", path.c_str(), options.generate.c_str());
     std::fflush(stdout);
     const GeneratedTask task = generate(options, sources == &options.train, this_seed);
