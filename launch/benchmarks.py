@@ -33,7 +33,7 @@ def config_of(name):
 
 def runs_of(name, full):
     """(variant, seed, minutes, options) of a benchmark's runs; ends the program where a line is wrong, before anything runs."""
-    if not config_of(name).exists():
+    if not config_of(name).is_file():
         sys.exit(f"benchmarks: {name}.runs: there is no {config_of(name)}; add it, or name another by a line config = NAME.ini")
     runs = []
     for number, line in enumerate((HERE / f"{name}.runs").read_text().splitlines(), 1):
@@ -144,7 +144,7 @@ def share(values, uniform):
 
 
 def reports(results):
-    return [r["sketch_report"] for r in results if r["sketch_report"]]
+    return [r["sketch_report"] for r in results if r.get("sketch_report")]
 
 
 def of_best(results):
@@ -153,9 +153,9 @@ def of_best(results):
 
 
 def phi(results):
-    """The second line of traffic is the model's query block with groups of 64."""
-    values = [list(r["phi_of_4_ranks"].values()) for r in reports(results)]
-    return f"{statistics.mean(v[1] for v in values):.3f}" if values else ""
+    """With blocks of one row."""
+    values = [r["phi_of_4_ranks"]["b 1, g 64"] for r in reports(results)]
+    return f"{statistics.mean(values):.3f}" if values else ""
 
 
 def write_table(name):
@@ -165,7 +165,7 @@ def write_table(name):
     out = [f"# {name}", "", f"`launch/benchmarks.sh {name}`: mean and each seed's value; cover: share of the sampled domain's exact attention mass "
            f"in the picks, in training, mean of the last {LAST_STEPS} steps, beside the same for uniform picks; of the best: the sketch's draw "
            "against the best possible picks, by the sketch report; phi: share of rows that 4 ranks would fetch of each other, with "
-           "share groups of 64.", "",
+           "blocks of one row and share groups of 64.", "",
            "| variant | seeds | accuracy | loss | bits per byte | cover | uniform | of the best | phi | minutes | tokens/s | options |",
            "|---|---|---|---|---|---|---|---|---|---|---|---|"]
     for variant in dict.fromkeys(result["variant"] for result in results):

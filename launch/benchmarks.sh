@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the benchmarks of configs/benchmarks and writes their results: a JSON line a run, a table a benchmark. A run that is there already is
 # not repeated, so that it can be stopped and started again. It says first how long it will take.
-#   launch/benchmarks.sh [--full] [--list] [--jobs=N] [NAME...]   NAME: recall; --full adds the long runs, --list only says what is
+#   launch/benchmarks.sh [--full] [--list] [--jobs=N] [NAME...]   NAME: recall, ablation; --full adds the long runs, --list only says what is
 #   missing, --jobs=N makes N runs at a time, which share the cores
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,6 +1,7 @@
 // Parameters and forward pass of the model.
 #include "model/transformer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -39,7 +40,9 @@ class Planner {
   Served serve(int64_t layer, const at::Tensor& h, const at::Tensor& embeddings, const RowInfo& rows) {
     const Pattern pattern = options_.dense ? Pattern::Dense : shape_.pattern[static_cast<size_t>(layer)];
     if (pattern != Pattern::Sparse) return {fixed_plan(pattern, h.options()), nullptr};
-    if (shape_.attention.draw == kernels::DrawMode::Oracle) return {exact_plan(layer, h, rows), nullptr};
+    const bool oracle = shape_.attention.draw == kernels::DrawMode::Oracle;
+    if (oracle && options_.all_keys) return {fixed_plan(Pattern::Dense, h.options()), nullptr};
+    if (oracle) return {exact_plan(layer, h, rows), nullptr};
     const int64_t sketch = shape_.sketch_of(layer), draw = shape_.draw_of(layer);
     if (!sparse_.contains(sketch))
       sparse_[sketch] = make_sketching(sketch, shape_.sketch_per_layer ? h : embeddings, rows);
@@ -138,11 +141,20 @@ class Planner {
   }
 
   ExchangeUse use_of(Pattern pattern, int64_t draw, const at::TensorOptions& options) const {
-    ExchangeUse use = exchange_use(shape_, pattern, draw, static_cast<int64_t>(options.dtype().itemsize()));
+    const auto element_bytes = static_cast<int64_t>(options.dtype().itemsize());
+    ExchangeUse use = exchange_use(shape_, pattern, draw, element_bytes);
+    if (pattern == Pattern::Dense) use.layers = dense_layers();
     // Without gradients a layer runs once.
     if (!learns_) use.row_fetches = use.other_fetches = 1;
     use.returns = learns_;
     return use;
+  }
+
+  // That the one dense plan serves, by pattern or because of options.
+  int64_t dense_layers() const {
+    return std::count_if(shape_.pattern.begin(), shape_.pattern.end(), [&](Pattern p) {
+      return p == Pattern::Dense || options_.dense || (options_.all_keys && p == Pattern::Sparse);
+    });
   }
 
   const Plan* keep(Plan plan) {

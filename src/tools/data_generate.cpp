@@ -27,8 +27,9 @@ class FolderTurn {
     std::error_code code;
     fs::create_directories(folder, code);
     file_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    SB_CHECK(!code, Io, "data.generate: the folder ", folder.string(), " cannot be made: ", code.message());
     SB_CHECK(file_ >= 0, Io, "data.generate: the folder ", folder.string(),
-             " cannot be made or opened: ", std::strerror(errno));
+             " cannot be opened: ", std::strerror(errno));
     while (::flock(file_, LOCK_EX) != 0)
       SB_CHECK(errno == EINTR, Io, "data.generate: the folder ", folder.string(),
                " cannot be locked: ", std::strerror(errno));

@@ -55,7 +55,8 @@ RecallOptions easier(RecallOptions o, Numbers& numbers) {
   constexpr int64_t kShortest = 32;
   const int64_t length = between(std::min(kShortest, o.length), o.length, numbers.uniform()) / 2 * 2;
   o.distance = std::max<int64_t>(2, distance_of(o) * length / o.length);
-  o.pairs = between(std::min<int64_t>(2, o.pairs), std::min(o.pairs, length / 8), numbers.uniform());
+  o.pairs = between(std::min<int64_t>({2, o.pairs, std::max<int64_t>(1, length / 8)}),
+                    std::clamp<int64_t>(length / 8, 1, o.pairs), numbers.uniform());
   o.length = length, o.density = std::max(o.density, 0.8);
   return o;
 }

@@ -136,12 +136,19 @@ void SelectorObserver::look(const Drawn& drawn, size_t number, int64_t head, con
 void SelectorObserver::add_shares(const Drawn& drawn, size_t number, const at::Tensor& a, HeadReport& out) const {
   if (a.numel() == 0) return;
   const double floor = model_.shape().attention.floor;
+  const bool topk = model_.shape().attention.draw == kernels::DrawMode::TopK;  // its draw is the sketch's best keys
+  const auto caught = [&](const BlockShares& shares, int64_t picks) {
+    Shares out = shares.caught(picks);
+    if (topk) out.sketch = out.topk;
+    return out;
+  };
   for (size_t w = 0; w < report_.widths.size(); ++w) {
     const BlockShares shares(values(a), values(drawn.scores[w][number]), floor);
-    out.by_width[w].add(shares.caught(report_.picks));
+    out.by_width[w].add(caught(shares, report_.picks));
     if (w + 1 < report_.widths.size()) continue;
-    for (size_t i = 0; i < std::size(kReportPicks); ++i) out.by_picks[i].add(shares.caught(kReportPicks[i]));
-    out.recall += shares.recall(report_.picks), out.recall_topk += shares.recall_of_topk(report_.picks);
+    for (size_t i = 0; i < std::size(kReportPicks); ++i) out.by_picks[i].add(caught(shares, kReportPicks[i]));
+    out.recall += topk ? shares.recall_of_topk(report_.picks) : shares.recall(report_.picks),
+        out.recall_topk += shares.recall_of_topk(report_.picks);
   }
   out.at_picks = out.by_width.back();
   out.blocks += 1;

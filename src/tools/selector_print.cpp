@@ -49,7 +49,8 @@ nlohmann::json to_json(const Shares& s, double domain) {
 }
 
 nlohmann::json to_json(const SelectorReport& report, const HeadReport& h) {
-  nlohmann::json out{{"band", share(h.band, h.rows)},
+  nlohmann::json out{{"blocks", h.blocks},
+                     {"band", share(h.band, h.rows)},
                      {"domain", share(h.domain, h.rows)},
                      {"caught", to_json(h.at_picks, h.domain)},
                      {"recall", share(h.recall, h.blocks)},
@@ -65,6 +66,9 @@ nlohmann::json to_json(const SelectorReport& report, const HeadReport& h) {
   return out;
 }
 
+// Ranks without a query block want nothing and would make phi small.
+bool has_blocks_for_all(const TrafficReport& t, size_t ranks) { return kTrafficRanks[ranks] <= t.blocks; }
+
 std::string name_of(int64_t share_rows) { return share_rows == 0 ? "all" : std::to_string(share_rows); }
 
 }  // namespace
@@ -74,13 +78,16 @@ void print_report(const SelectorReport& report) {
   std::printf(
       "\nsketch report: %.0f query blocks of %lld sequences, K = %lld, M = %lld\n"
       "band: share of exact attention in the window and on global keys; the rest lies in the domain E\n"
-      "share of E held by: the sketch's draw on average, its K best keys, K uniform keys, the K best keys (oracle)\n"
+      "share of E held by: the sketch's draw on average (gumbel, iid: as poisson draws), its K best keys, K uniform "
+      "keys, the K best "
+      "keys (oracle)\n"
       "recall: of the oracle's keys, those that the draw has on average, and the sketch's K best\n"
       "keys: over how many of E attention is spread, and the sketch (exp of the entropy)\n"
       "output: rms error and standard deviation over %d draws, of dense attention's\n",
       all.blocks / static_cast<double>(report.layers.size() * static_cast<size_t>(report.query_heads)),
       static_cast<long long>(report.sequences), static_cast<long long>(report.picks),
       static_cast<long long>(report.widths.back()), kReportDraws);
+  if (all.blocks == 0) std::printf("no block has an E: the window covers all that its rows see\n");
   std::printf("%-10s %6s %7s %7s %7s %7s %8s %7s %7s %7s %7s %7s %7s %7s\n", "layer.head", "band", "draw", "best",
               "uniform", "oracle", "/uniform", "/oracle", "recall", "of best", "keys", "sketch", "error", "deviat.");
   for (size_t layer = 0; layer < report.layers.size(); ++layer)
@@ -101,7 +108,8 @@ void print_report(const SelectorReport& report) {
   std::printf("\n");
   for (const TrafficReport& t : report.traffic) {
     std::printf("%4lld %5s", static_cast<long long>(t.query_block), name_of(t.share_rows).c_str());
-    for (double phi : t.phi) std::printf(" %7.3f", share(phi, t.draws));
+    for (size_t i = 0; i < t.phi.size(); ++i)
+      has_blocks_for_all(t, i) ? std::printf(" %7.3f", share(t.phi[i], t.draws)) : std::printf(" %7s", "-");
     std::printf("\n");
   }
 }
@@ -119,7 +127,9 @@ std::string report_json(const SelectorReport& report) {
     }
   for (const TrafficReport& t : report.traffic) {
     nlohmann::json one{{"query_block", t.query_block}, {"share", name_of(t.share_rows)}};
-    for (size_t i = 0; i < t.phi.size(); ++i) one["phi"][std::to_string(kTrafficRanks[i])] = share(t.phi[i], t.draws);
+    for (size_t i = 0; i < t.phi.size(); ++i)
+      one["phi"][std::to_string(kTrafficRanks[i])] =
+          has_blocks_for_all(t, i) ? nlohmann::json(share(t.phi[i], t.draws)) : nlohmann::json();
     out["traffic"].push_back(std::move(one));
   }
   return out.dump(1) + "\n";

@@ -52,6 +52,7 @@ void add_traffic(const StepContext& context, const Parameters& parameters, const
     for (size_t i = 0; i < std::size(kTrafficRanks); ++i)
       choice.phi[i] += replay(record, record.streams[0], kTrafficRanks[i], LayoutKind::Contiguous, {}).phi;
     choice.draws += 1;
+    choice.blocks = std::min(choice.blocks, layout.num_blocks());
   }
 }
 

@@ -2,6 +2,7 @@
 // blocks and laid over other numbers of ranks.
 #pragma once
 
+#include <limits>
 #include <vector>
 
 #include "model/attention_observer.h"
@@ -12,9 +13,10 @@ namespace smartbird {
 inline constexpr int kTrafficRanks[] = {2, 4, 8, 16, 32, 64};
 
 struct TrafficReport {
-  int64_t query_block = 1, share_rows = 0;  // b, g; 0 = the whole sequence
-  std::vector<double> phi;                  // by kTrafficRanks: Σ over sketches and sequences
-  double draws = 0;                         // how many those are
+  int64_t query_block = 1, share_rows = 0;               // b, g; 0 = the whole sequence
+  std::vector<double> phi;                               // by kTrafficRanks: Σ over sketches and sequences
+  double draws = 0;                                      // how many those are
+  int64_t blocks = std::numeric_limits<int64_t>::max();  // of the shortest of those sequences
 };
 
 // The choices of b and g that are looked at; b of the model first.

@@ -68,6 +68,7 @@ TEST(DataRecall, EasierSamplesAreShorterAndHaveFewerPairs) {
   EXPECT_EQ(easy.shortest, 32);
   EXPECT_EQ(easy.fewest, 2);
   EXPECT_EQ(easy.most, 32);
+  EXPECT_EQ(check({.count = 50, .length = 6, .pairs = 1, .density = 1, .easy = 1}, 2).fewest, 1);
 }
 
 TEST(DataRecall, RefusesWhatCannotBe) {

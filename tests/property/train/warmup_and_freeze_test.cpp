@@ -72,6 +72,9 @@ TEST(WarmupSteps, WithAllPicksAreDense) {
     EXPECT_NEAR(warm.records[step].coverage, 1, 1e-12) << "step " << step + 1;
     EXPECT_NEAR(warm.records[step].coverage_uniform, 1, 1e-12) << "step " << step + 1;
   }
+  EXPECT_NEAR(train({"--attention.warmup_steps=2", "--attention.draw=oracle"}).records[0].loss, dense.records[0].loss,
+              1e-12);
+  EXPECT_EQ(train({"--attention.warmup_steps=2", "--attention.draw=oracle"}).records[0].picks_hash, 0U);
   EXPECT_GT(std::abs(warm.records[2].loss - dense.records[2].loss), 1e-9);
   EXPECT_LT(warm.records[2].coverage, 1);
   EXPECT_GT(std::abs(warm.records[0].loss - sparse.records[0].loss), 1e-9);
