@@ -1,0 +1,116 @@
+"""What the benchmarks' .runs files list.
+
+NAME.runs: lines of  VARIANT | SEEDS | MINUTES | OPTIONS [| TRUNK OPTIONS]  , SEEDS as in 1,2,3 (a + before it: only with --full), MINUTES
+of a run on two cores as first guess, OPTIONS for smartbird beside --config NAME.ini. A line that begins with # is a comment. Lines
+KEY = VALUE  hold for all runs of the file:
+  config = FILE         a configuration of this folder in place of NAME.ini
+  options = OPTIONS     of every run, before its own; {data} is the folder that --data names
+  trunk_steps = N       every run goes on from step N of one with the seed and the unchanged configuration, which all share
+  finetune_from = FILE  every run fine-tunes the last checkpoint of a pre-training with this configuration, the seed and its TRUNK OPTIONS"""
+import dataclasses
+import hashlib
+import math
+import os
+import pathlib
+import shlex
+import sys
+
+HERE = pathlib.Path(os.environ.get("SMARTBIRD_BENCHMARKS") or pathlib.Path(__file__).resolve().parent.parent / "configs" / "benchmarks")
+KEYS = ("config", "options", "trunk_steps", "finetune_from")
+TAKEN = ("--config", "--run.dir", "--run.seed", "--run.threads", "--run.progress", "--run.resume", "--run.allow_change", "--init.checkpoint")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One training of a benchmark."""
+    benchmark: str
+    variant: str
+    seed: int
+    minutes: float
+    options: str
+    trunk_options: str
+    only_full: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    name: str
+    config: pathlib.Path
+    options: str
+    trunk_steps: int
+    trunk_config: "pathlib.Path | None"
+    runs: tuple
+
+    def fingerprint(self):
+        """Tells one set-up from another: results of an earlier one do not count."""
+        text = self.config.read_bytes() + self.options.encode()
+        if self.trunk_steps:
+            text += f"trunk_steps = {self.trunk_steps}".encode()
+        if self.trunk_config:
+            text += self.trunk_config.read_bytes()
+        return hashlib.sha256(text).hexdigest()[:12]
+
+
+def names():
+    return sorted(path.stem for path in HERE.glob("*.runs"))
+
+
+def read(name):
+    """Ends the program where the file is wrong, before anything runs."""
+    lines = [(f"{name}.runs:{number}", line.strip()) for number, line in
+             enumerate((HERE / f"{name}.runs").read_text().splitlines(), 1) if line.strip() and not line.startswith("#")]
+    shared, runs = {}, []
+    for place, line in lines:
+        key, equals, value = line.partition("=")
+        if equals and key.strip() in KEYS:
+            shared[key.strip()] = value.strip()
+        else:
+            runs += _runs_of(name, place, line, runs)
+    steps = shared.get("trunk_steps", "0")
+    if not steps.isdigit():
+        sys.exit(f"benchmarks: {name}.runs: trunk_steps = {steps} is not a number of steps")
+    if steps != "0" and "finetune_from" in shared:
+        sys.exit(f"benchmarks: {name}.runs: has trunk_steps and finetune_from; a run can begin with one of them only")
+    trunk_config = _file(name, shared["finetune_from"]) if "finetune_from" in shared else None
+    for run in runs:
+        if run.trunk_options and not trunk_config:
+            sys.exit(f"benchmarks: {name}.runs: {run.variant} has trunk options, but the file no finetune_from")
+    _check_options(f"{name}.runs: options", shared.get("options", ""))
+    return Benchmark(name, _file(name, shared.get("config", f"{name}.ini")), shared.get("options", ""), int(steps), trunk_config, tuple(runs))
+
+
+def _file(name, file):
+    if not (HERE / file).is_file():
+        sys.exit(f"benchmarks: {name}.runs: there is no {HERE / file}; add it, or name another by a line config = NAME.ini")
+    return HERE / file
+
+
+def _runs_of(name, place, line, earlier):
+    fields = [field.strip() for field in line.split("|")]
+    try:
+        variant, seeds, minutes, options = fields[:4]
+        numbers, minutes = [int(seed) for seed in seeds.lstrip("+").split(",")], float(minutes)
+        if len(fields) > 5 or not variant or not (math.isfinite(minutes) and minutes > 0):
+            raise ValueError(f"cannot read '{line}'")
+    except ValueError as error:
+        sys.exit(f"benchmarks: {place}: {error}; expected VARIANT | SEEDS as in 1,2,3 | MINUTES above 0 | OPTIONS [| TRUNK OPTIONS]")
+    for field in fields[3:]:
+        _check_options(place, field)
+    runs = []
+    for seed in numbers:
+        if any((variant, seed) == (other.variant, other.seed) for other in [*earlier, *runs]):
+            sys.exit(f"benchmarks: {place}: {variant}, seed {seed}, is there twice; give it another name or seed")
+        runs.append(Run(name, variant, seed, minutes, options, fields[4] if len(fields) == 5 else "", seeds.startswith("+")))
+    return runs
+
+
+def _check_options(place, text):
+    try:
+        options = shlex.split(text)
+    except ValueError as error:
+        sys.exit(f"benchmarks: {place}: {error} in '{text}'")
+    for option in options:
+        if "=" not in option or not option.startswith("--"):
+            sys.exit(f"benchmarks: {place}: '{option}' is not an option as in --section.key=value")
+        if option.split("=")[0] in TAKEN:
+            sys.exit(f"benchmarks: {place}: {option} is what launch/benchmarks.sh sets itself; leave it out")

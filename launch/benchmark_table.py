@@ -1,0 +1,89 @@
+"""results/NAME.jsonl, a JSON line a run, and results/NAME.md, the table made anew from the lines."""
+import json
+import os
+import statistics
+
+from benchmark_list import HERE
+from benchmark_run import LAST_STEPS
+
+RESULTS = HERE / "results"
+HEAD = ("variant", "seeds", "accuracy", "loss", "bits per byte", "cover", "uniform", "of the best", "phi", "minutes", "tokens/s", "options")
+
+
+def all_results(name):
+    path = RESULTS / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def results_of(benchmark):
+    """Those that were made with the options and the configuration of now, in the order of the .runs file."""
+    fingerprint = benchmark.fingerprint()
+    there = {(r["variant"], r["seed"], r["options"], r.get("trunk_options", "")): r for r in all_results(benchmark.name)
+             if r["config"] == fingerprint}
+    asked = [(run.variant, run.seed, run.options, run.trunk_options) for run in benchmark.runs]
+    return [there[key] for key in asked if key in there]
+
+
+def keep(result):
+    """In place of an earlier result of this variant and seed."""
+    RESULTS.mkdir(exist_ok=True)
+    others = [r for r in all_results(result["benchmark"]) if (r["variant"], r["seed"]) != (result["variant"], result["seed"])]
+    _write(RESULTS / f"{result['benchmark']}.jsonl", "".join(json.dumps(line) + "\n" for line in [*others, result]))
+
+
+def write_table(benchmark):
+    results = results_of(benchmark)
+    if not results:
+        return
+    out = [f"# {benchmark.name}", "",
+           f"`launch/benchmarks.sh {benchmark.name}`: mean and each seed's value; cover: share of the sampled domain's exact attention mass in the picks, in "
+           f"training, mean of the last {LAST_STEPS} steps, beside the same for uniform picks; of the best: the sketch's draw against the best "
+           "possible picks, by the sketch report; phi: share of rows that 4 ranks would fetch of each other, with blocks of one row and "
+           "share groups of 64; minutes: of training, after the trunk if there is one.", ""]
+    if benchmark.trunk_steps:
+        out += [f"Every run goes on from step {benchmark.trunk_steps} of a run with the unchanged configuration and its seed.", ""]
+    if benchmark.trunk_config:
+        out += [f"Every run fine-tunes a model that `{benchmark.trunk_config.name}` pre-trained with its seed.", ""]
+    out += [_row(HEAD), _row("---" for _ in HEAD)]
+    for variant in dict.fromkeys(result["variant"] for result in results):
+        out.append(_row(_cells([result for result in results if result["variant"] == variant])))
+    ran = dict.fromkeys(f"{r['hardware']}, {r['threads']} thread{'s' if r['threads'] > 1 else ''} a run (commit {r['commit']}, {r['date']})"
+                        for r in results)
+    out += ["", "Ran on " + "; ".join(ran) + ".", ""]
+    _write(RESULTS / f"{benchmark.name}.md", "\n".join(out))
+
+
+def _row(cells):
+    return "| " + " | ".join(cells) + " |"
+
+
+def _cells(results):
+    def evaluation(key, form="{:.4f}"):
+        return _spread([r["evaluation"][key] for r in results if key in r["evaluation"]], form)
+
+    def last(key):
+        return [r["last_steps"][key] for r in results]
+
+    probed = statistics.mean(last("coverage_uniform")) > 0
+    reports = [r["sketch_report"] for r in results if r.get("sketch_report") and "none" not in r["sketch_report"]]
+    best = [report["caught"]["sketch"] / report["caught"]["oracle"] for report in reports if report["caught"]["oracle"] > 0]
+    phi = [report["phi_of_4_ranks"]["b 1, g 64"] for report in reports]
+    options = " ".join(filter(None, (results[0]["options"], results[0].get("trunk_options"))))
+    return (results[0]["variant"], str(len(results)), evaluation("accuracy"), evaluation("loss"), evaluation("bits_per_byte"),
+            f"{statistics.mean(last('coverage_domain')):.3f}" if probed else "", f"{statistics.mean(last('coverage_uniform')):.3f}" if probed else "",
+            f"{statistics.mean(best):.2f}" if best else "", f"{statistics.mean(phi):.3f}" if phi else "",
+            f"{statistics.mean(r['wall_s'] for r in results) / 60:.1f}", f"{statistics.mean(last('tokens_per_s')):.0f}",
+            f"`{options}`" if options else "")
+
+
+def _spread(values, form):
+    if not values:
+        return ""
+    mean = form.format(statistics.mean(values))
+    return mean if len(values) == 1 else f"{mean} ({', '.join(form.format(value) for value in values)})"
+
+
+def _write(path, text):
+    aside = path.with_name(path.name + ".tmp")
+    aside.write_text(text)
+    os.replace(aside, path)

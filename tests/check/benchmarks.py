@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""launch/benchmarks.sh: that the lists of the repository can be read, and, over lists of this test, that runs, trunks, fine-tuning, tables
+and stops do what launch/benchmark_list.py says.   benchmarks.py SMARTBIRD REPOSITORY"""
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+binary, repository = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
+TINY = f"""[data]
+train = {repository}/tests/data/books/train/wells
+valid = {repository}/tests/data/books/unseen
+sequence_tokens = 64
+[train]
+steps = 6
+batch_tokens = 128
+warmup_steps = 1
+[model]
+layers = 1
+width = 16
+heads = 2
+[sketch]
+width = 4
+probes = 4
+[attention]
+picks = 4
+window = 4
+[eval]
+every = 3
+sequences = 2
+"""
+
+
+def benchmarks(folder, *arguments):
+    environment = dict(os.environ, SMARTBIRD_BINARY=str(binary), SMARTBIRD_BENCHMARKS=str(folder), OMP_NUM_THREADS="1")
+    done = subprocess.run(["bash", str(repository / "launch/benchmarks.sh"), *arguments], capture_output=True, text=True, env=environment)
+    return done.returncode, done.stdout + done.stderr
+
+
+def results(folder, name):
+    return [json.loads(line) for line in (folder / "results" / f"{name}.jsonl").read_text().splitlines()]
+
+
+def check(holds, what):
+    if not holds:
+        sys.exit(f"failed: {what}")
+
+
+def write(folder, **files):
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text)
+
+
+def the_lists_of_the_repository_are_read():
+    code, said = benchmarks(repository / "configs/benchmarks", "--list", "--full")
+    check(code == 0 and "runs to do" in said, said)
+    for config in (repository / "configs/benchmarks").glob("*.ini"):
+        done = subprocess.run([binary, "plan", "--config", config, "--data.train=none"], capture_output=True, text=True)
+        check("unknown" not in done.stderr, f"{config}: {done.stderr}")
+
+
+def runs_are_made_once_and_again_when_their_options_change(folder):
+    write(folder, a__ini=TINY, a__runs="all | 1,2 | 1 |\nan odd_name | 1 | 1 | --attention.draw=topk\nan odd name | +1 | 1 | --attention.draw=none\n")
+    code, said = benchmarks(folder, "a")
+    check(code == 0 and "3 runs to do" in said, said)
+    made = results(folder, "a")
+    check([(r["variant"], r["seed"]) for r in made] == [("all", 1), ("an odd_name", 1), ("all", 2)], f"first seeds first: {made}")
+    check(all(r["steps"] == 6 and len(r["curve"]) == 2 and r["curve"][1][3] > r["curve"][0][3] > 0 for r in made), f"curves: {made}")
+    check(0 < made[0]["sketch_report"]["caught"]["sketch"] <= 1, f"a sketch report: {made[0]}")
+    check("| all | 2 |" in (folder / "results/a.md").read_text(), "the table names the variant and its seeds")
+    check("0 runs to do" in benchmarks(folder, "a")[1], "nothing is repeated")
+    check("1 runs to do" in benchmarks(folder, "--list", "--full", "a")[1], "--full adds a run")
+    write(folder, a__runs="all | 1,2 | 1 | --attention.picks=2\n")
+    check("2 runs to do" in benchmarks(folder, "--list", "a")[1], "other options, other results")
+
+
+def a_trunk_is_made_once_and_gone_on_from(folder):
+    write(folder, b__runs="config = a.ini\noptions = --eval.sequences=1\ntrunk_steps = 4\nsame | 1 | 1 |\nother | 1 | 1 | --attention.draw=uniform\n",
+          whole__runs="config = a.ini\noptions = --eval.sequences=1\nsame | 1 | 1 |\n")
+    code, said = benchmarks(folder, "b", "whole")
+    check(code == 0, said)
+    same, other = results(folder, "b")
+    whole = results(folder, "whole")[0]
+    check(same["evaluation"]["loss"] == whole["evaluation"]["loss"], f"a trunk changes no bit: {same} {whole}")
+    check(other["evaluation"]["loss"] != whole["evaluation"]["loss"], f"the option counts: {other}")
+    check(same["trunk_s"] == other["trunk_s"] > 0, "one trunk")
+
+
+def a_trained_model_is_fine_tuned(folder):
+    tune = f"[data]\ntrain = {repository}/tests/data/books/train/conrad\nvalid = {repository}/tests/data/books/unseen\n[train]\nsteps = 2\nwarmup_steps = 1\n"
+    write(folder, c__ini=tune, c__runs="finetune_from = a.ini\nsparse | 1 | 1 |\nwindow | 1 | 1 | --train.steps=3 | --attention.pattern=window\n")
+    code, said = benchmarks(folder, "c")
+    check(code == 0, said)
+    sparse, window = results(folder, "c")
+    check((sparse["steps"], window["steps"]) == (2, 3), f"steps: {sparse} {window}")
+    check("no layer is sparse" in window["sketch_report"]["none"], f"the trunk's options count, and why there is no report: {window}")
+
+
+def what_cannot_be_run_is_said(folder):
+    for text, complaint in (("x | 1 | nan |", "MINUTES above 0"), ("x | 1,1 | 1 |", "is there twice"), ("x | 1 | 1 | --run.threads=2", "sets itself"),
+                            ("x | 1 | 1 | picks", "is not an option"), ("x | a | 1 |", "expected VARIANT"), ("config = no.ini", "there is no"),
+                            ("x | 1 | 1 | | --model.width=8", "no finetune_from"), ("trunk_steps = -1", "not a number of steps"),
+                            ("trunk_steps = 3\nfinetune_from = a.ini", "one of them only"), ("x | 1 | 1 | '", "No closing quotation")):
+        write(folder, d__ini=TINY, d__runs=text + "\n")
+        code, said = benchmarks(folder, "d")
+        check(code == 1 and complaint in said and said.count("\n") == 1, f"{text!r}: {said}")
+    write(folder, d__runs="options = --data.train={data}/none\nx | 1 | 1 |\n")
+    for arguments, complaint in ((["d", "--data=/nowhere"], "--data=FOLDER"), (["d", f"--data={folder}"], "failed:"), (["e"], "there is no e"),
+                                 (["--jobs=0"], "--jobs=0"), (["--seeds=-1"], "--seeds=-1")):
+        code, said = benchmarks(folder, *arguments)
+        check(code == 1 and complaint in said and "Traceback" not in said, f"{arguments}: {said}")
+
+
+def an_interrupt_ends_it_quietly(folder):
+    write(folder, f__ini=TINY, f__runs="long | 1,2 | 1 | --train.steps=100000\n")
+    environment = dict(os.environ, SMARTBIRD_BINARY=str(binary), SMARTBIRD_BENCHMARKS=str(folder), OMP_NUM_THREADS="1")
+    running = subprocess.Popen(["bash", str(repository / "launch/benchmarks.sh"), "f"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True, env=environment, start_new_session=True)
+    deadline = time.time() + 60
+    while not list((folder / "scratch").glob("f/*/metrics.jsonl")) and time.time() < deadline:
+        time.sleep(0.1)
+    os.killpg(running.pid, signal.SIGINT)
+    said = running.communicate(timeout=60)[0]
+    check(running.returncode == 130 and "start it again" in said and "Traceback" not in said, said)
+    check(not (folder / "results/f.jsonl").exists(), "no result of a run that was stopped")
+
+
+with tempfile.TemporaryDirectory() as name:
+    the_lists_of_the_repository_are_read()
+    for test in (runs_are_made_once_and_again_when_their_options_change, a_trunk_is_made_once_and_gone_on_from, a_trained_model_is_fine_tuned,
+                 what_cannot_be_run_is_said, an_interrupt_ends_it_quietly):
+        test(pathlib.Path(name))
