@@ -5,8 +5,11 @@ of a run on two cores as first guess, OPTIONS for smartbird beside --config NAME
 KEY = VALUE  hold for all runs of the file:
   config = FILE         a configuration of this folder in place of NAME.ini
   options = OPTIONS     of every run, before its own; {data} is the folder that --data names
+  also_evaluate = OPTIONS  every run's last checkpoint is evaluated a second time, with these
   trunk_steps = N       every run goes on from step N of one with the seed and the unchanged configuration, which all share
-  finetune_from = FILE  every run fine-tunes the last checkpoint of a pre-training with this configuration, the seed and its TRUNK OPTIONS"""
+  finetune_from = FILE  every run fine-tunes the last checkpoint of a pre-training with this configuration, the seed and its TRUNK OPTIONS
+  trunk_options = OPTIONS  of the pre-training of every run, before its own
+  trunk_seed = N        the pre-training's seed, for all runs, in place of theirs"""
 import dataclasses
 import hashlib
 import math
@@ -16,7 +19,7 @@ import shlex
 import sys
 
 HERE = pathlib.Path(os.environ.get("SMARTBIRD_BENCHMARKS") or pathlib.Path(__file__).resolve().parent.parent / "configs" / "benchmarks")
-KEYS = ("config", "options", "trunk_steps", "finetune_from")
+KEYS = ("config", "options", "also_evaluate", "trunk_steps", "finetune_from", "trunk_options", "trunk_seed")
 TAKEN = ("--config", "--run.dir", "--run.seed", "--run.threads", "--run.progress", "--run.resume", "--run.allow_change", "--init.checkpoint")
 
 
@@ -37,17 +40,22 @@ class Benchmark:
     name: str
     config: pathlib.Path
     options: str
+    also_evaluate: str
     trunk_steps: int
     trunk_config: "pathlib.Path | None"
+    trunk_options: str
+    trunk_seed: "int | None"
     runs: tuple
 
     def fingerprint(self):
         """Tells one set-up from another: results of an earlier one do not count."""
-        text = self.config.read_bytes() + self.options.encode()
+        text = self.config.read_bytes() + self.options.encode() + self.also_evaluate.encode()
         if self.trunk_steps:
             text += f"trunk_steps = {self.trunk_steps}".encode()
         if self.trunk_config:
-            text += self.trunk_config.read_bytes()
+            text += self.trunk_config.read_bytes() + self.trunk_options.encode()
+        if self.trunk_seed is not None:
+            text += f"trunk_seed = {self.trunk_seed}".encode()
         return hashlib.sha256(text).hexdigest()[:12]
 
 
@@ -66,17 +74,24 @@ def read(name):
             shared[key.strip()] = value.strip()
         else:
             runs += _runs_of(name, place, line, runs)
-    steps = shared.get("trunk_steps", "0")
-    if not steps.isdigit():
-        sys.exit(f"benchmarks: {name}.runs: trunk_steps = {steps} is not a number of steps")
+    steps, trunk_seed = shared.get("trunk_steps", "0"), shared.get("trunk_seed", "0")
+    for key, value in (("trunk_steps", steps), ("trunk_seed", trunk_seed)):
+        if not (value.isascii() and value.isdigit()):
+            sys.exit(f"benchmarks: {name}.runs: {key} = {value} is not a number")
+    for key in ("trunk_seed", "trunk_options"):
+        if key in shared and "finetune_from" not in shared:
+            sys.exit(f"benchmarks: {name}.runs: has {key}, but no finetune_from")
     if steps != "0" and "finetune_from" in shared:
         sys.exit(f"benchmarks: {name}.runs: has trunk_steps and finetune_from; a run can begin with one of them only")
     trunk_config = _file(name, shared["finetune_from"]) if "finetune_from" in shared else None
     for run in runs:
         if run.trunk_options and not trunk_config:
             sys.exit(f"benchmarks: {name}.runs: {run.variant} has trunk options, but the file no finetune_from")
-    _check_options(f"{name}.runs: options", shared.get("options", ""))
-    return Benchmark(name, _file(name, shared.get("config", f"{name}.ini")), shared.get("options", ""), int(steps), trunk_config, tuple(runs))
+    for key in ("options", "also_evaluate", "trunk_options"):
+        _check_options(f"{name}.runs: {key}", shared.get(key, ""))
+    return Benchmark(name, _file(name, shared.get("config", f"{name}.ini")), shared.get("options", ""),
+                     shared.get("also_evaluate", ""), int(steps), trunk_config, shared.get("trunk_options", ""),
+                     int(trunk_seed) if "trunk_seed" in shared else None, tuple(runs))
 
 
 def _file(name, file):

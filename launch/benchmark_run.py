@@ -40,7 +40,8 @@ class Runner:
             changed = ",".join(option.removeprefix("--").split("=")[0] for option in shlex.split(run.options))
             more = [f"--run.resume={trunk / 'checkpoints' / f'step_{benchmark.trunk_steps:08d}'}", f"--run.allow_change={changed}"]
         if benchmark.trunk_config:
-            trunk, trunk_s = self._trunk(benchmark.trunk_config, run.seed, self._options(run.trunk_options), 0)
+            trunk, trunk_s = self._trunk(benchmark.trunk_config, run.seed if benchmark.trunk_seed is None else benchmark.trunk_seed,
+                                         self._options(f"{benchmark.trunk_options} {run.trunk_options}"), 0)
             command, more = "finetune", [f"--init.checkpoint={trunk}"]
         began = time.time()
         self._train(command, benchmark.config, run.seed, folder, [*options, *more])
@@ -49,12 +50,12 @@ class Runner:
         steps, evaluations = [line for line in lines if "loss" in line], [line for line in lines if "eval" in line]
         if not steps or not evaluations:
             raise Failed("it took no step, or was not evaluated")
-        report = self._sketch_report(folder)
+        report, also = self._sketch_report(folder), self._evaluate_again(folder, benchmark.also_evaluate)
         shutil.rmtree(folder, ignore_errors=True)
         return {"benchmark": benchmark.name, "variant": run.variant, "seed": run.seed, "options": run.options,
                 "trunk_options": run.trunk_options, "config": benchmark.fingerprint(), "steps": steps[-1]["step"],
                 "evaluation": evaluations[-1]["eval"], "curve": curve(lines), "last_steps": means(steps[-LAST_STEPS:]),
-                "sketch_report": report, "wall_s": round(wall_s, 1), "trunk_s": round(trunk_s, 1), "threads": self.threads,
+                "sketch_report": report, "also": also, "wall_s": round(wall_s, 1), "trunk_s": round(trunk_s, 1), "threads": self.threads,
                 "hardware": hardware(), "commit": commit(), "date": time.strftime("%Y-%m-%d")}
 
     def _options(self, text):
@@ -70,6 +71,14 @@ class Runner:
         done = subprocess.run([self.binary, *arguments], capture_output=True, text=True)
         if done.returncode != 0:
             raise Failed(f"{self.binary} {arguments[0]} ended with {done.returncode}: {(done.stderr.strip().splitlines() or [''])[-1]}")
+        return done.stdout
+
+    def _evaluate_again(self, folder, options):
+        if not options:
+            return {}
+        said = self._call(["evaluate", f"--checkpoint={folder}", f"--run.threads={self.threads}", *self._options(options)])
+        values = (line.split(": ") for line in said.splitlines() if re.fullmatch(r"\w+: \S+", line))
+        return {name: float(value) for name, value in values}
 
     def _trunk(self, config, seed, options, steps):
         """The folder of what several runs begin with and the seconds it took; made on first use, steps = 0: to its end."""
@@ -109,12 +118,12 @@ def metrics(folder):
 
 
 def curve(lines):
-    """[step, loss, accuracy, seconds in steps so far] of each evaluation."""
+    """[step, loss, accuracy, seconds in steps so far] of each evaluation on data.valid."""
     points, seconds = [], 0.0
     for line in lines:
         if "step_ms" in line:
             seconds += line["step_ms"]["total"] / 1e3
-        if "eval" in line:
+        if line.get("split") == "valid":
             points.append([line["step"], line["eval"]["loss"], line["eval"]["accuracy"], round(seconds, 1)])
     return points
 

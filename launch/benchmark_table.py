@@ -7,7 +7,7 @@ from benchmark_list import HERE
 from benchmark_run import LAST_STEPS
 
 RESULTS = HERE / "results"
-HEAD = ("variant", "seeds", "accuracy", "loss", "bits per byte", "cover", "uniform", "of the best", "phi", "minutes", "tokens/s", "options")
+HEAD = ("variant", "seeds", "accuracy", "loss", "bits per byte", "also", "cover", "uniform", "of the best", "phi", "minutes", "tokens/s", "options")
 
 
 def all_results(name):
@@ -43,7 +43,10 @@ def write_table(benchmark):
     if benchmark.trunk_steps:
         out += [f"Every run goes on from step {benchmark.trunk_steps} of a run with the unchanged configuration and its seed.", ""]
     if benchmark.trunk_config:
-        out += [f"Every run fine-tunes a model that `{benchmark.trunk_config.name}` pre-trained with its seed.", ""]
+        seed = "its seed" if benchmark.trunk_seed is None else f"seed {benchmark.trunk_seed}"
+        out += [f"Every run fine-tunes a model that `{benchmark.trunk_config.name}` pre-trained with {seed}.", ""]
+    if benchmark.also_evaluate:
+        out += [f"also: loss of the same checkpoints evaluated with `{benchmark.also_evaluate}`.", ""]
     out += [_row(HEAD), _row("---" for _ in HEAD)]
     for variant in dict.fromkeys(result["variant"] for result in results):
         out.append(_row(_cells([result for result in results if result["variant"] == variant])))
@@ -70,6 +73,7 @@ def _cells(results):
     phi = [report["phi_of_4_ranks"]["b 1, g 64"] for report in reports]
     options = " ".join(filter(None, (results[0]["options"], results[0].get("trunk_options"))))
     return (results[0]["variant"], str(len(results)), evaluation("accuracy"), evaluation("loss"), evaluation("bits_per_byte"),
+            _spread([r["also"]["loss"] for r in results if r.get("also")], "{:.4f}"),
             f"{statistics.mean(last('coverage_domain')):.3f}" if probed else "", f"{statistics.mean(last('coverage_uniform')):.3f}" if probed else "",
             f"{statistics.mean(best):.2f}" if best else "", f"{statistics.mean(phi):.3f}" if phi else "",
             f"{statistics.mean(r['wall_s'] for r in results) / 60:.1f}", f"{statistics.mean(last('tokens_per_s')):.0f}",

@@ -103,7 +103,7 @@ def a_trained_model_is_fine_tuned(folder):
 def what_cannot_be_run_is_said(folder):
     for text, complaint in (("x | 1 | nan |", "MINUTES above 0"), ("x | 1,1 | 1 |", "is there twice"), ("x | 1 | 1 | --run.threads=2", "sets itself"),
                             ("x | 1 | 1 | picks", "is not an option"), ("x | a | 1 |", "expected VARIANT"), ("config = no.ini", "there is no"),
-                            ("x | 1 | 1 | | --model.width=8", "no finetune_from"), ("trunk_steps = -1", "not a number of steps"),
+                            ("x | 1 | 1 | | --model.width=8", "no finetune_from"), ("trunk_steps = -1", "not a number"), ("trunk_seed = 1", "no finetune_from"),
                             ("trunk_steps = 3\nfinetune_from = a.ini", "one of them only"), ("x | 1 | 1 | '", "No closing quotation")):
         write(folder, d__ini=TINY, d__runs=text + "\n")
         code, said = benchmarks(folder, "d")
