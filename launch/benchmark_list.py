@@ -5,6 +5,7 @@ of a run on two cores as first guess, OPTIONS for smartbird beside --config NAME
 KEY = VALUE  hold for all runs of the file:
   config = FILE         a configuration of this folder in place of NAME.ini
   options = OPTIONS     of every run, before its own; {data} is the folder that --data names
+  prepare = COMMAND     smartbird COMMAND, as in  data listops --output=PATH ..., where its output is not there yet; may come several times
   also_evaluate = OPTIONS  every run's last checkpoint is evaluated a second time, with these
   trunk_steps = N       every run goes on from step N of one with the seed and the unchanged configuration, which all share
   finetune_from = FILE  every run fine-tunes the last checkpoint of a pre-training with this configuration, the seed and its TRUNK OPTIONS
@@ -40,6 +41,7 @@ class Benchmark:
     name: str
     config: pathlib.Path
     options: str
+    prepare: tuple
     also_evaluate: str
     trunk_steps: int
     trunk_config: "pathlib.Path | None"
@@ -49,7 +51,7 @@ class Benchmark:
 
     def fingerprint(self):
         """Tells one set-up from another: results of an earlier one do not count."""
-        text = self.config.read_bytes() + self.options.encode() + self.also_evaluate.encode()
+        text = self.config.read_bytes() + self.options.encode() + self.also_evaluate.encode() + "".join(self.prepare).encode()
         if self.trunk_steps:
             text += f"trunk_steps = {self.trunk_steps}".encode()
         if self.trunk_config:
@@ -67,10 +69,14 @@ def read(name):
     """Ends the program where the file is wrong, before anything runs."""
     lines = [(f"{name}.runs:{number}", line.strip()) for number, line in
              enumerate((HERE / f"{name}.runs").read_text().splitlines(), 1) if line.strip() and not line.startswith("#")]
-    shared, runs = {}, []
+    shared, runs, prepare = {}, [], []
     for place, line in lines:
         key, equals, value = line.partition("=")
-        if equals and key.strip() in KEYS:
+        if key.strip() == "prepare":
+            prepare.append(_command(place, value.strip()))
+        elif equals and key.strip() in KEYS:
+            if key.strip() in shared:
+                sys.exit(f"benchmarks: {place}: {key.strip()} is there twice")
             shared[key.strip()] = value.strip()
         else:
             runs += _runs_of(name, place, line, runs)
@@ -90,8 +96,18 @@ def read(name):
     for key in ("options", "also_evaluate", "trunk_options"):
         _check_options(f"{name}.runs: {key}", shared.get(key, ""))
     return Benchmark(name, _file(name, shared.get("config", f"{name}.ini")), shared.get("options", ""),
-                     shared.get("also_evaluate", ""), int(steps), trunk_config, shared.get("trunk_options", ""),
+                     tuple(prepare), shared.get("also_evaluate", ""), int(steps), trunk_config, shared.get("trunk_options", ""),
                      int(trunk_seed) if "trunk_seed" in shared else None, tuple(runs))
+
+
+def _command(place, text):
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        sys.exit(f"benchmarks: {place}: {error} in '{text}'")
+    if words[:1] != ["data"] or sum(word.startswith("--output=") for word in words) != 1:
+        sys.exit(f"benchmarks: {place}: '{text}' is not a command as in data listops --output=PATH")
+    return text
 
 
 def _file(name, file):

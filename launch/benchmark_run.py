@@ -58,6 +58,15 @@ class Runner:
                 "sketch_report": report, "also": also, "wall_s": round(wall_s, 1), "trunk_s": round(trunk_s, 1), "threads": self.threads,
                 "hardware": hardware(), "commit": commit(), "date": time.strftime("%Y-%m-%d")}
 
+    def prepare(self, benchmark):
+        """Writes the data that the benchmark's lines `prepare` name."""
+        for text in benchmark.prepare:
+            words = self._options(text)
+            output = pathlib.Path(next(word for word in words if word.startswith("--output=")).removeprefix("--output="))
+            if not output.with_name(output.name + ".idx").exists():
+                output.parent.mkdir(parents=True, exist_ok=True)
+                self._call(words)
+
     def _options(self, text):
         return [option.replace("{data}", str(self.data)) for option in shlex.split(text)]
 
@@ -124,7 +133,7 @@ def curve(lines):
         if "step_ms" in line:
             seconds += line["step_ms"]["total"] / 1e3
         if line.get("split") == "valid":
-            points.append([line["step"], line["eval"]["loss"], line["eval"]["accuracy"], round(seconds, 1)])
+            points.append([line["step"], line["eval"]["loss"], line["eval"]["accuracy"], round(seconds, 3)])
     return points
 
 

@@ -36,8 +36,8 @@ def write_table(benchmark):
     if not results:
         return
     out = [f"# {benchmark.name}", "",
-           f"`launch/benchmarks.sh {benchmark.name}`: mean and each seed's value; cover: share of the sampled domain's exact attention mass in the picks, in "
-           f"training, mean of the last {LAST_STEPS} steps, beside the same for uniform picks; of the best: the sketch's draw against the best "
+           f"`launch/benchmarks.sh {benchmark.name}`: mean and each seed's value; cover: share of the sampled domain's exact attention "
+           f"mass in the picks, in training, mean of the last {LAST_STEPS} steps, beside the same for uniform picks; of the best: the sketch's draw against the best "
            "possible picks, by the sketch report; phi: share of rows that 4 ranks would fetch of each other, with blocks of one row and "
            "share groups of 64; minutes: of training, after the trunk if there is one.", ""]
     if benchmark.trunk_steps:
@@ -70,7 +70,7 @@ def _cells(results):
     probed = statistics.mean(last("coverage_uniform")) > 0
     reports = [r["sketch_report"] for r in results if r.get("sketch_report") and "none" not in r["sketch_report"]]
     best = [report["caught"]["sketch"] / report["caught"]["oracle"] for report in reports if report["caught"]["oracle"] > 0]
-    phi = [report["phi_of_4_ranks"]["b 1, g 64"] for report in reports]
+    phi = [value for report in reports if (value := report["phi_of_4_ranks"]["b 1, g 64"]) is not None]
     options = " ".join(filter(None, (results[0]["options"], results[0].get("trunk_options"))))
     return (results[0]["variant"], str(len(results)), evaluation("accuracy"), evaluation("loss"), evaluation("bits_per_byte"),
             _spread([r["also"]["loss"] for r in results if r.get("also")], "{:.4f}"),

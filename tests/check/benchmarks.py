@@ -91,20 +91,39 @@ def a_trunk_is_made_once_and_gone_on_from(folder):
 
 
 def a_trained_model_is_fine_tuned(folder):
-    tune = f"[data]\ntrain = {repository}/tests/data/books/train/conrad\nvalid = {repository}/tests/data/books/unseen\n[train]\nsteps = 2\nwarmup_steps = 1\n"
-    write(folder, c__ini=tune, c__runs="finetune_from = a.ini\nsparse | 1 | 1 |\nwindow | 1 | 1 | --train.steps=3 | --attention.pattern=window\n")
+    tune = (f"[data]\ntrain = {repository}/tests/data/books/train/conrad\nvalid = {repository}/tests/data/books/unseen\n"
+            "[train]\nsteps = 2\nwarmup_steps = 1\n")
+    write(folder, c__ini=tune, c__runs="finetune_from = a.ini\ntrunk_seed = 7\nalso_evaluate = --eval.draw=dense\nsparse | 1 | 1 |\n"
+                                       "window | 1 | 1 | --train.steps=3 | --attention.pattern=window\n")
     code, said = benchmarks(folder, "c")
     check(code == 0, said)
     sparse, window = results(folder, "c")
     check((sparse["steps"], window["steps"]) == (2, 3), f"steps: {sparse} {window}")
+    check(sparse["also"]["loss"] != sparse["evaluation"]["loss"] and abs(sparse["also"]["loss"] - sparse["evaluation"]["loss"]) < 0.5,
+          f"a second evaluation: {sparse}")
+    check(len(list((folder / "scratch/trunks").glob("a-*-7"))) == 2, "trunks of that seed, one for each options")
     check("no layer is sparse" in window["sketch_report"]["none"], f"the trunk's options count, and why there is no report: {window}")
 
 
+def data_are_prepared_once(folder):
+    made = folder / "lists/train"
+    listops = TINY.replace(f"{repository}/tests/data/books/train/wells", str(made)).replace(f"{repository}/tests/data/books/unseen", str(made))
+    write(folder, g__ini=listops,
+          g__runs=f"prepare = data listops --output={made} --count=9 --min-tokens=10 --max-tokens=40\n"
+                  "options = --data.task=classify\nx | 1,2 | 1 |\n")
+    code, said = benchmarks(folder, "g")
+    check(code == 0 and made.with_name("train.idx").exists(), said)
+    check("majority_accuracy" in results(folder, "g")[0]["evaluation"], "the prepared data were read")
+
+
 def what_cannot_be_run_is_said(folder):
-    for text, complaint in (("x | 1 | nan |", "MINUTES above 0"), ("x | 1,1 | 1 |", "is there twice"), ("x | 1 | 1 | --run.threads=2", "sets itself"),
-                            ("x | 1 | 1 | picks", "is not an option"), ("x | a | 1 |", "expected VARIANT"), ("config = no.ini", "there is no"),
-                            ("x | 1 | 1 | | --model.width=8", "no finetune_from"), ("trunk_steps = -1", "not a number"), ("trunk_seed = 1", "no finetune_from"),
-                            ("trunk_steps = 3\nfinetune_from = a.ini", "one of them only"), ("x | 1 | 1 | '", "No closing quotation")):
+    for text, complaint in (
+            ("x | 1 | nan |", "MINUTES above 0"), ("x | 1,1 | 1 |", "is there twice"), ("x | 1 | 1 | --run.threads=2", "sets itself"),
+            ("x | 1 | 1 | picks", "is not an option"), ("x | a | 1 |", "expected VARIANT"), ("x | 1 | 1 | '", "No closing quotation"),
+            ("config = no.ini", "there is no"), ("config = a.ini\nconfig = a.ini", "is there twice"),
+            ("prepare = data listops", "is not a command"), ("x | 1 | 1 | | --model.width=8", "no finetune_from"),
+            ("trunk_steps = -1", "not a number"), ("trunk_seed = 1", "no finetune_from"),
+            ("trunk_steps = 3\nfinetune_from = a.ini", "one of them only")):
         write(folder, d__ini=TINY, d__runs=text + "\n")
         code, said = benchmarks(folder, "d")
         check(code == 1 and complaint in said and said.count("\n") == 1, f"{text!r}: {said}")
@@ -131,6 +150,6 @@ def an_interrupt_ends_it_quietly(folder):
 
 with tempfile.TemporaryDirectory() as name:
     the_lists_of_the_repository_are_read()
-    for test in (runs_are_made_once_and_again_when_their_options_change, a_trunk_is_made_once_and_gone_on_from, a_trained_model_is_fine_tuned,
-                 what_cannot_be_run_is_said, an_interrupt_ends_it_quietly):
+    for test in (runs_are_made_once_and_again_when_their_options_change, a_trunk_is_made_once_and_gone_on_from,
+                 a_trained_model_is_fine_tuned, data_are_prepared_once, what_cannot_be_run_is_said, an_interrupt_ends_it_quietly):
         test(pathlib.Path(name))

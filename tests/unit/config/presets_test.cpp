@@ -22,6 +22,9 @@ std::string in_repository(std::string text) {
   return text;
 }
 
+// A benchmark's data may be named by its list (launch/benchmark_list.py).
+bool is_of_a_benchmark(const std::filesystem::path& file) { return file.parent_path().filename() == "benchmarks"; }
+
 TEST(Presets, ParseAndSatisfyTheRules) {
   const TempFolder folder;
   std::set<std::string> run_folders;
@@ -34,7 +37,7 @@ TEST(Presets, ParseAndSatisfyTheRules) {
         folder.write(file.path().filename().string(), in_repository(read_bytes(file.path().string())));
     const ParsedOptions parsed = parse_options({"--config", copy}, nullptr);
     for (int ranks : {1, 2}) EXPECT_NO_THROW(check_rules(parsed.options, ranks));
-    EXPECT_FALSE(parsed.options.data.train.empty());
+    EXPECT_TRUE(!parsed.options.data.train.empty() || is_of_a_benchmark(file.path()));
     EXPECT_TRUE(run_folders.insert(parsed.options.run.dir).second)
         << parsed.options.run.dir << " is the folder of two presets";
     const ParsedOptions again = parse_options({"--config", folder.write("dump.ini", dump_ini(parsed))}, nullptr);
@@ -47,7 +50,7 @@ TEST(Presets, NameDataThatIsInTheRepositoryOrGenerated) {
   const TempFolder folder;
   for (const auto& file :
        std::filesystem::recursive_directory_iterator(std::string(SMARTBIRD_SOURCE_DIR) + "/configs")) {
-    if (file.path().extension() != ".ini") continue;
+    if (file.path().extension() != ".ini" || is_of_a_benchmark(file.path())) continue;
     const std::string copy = folder.write("copy.ini", in_repository(read_bytes(file.path().string())));
     const DataOptions data = parse_options({"--config", copy}, nullptr).options.data;
     if (!data.generate.empty()) continue;
