@@ -41,7 +41,7 @@ struct ModelOptions {
 struct SketchOptions {
   std::string location;
   int64_t width = 0, inner_width = 0, convolution = 0, probes = 0, every = 0;
-  double floor = 0, temperature = 0;
+  double floor = 0, temperature = 0, rotary_base = 0;
   template <class V>
   void visit(V& v) {
     v("sketch.location", location, "model", one_of({"model", "layer"}),
@@ -52,6 +52,7 @@ struct SketchOptions {
       "width before the query and key projections, even; 0 = twice sketch.width");
     v("sketch.convolution", convolution, 4, between(0, 16),
       "taps of the depth-wise convolution along the sequence; 0 = none");
+    v("sketch.rotary_base", rotary_base, 10000.0, positive(), "base of the sketch's rotary positions");
     v("sketch.probes", probes, 16, at_least(0),
       "expected probe blocks per optimizer step, from which the sketch learns; 0 = it does not learn");
     v("sketch.temperature", temperature, 1.0, positive(), "factor of the sketch's scores to start with; it learns");
@@ -66,7 +67,7 @@ struct AttentionOptions {
   int64_t picks = 0, window = 0, query_block = 0, share_warmup_steps = 0, warmup_steps = 0, warmup_picks = 0,
           scan_budget_bytes = 0, draw_seed = 0;
   bool correction = false;
-  double min_inclusion = 0;
+  double min_inclusion = 0, draw_temperature = 0;
   template <class V>
   void visit(V& v) {
     v("attention.draw", draw, "poisson",
@@ -74,6 +75,8 @@ struct AttentionOptions {
       "how keys are chosen from the sketch's probabilities; oracle = the keys that exact attention weighs most, "
       "bigbird = "
       "half the first ones, half a fixed random pattern");
+    v("attention.draw_temperature", draw_temperature, 1.0, between(0.01, 100.0),
+      "divides the sketch's scores where keys are drawn, not where it learns; below 1 likely keys become likelier");
     v("attention.picks", picks, 32, between(0, int64_t{1} << 31), "expected picks of a query block and head");
     v("attention.window", window, 64, between(0, int64_t{1} << 40),
       "rows on each allowed side of a query block that are always attended");

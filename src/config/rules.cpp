@@ -86,6 +86,14 @@ void check_rules(const Options& o, int num_ranks) {
   const bool sparse = std::find(patterns.begin(), patterns.end(), "sparse") != patterns.end();
   rule(o.run.record_picks == 0 || o.attention.draw != "oracle", "run.record_picks = ", o.run.record_picks,
        " records the picks of sketches; attention.draw = oracle has none");
+  rule(o.attention.draw_temperature == 1 || draws_from_sketch(o),
+       "attention.draw_temperature = ", o.attention.draw_temperature,
+       " changes nothing with attention.draw = ", o.attention.draw, ", which asks no sketch; leave it out");
+  rule(o.run.matmul == "float32" || (o.run.dtype == "float32" && o.run.device == "cpu"), "run.matmul = ", o.run.matmul,
+       " rounds the factors of float32 on a CPU, not of run.dtype = ", o.run.dtype, " with run.device = ", o.run.device,
+       "; leave it out");
+  rule(o.eval.seen_before == "off" || o.data.task == "clm", "eval.seen_before = ", o.eval.seen_before,
+       " sorts the targets of data.task = clm; data.task is ", o.data.task);
   rule(o.attention.warmup_steps == 0 || (sparse && o.attention.draw != "none"),
        "attention.warmup_steps = ", o.attention.warmup_steps,
        " changes the picks of no layer: it needs a sparse one in attention.pattern, and draws");

@@ -10,7 +10,7 @@
 namespace smartbird {
 
 struct RunOptions {
-  std::string dir, device, dtype, resume, progress;
+  std::string dir, device, dtype, matmul, resume, progress;
   std::vector<std::string> allow_change;
   int64_t seed = 0, threads = 0, log_every = 0, record_picks = 0;
   bool check_comm = false;
@@ -21,6 +21,10 @@ struct RunOptions {
     v("run.device", device, "cpu", one_of({"cpu", "cuda"}),
       "what computes: the cores of a rank, or one GPU for each rank of a host (builds with the cuda preset)");
     v("run.dtype", dtype, "float32", one_of({"float32", "float64"}), "element type of weights and activations");
+    v("run.matmul", matmul, "float32", one_of({"float32", "bfloat16"}),
+      "factors of the model's matrix products: as they are, or rounded to bfloat16 with sums in float32 (processors "
+      "with "
+      "AVX512-BF16 or AMX; weights, gradients and optimizer stay in run.dtype)");
     v("run.resume", resume, "none", any(),
       "none | auto (newest good checkpoint of run.dir, else start) | a checkpoint folder");
     v("run.allow_change", allow_change, "", any(), "options that may differ from the resumed run, by name");
@@ -49,7 +53,7 @@ struct CheckpointOptions {
 
 struct EvalOptions {
   int64_t every = 0, sequences = 0, sequence_tokens = 0;
-  std::string draw, metric, at_end;
+  std::string draw, metric, at_end, seen_before;
   template <class V>
   void visit(V& v) {
     v("eval.every", every, 500, at_least(0), "steps between evaluations of data.valid; 0 = never");
@@ -60,6 +64,9 @@ struct EvalOptions {
     v("eval.draw", draw, "same", one_of({"same", "dense"}), "attention in evaluation: as trained, or dense");
     v("eval.metric", metric, "loss", one_of({"loss", "accuracy"}),
       "metric of the best checkpoint and of early stopping");
+    v("eval.seen_before", seen_before, "off", one_of({"off", "word", "token"}),
+      "clm: loss and accuracy also by how many tokens back the target's word (text as bytes), or the token before the "
+      "target, was last seen");
   }
 };
 

@@ -116,7 +116,7 @@ SketchOutput run_sketch(const StepContext& context, const Parameters& parameters
     x = sketch_convolution(near.rows, tap_index(context, near, first, shape.sketch_taps),
                            parameters.value(name(s, "convolution.weight")));
   }
-  x = sketch_rotary(x, position, 10000.0);
+  x = sketch_rotary(x, position, shape.sketch_rotary_base);
   SketchOutput out;
   out.keys = sketch_linear(x, parameters.value(name(s, "k.weight")));
   out.queries = block_queries(context, shape, sketch_linear(x, parameters.value(name(s, "q.weight"))));

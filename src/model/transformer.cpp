@@ -84,7 +84,8 @@ class Planner {
     const auto timing = context_.timer.measure("plan");
     out.scores = {.queries = out.output.queries.detach(),
                   .keys = gather_keys(context_, out.output.keys),
-                  .scale = out.output.temperature.item<double>() / std::sqrt(static_cast<double>(shape_.sketch_width)),
+                  .scale = out.output.temperature.item<double>() / shape_.draw_temperature /
+                           std::sqrt(static_cast<double>(shape_.sketch_width)),
                   .layer = static_cast<int>(sketch)};
     if (options_.observer != nullptr)
       options_.observer->sketched(context_, {sketch, out.output, out.scores,
@@ -262,6 +263,7 @@ Forward Transformer::forward(const StepContext& context, const Stream& stream, c
   } else {
     loss = token_head(parameters_, shape_, h, stream);
   }
+  out.row_loss = loss.row_loss, out.row_correct = loss.row_correct;
   out.task_loss = loss.loss, out.correct = loss.correct, out.counted = loss.counted;
   return out;
 }

@@ -30,8 +30,9 @@ struct ForwardOptions {
 struct Forward {
   at::Tensor task_loss;  // scalar: my sum
   int64_t correct = 0, counted = 0;
-  at::Tensor pooled;       // classify: [my sequences, pooled_width], what the classifier reads
-  at::Tensor sketch_loss;  // scalar: my sum; undefined without probes
+  at::Tensor row_loss, row_correct;  // without gradients: of my rows, as in LossSum
+  at::Tensor pooled;                 // classify: [my sequences, pooled_width], what the classifier reads
+  at::Tensor sketch_loss;            // scalar: my sum; undefined without probes
   ProbeMass probe_mass;
   PlanStats stats;  // sums over my plans
   std::vector<std::unique_ptr<Plan>> plans;

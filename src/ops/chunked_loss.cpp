@@ -65,6 +65,10 @@ class LossTotals {
     for (int64_t i = 0; i < rows; ++i)
       loss_ += losses_.const_data_ptr<double>()[i], hit_count_ += hits_.const_data_ptr<uint8_t>()[i];
   }
+  // Of the rows that were added last.
+  void copy_rows(at::Tensor loss, at::Tensor correct) const {
+    loss.copy_(losses_.narrow(0, 0, loss.size(0))), correct.copy_(hits_.narrow(0, 0, loss.size(0)));
+  }
   // (loss, hits)
   std::pair<double, int64_t> get() const {
     if (!there_) return {loss_, hit_count_};
@@ -81,17 +85,21 @@ class LossTotals {
 
 struct ChunkedLoss : Function<ChunkedLoss> {
   static Variable forward(AutogradContext* ctx, const Variable& h, const Variable& w, const Variable& target,
-                          int64_t chunk, bool with_gradient, int64_t* correct) {
+                          int64_t chunk, bool with_gradient, LossSum* out) {
     at::Tensor grad_h = with_gradient ? at::empty_like(h) : at::Tensor(),
                grad_w = with_gradient ? at::zeros_like(w) : at::Tensor();
     const int64_t most = std::min(chunk, h.size(0));
     const ChunkBuffer buffer(h, most, w.size(0));
     LossTotals totals(h, most);
+    if (!with_gradient)
+      out->row_loss = at::empty({h.size(0)}, at::kDouble), out->row_correct = at::empty({h.size(0)}, at::kByte);
     for_chunks(h.size(0), chunk, [&](int64_t first, int64_t rows) {
       const at::Tensor x = h.narrow(0, first, rows);
       at::Tensor logits = buffer.of(rows);
       at::mm_out(logits, x, w.t());
       totals.add(logits, target.narrow(0, first, rows), with_gradient);
+      if (!with_gradient)
+        totals.copy_rows(out->row_loss.narrow(0, first, rows), out->row_correct.narrow(0, first, rows));
       if (!with_gradient) return;
       at::Tensor to = grad_h.narrow(0, first, rows);
       at::mm_out(to, logits, w);
@@ -99,7 +107,7 @@ struct ChunkedLoss : Function<ChunkedLoss> {
     });
     if (with_gradient) ctx->save_for_backward({grad_h, grad_w});
     const auto [sum, hits] = totals.get();
-    *correct = hits;
+    out->correct = hits;
     return at::full({}, sum, h.options());
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
@@ -116,8 +124,7 @@ LossSum chunked_loss(const at::Tensor& h, const at::Tensor& w, const at::Tensor&
            ", expected [T, C], [V, C], [T]");
   LossSum out;
   const bool with_gradient = at::GradMode::is_enabled() && (h.requires_grad() || w.requires_grad());
-  out.loss = ChunkedLoss::apply(h.contiguous(), w, target.to(h.device()).contiguous(), chunk_rows, with_gradient,
-                                &out.correct);
+  out.loss = ChunkedLoss::apply(h.contiguous(), w, target.to(h.device()).contiguous(), chunk_rows, with_gradient, &out);
   out.counted = (target >= 0).sum().item<int64_t>();
   return out;
 }

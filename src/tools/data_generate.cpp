@@ -64,6 +64,11 @@ GeneratedTask generate(const DataOptions& options, bool for_training, int64_t se
 }  // namespace
 
 void generate_on_first_use(const DataOptions& options) {
+  const int64_t shortest = 2 * RecallOptions{}.pairs + 2;
+  SB_CHECK(options.generate != "recall" || (options.sequence_tokens % 2 == 0 && options.sequence_tokens >= shortest),
+           Config, "data.generate = recall: data.sequence_tokens = ", options.sequence_tokens,
+           " must be even and at least ", shortest, ", two for each of ", RecallOptions{}.pairs,
+           " pairs and a question");
   int64_t seed = 1;
   for (const auto* sources : {&options.train, &options.valid, &options.test}) {
     const int64_t this_seed = seed++;

@@ -30,11 +30,11 @@ EvaluateArguments own_arguments(const Arguments& arguments) {
       out.checkpoint = argument.substr(std::string("--checkpoint=").size());
     else if (argument == "--checkpoint" && i + 1 < arguments.size())
       out.checkpoint = arguments[++i];
-    else if (argument == "--sketch.report")
+    else if (argument == "--sketch.report" || argument.starts_with("--sketch.report=")) {
+      SB_CHECK(!out.report, Config, "evaluate: --sketch.report is given twice; leave one out");
       out.report = true;
-    else if (argument.starts_with("--sketch.report="))
-      out.report = true, out.report_file = argument.substr(std::string("--sketch.report=").size());
-    else
+      if (argument != "--sketch.report") out.report_file = argument.substr(std::string("--sketch.report=").size());
+    } else
       out.rest.push_back(argument);
   }
   SB_CHECK(!out.report_file || !out.report_file->empty(), Config,
@@ -80,6 +80,7 @@ int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& ar
   if (parsed.source["parallel.sequence_ranks"] != "command line") parsed.options.parallel.sequence_ranks = 0;
   if (parsed.source["parallel.transport"] != "command line") parsed.options.parallel.transport = "auto";
   if (parsed.source["run.device"] != "command line") parsed.options.run.device = "cpu";
+  if (parsed.source["run.matmul"] != "command line") parsed.options.run.matmul = "float32";
   check_rules(parsed.options, everyone->size());
   const std::string report_file = own.report_file.value_or(folder + "/sketch_report.json");
   if (own.report) {

@@ -139,7 +139,7 @@ void SelectorObserver::add_shares(const Drawn& drawn, size_t number, const at::T
   const bool topk = model_.shape().attention.draw == kernels::DrawMode::TopK;  // its draw is the sketch's best keys
   const auto caught = [&](const BlockShares& shares, int64_t picks) {
     Shares out = shares.caught(picks);
-    if (topk) out.sketch = out.topk;
+    if (topk) out.sketch = out.topk, out.keys = static_cast<double>(std::min<int64_t>(picks, a.numel()));
     return out;
   };
   for (size_t w = 0; w < report_.widths.size(); ++w) {

@@ -53,6 +53,7 @@ nlohmann::json to_json(const SelectorReport& report, const HeadReport& h) {
                      {"band", share(h.band, h.rows)},
                      {"domain", share(h.domain, h.rows)},
                      {"caught", to_json(h.at_picks, h.domain)},
+                     {"keys", share(h.at_picks.keys, h.blocks)},
                      {"recall", share(h.recall, h.blocks)},
                      {"recall_topk", share(h.recall_topk, h.blocks)},
                      {"effective_keys", share(h.keys, h.blocks)},
@@ -80,13 +81,13 @@ void print_report(const SelectorReport& report) {
       "band: share of exact attention in the window and on global keys; the rest lies in the domain E\n"
       "share of E held by: the sketch's draw on average (gumbel, iid: as poisson draws), its K best keys, K uniform "
       "keys, the K best "
-      "keys (oracle)\n"
+      "keys (oracle); the draw has %.1f keys on average\n"
       "recall: of the oracle's keys, those that the draw has on average, and the sketch's K best\n"
       "keys: over how many of E attention is spread, and the sketch (exp of the entropy)\n"
       "output: rms error and standard deviation over %d draws, of dense attention's\n",
       all.blocks / static_cast<double>(report.layers.size() * static_cast<size_t>(report.query_heads)),
       static_cast<long long>(report.sequences), static_cast<long long>(report.picks),
-      static_cast<long long>(report.widths.back()), kReportDraws);
+      static_cast<long long>(report.widths.back()), share(all.at_picks.keys, all.blocks), kReportDraws);
   if (all.blocks == 0) std::printf("no block has an E: the window covers all that its rows see\n");
   std::printf("%-10s %6s %7s %7s %7s %7s %8s %7s %7s %7s %7s %7s %7s %7s\n", "layer.head", "band", "draw", "best",
               "uniform", "oracle", "/uniform", "/oracle", "recall", "of best", "keys", "sketch", "error", "deviat.");

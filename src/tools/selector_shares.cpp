@@ -21,7 +21,7 @@ std::vector<uint32_t> best_first(std::span<const double> values) {
 
 void Shares::add(const Shares& other, double factor) {
   sketch += factor * other.sketch, topk += factor * other.topk;
-  uniform += factor * other.uniform, oracle += factor * other.oracle;
+  uniform += factor * other.uniform, oracle += factor * other.oracle, keys += factor * other.keys;
 }
 
 BlockShares::BlockShares(std::span<const double> a, std::span<const double> s, double floor)
@@ -48,7 +48,10 @@ double BlockShares::inclusion(size_t key, int64_t picks) const {
 Shares BlockShares::caught(int64_t picks) const {
   const size_t size = a_.size(), k = std::min(size, static_cast<size_t>(picks));
   Shares out;
-  for (size_t key = 0; key < size; ++key) out.sketch += a_[key] * inclusion(key, picks);
+  for (size_t key = 0; key < size; ++key) {
+    const double pi = inclusion(key, picks);
+    out.sketch += a_[key] * pi, out.keys += pi;
+  }
   for (size_t i = 0; i < k; ++i) out.topk += a_[by_score_[i]], out.oracle += a_[by_mass_[i]];
   if (size > 0) out.uniform = mass_ * static_cast<double>(k) / static_cast<double>(size);
   return out;

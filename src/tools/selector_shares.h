@@ -15,6 +15,7 @@ struct Shares {
   double topk = 0;     // in the K keys that the sketch scores highest, ties to the smaller position
   double uniform = 0;  // K / |E| of it
   double oracle = 0;   // in the K keys where a itself is largest: no choice holds more
+  double keys = 0;     // not of a: Σ π, how many keys the draw has on average; at most K
   void add(const Shares& other, double factor = 1);
 };
 

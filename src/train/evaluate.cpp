@@ -1,9 +1,11 @@
 // One pass of evaluation.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "core/error.h"
 #include "train/micro_steps.h"
+#include "train/seen_before.h"
 #include "train/setup.h"
 #include "train/totals.h"
 
@@ -17,6 +19,8 @@ std::map<std::string, double> evaluate(const StepSetup& setup, const Corpus& cor
   int64_t end = sampler.epoch_begin(1);
   SB_CHECK(end > 0, Data, "evaluation: the corpus has no sequence");
   if (o.eval.sequences > 0) end = std::min(end, o.eval.sequences);
+  std::optional<SeenBefore> seen_before;
+  if (o.eval.seen_before != "off") seen_before.emplace(o.eval.seen_before, corpus, sampler);
   StageTimer timer;
   Totals totals;
   double targets = 0, seen = 0;
@@ -37,6 +41,7 @@ std::map<std::string, double> evaluate(const StepSetup& setup, const Corpus& cor
       const Forward forward = setup.model.forward(
           context, micro.stream, {.task = setup.task, .probe_rate = -1, .dense = o.eval.draw == "dense"});
       totals.add(forward, micro.stream);
+      if (seen_before) seen_before->add(micro.layout, micro.stream, forward);
     }
   }
   totals.reduce(setup.world);
@@ -47,6 +52,7 @@ std::map<std::string, double> evaluate(const StepSetup& setup, const Corpus& cor
     values["bits_per_byte"] = totals.loss / std::log(2.0) / totals.bytes;
   if (setup.task == Task::Classify)
     values["majority_accuracy"] = *std::max_element(by_label.begin(), by_label.end()) / seen;
+  if (seen_before) seen_before->report(setup.world, values);
   return values;
 }
 

@@ -17,6 +17,7 @@
 #include "ops/tensors.h"
 #include "train/agree.h"
 #include "train/run_folder.h"
+#include "train/seen_before.h"
 
 namespace smartbird {
 namespace {
@@ -66,6 +67,7 @@ void check_evaluation(const Options& o, const Corpus& corpus, const std::string&
   const int64_t sequences = evaluation_sampler(o, corpus).epoch_begin(1);
   SB_CHECK(sequences >= o.eval.sequences, Config, "eval.sequences = ", o.eval.sequences, ", but ", key, " has ",
            sequences, " of at most ", evaluation_data(o).sequence_tokens, " tokens; lower it, or 0 = all");
+  check_seen_before(o.eval.seen_before, corpus, key);
 }
 
 Corpora open_corpora(const Options& o, const std::vector<std::string>& classes) {

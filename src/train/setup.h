@@ -22,7 +22,8 @@ struct Corpora {
 [[nodiscard]] DataOptions evaluation_data(const Options& options);
 // Corpus order, unshifted cuts.
 [[nodiscard]] Sampler evaluation_sampler(const Options& options, const Corpus& corpus);
-// That an evaluation has sequences, and as many as eval.sequences asks for. `key`: the option that named the corpus.
+// That an evaluation has sequences, as many as eval.sequences asks for, and a tokenizer that eval.seen_before can read.
+// `key`: the option that named the corpus.
 void check_evaluation(const Options& options, const Corpus& corpus, const std::string& key);
 [[nodiscard]] Corpora open_corpora(const Options& options, const std::vector<std::string>& classes);
 // Classes of init.checkpoint, empty when it has none or another task.

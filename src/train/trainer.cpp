@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "train/agree.h"
+#include "train/matmul.h"
 #include "train/picks_recorder.h"
 #include "train/run_folder.h"
 #include "train/setup.h"
@@ -266,6 +267,7 @@ int Trainer::run(const RunStart& start) {
 int train(const World& world, ParsedOptions options, const RunStart& start, at::Device device) {
   catch_stop_signals();
   set_threads(world, options.options.run.threads);
+  set_matmul(options.options);
   return Trainer(world, std::move(options), start.kind, device).run(start);
 }
 

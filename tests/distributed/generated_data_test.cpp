@@ -41,5 +41,18 @@ TEST(GeneratedData, OfAnotherLengthIsRefused) {
       << result.output;
 }
 
+TEST(GeneratedData, OfNoPossibleLengthIsRefusedBeforeAnyIsWritten) {
+  const TempFolder folders;
+  for (int tokens : {67, 64}) {
+    const CommandResult result = run_command(recall_run(folders, "a", "data", tokens));
+    EXPECT_EQ(result.code, 2) << result.output;
+    EXPECT_NE(result.output.find("data.generate = recall: data.sequence_tokens = " + std::to_string(tokens) +
+                                 " must be even and at least 66"),
+              std::string::npos)
+        << result.output;
+    EXPECT_EQ(result.output.find("writing"), std::string::npos) << result.output;
+  }
+}
+
 }  // namespace
 }  // namespace smartbird::testing

@@ -52,6 +52,7 @@ TEST(SketchReport, RefusesWhatHasNoSketch) {
   refuses(1, " --attention.pattern=window", 2, "no layer is sparse");
   refuses(1, "=/nowhere/report.json", 3, "evaluate: --sketch.report=/nowhere/report.json cannot be written");
   refuses(1, "=", 2, "--sketch.report= names no file");
+  refuses(1, "=a.json --sketch.report=b.json", 2, "--sketch.report is given twice; leave one out");
 }
 
 }  // namespace

@@ -47,7 +47,7 @@ TEST(SelectorShares, AreTheMeanOfWhatTheDrawPicks) {
   const BlockShares shares(block.a, block.s, kFloor);
   for (int64_t picks : {1, 7, 39, 40}) {
     constexpr int kSeeds = 4000;
-    double sum = 0, squares = 0, found = 0;
+    double sum = 0, squares = 0, found = 0, keys = 0;
     std::vector<size_t> order(block.a.size());
     std::iota(order.begin(), order.end(), size_t{0});
     std::sort(order.begin(), order.end(), [&](size_t x, size_t y) { return block.a[x] > block.a[y]; });
@@ -58,6 +58,7 @@ TEST(SelectorShares, AreTheMeanOfWhatTheDrawPicks) {
           input, &lse,
           {.picks = picks, .floor = kFloor, .key = philox_key(static_cast<uint64_t>(seed), 1, Purpose::Draw)}, drawn);
       double caught = 0;
+      keys += static_cast<double>(drawn.key.size());
       for (int32_t key : drawn.key) {
         caught += block.a[static_cast<size_t>(key)];
         found += std::count(order.begin(), order.end(), static_cast<size_t>(key));
@@ -66,6 +67,7 @@ TEST(SelectorShares, AreTheMeanOfWhatTheDrawPicks) {
     }
     const double mean = sum / kSeeds, error = std::sqrt(std::max(0.0, squares / kSeeds - mean * mean) / kSeeds);
     EXPECT_NEAR(shares.caught(picks).sketch, mean, 6 * error + 1e-9 * mean) << picks;
+    EXPECT_NEAR(shares.caught(picks).keys, keys / kSeeds, 6 * 0.5 * std::sqrt(block.a.size() / double{kSeeds}));
     EXPECT_NEAR(shares.recall(picks), found / static_cast<double>(picks * kSeeds), 6 * 0.5 / std::sqrt(picks * kSeeds))
         << picks;
   }
@@ -88,6 +90,11 @@ TEST(SelectorShares, GrowWithTheBudgetBelowTheOracle) {
         if (picks >= keys) {
           EXPECT_NEAR(now, shares.mass(), rounding);
         }
+      }
+      EXPECT_GE(s.keys, before.keys);
+      EXPECT_LE(s.keys, static_cast<double>(std::min(picks, keys)) + 1e-9);
+      if (picks >= keys) {
+        EXPECT_EQ(s.keys, keys);
       }
       if (picks >= keys && keys > 0 && picks > 0) {
         EXPECT_EQ(shares.recall(picks), 1);

@@ -105,5 +105,26 @@ TEST(SketchTemperature, BeginsWhereItIsSet) {
   EXPECT_EQ((sharp.before == 2.5).sum().item<int64_t>(), 1);
 }
 
+TEST(DrawTemperature, ChangesThePicksAndNotWhatTheSketchLearns) {
+  const std::string one = "--model.layers=1";  // the attention of a second layer would see the other picks
+  const Steps plain = train({one}), drawn = train({one, "--attention.draw_temperature=0.4"}),
+              sharp = train({one, "--sketch.temperature=2.5"}),
+              many = train({one, "--attention.draw_temperature=0.4"}, 3);
+  EXPECT_EQ(drawn.records[0].picks_hash, sharp.records[0].picks_hash) << "a temperature of 1 / 0.4";
+  EXPECT_NE(drawn.records[0].picks_hash, plain.records[0].picks_hash);
+  EXPECT_EQ(drawn.records[0].loss, sharp.records[0].loss);
+  EXPECT_EQ(drawn.records[0].sketch_loss, plain.records[0].sketch_loss);
+  EXPECT_NE(sharp.records[0].sketch_loss, plain.records[0].sketch_loss);
+  EXPECT_EQ(many.records[0].picks_hash, drawn.records[0].picks_hash);
+}
+
+TEST(SketchRotaryBase, ChangesThePicks) {
+  const Steps plain = train({}), same = train({"--sketch.rotary_base=10000"}),
+              other = train({"--sketch.rotary_base=1e6"});
+  EXPECT_EQ(plain.records[0].picks_hash, same.records[0].picks_hash);
+  EXPECT_NE(plain.records[0].picks_hash, other.records[0].picks_hash);
+  EXPECT_NE(plain.records[0].sketch_loss, other.records[0].sketch_loss);
+}
+
 }  // namespace
 }  // namespace smartbird::testing

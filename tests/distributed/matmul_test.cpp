@@ -1,0 +1,65 @@
+// run.matmul = bfloat16, as a user calls it: it changes losses by rounding, picks given the weights not at all.
+
+#include <cmath>
+
+#include "tests/support/training_run.h"
+
+namespace smartbird::testing {
+namespace {
+
+bool multiplies_bfloat16() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16") != 0;
+#else
+  return false;
+#endif
+}
+
+std::map<int, nlohmann::json> steps_of(const std::string& folder, int ranks, const std::string& options) {
+  return train_tiny(folder, ranks, "--train.steps=3 --train.warmup_steps=1 --eval.at_end=off " + options).steps;
+}
+
+TEST(Matmul, RoundsFactorsButNotThePathOfPicks) {
+  if (!multiplies_bfloat16()) GTEST_SKIP() << "this processor has no products of bfloat16";
+  const TempFolder folders;
+  const auto exact = steps_of(folders.path("exact"), 1, ""),
+             rounded = steps_of(folders.path("rounded"), 1, "--run.matmul=bfloat16"),
+             again = steps_of(folders.path("again"), 1, "--run.matmul=bfloat16"),
+             many = steps_of(folders.path("many"), 3, "--run.matmul=bfloat16");
+  ASSERT_EQ(rounded.size(), exact.size());
+  EXPECT_EQ(rounded.at(1).at("picks_hash"), exact.at(1).at("picks_hash")) << "weights are the same in the first step";
+  EXPECT_EQ(many.at(1).at("picks_hash"), exact.at(1).at("picks_hash"));
+  for (const auto& [step, record] : exact) {
+    const double loss = record.at("loss");
+    EXPECT_NE(rounded.at(step).at("loss").get<double>(), loss) << "it rounds";
+    EXPECT_NEAR(rounded.at(step).at("loss").get<double>(), loss, 0.01 * loss);
+    EXPECT_EQ(rounded.at(step).at("loss"), again.at(step).at("loss")) << "the same every time";
+    EXPECT_NEAR(many.at(step).at("loss").get<double>(), rounded.at(step).at("loss").get<double>(), 0.01 * loss);
+  }
+}
+
+TEST(Matmul, IsRefusedWhereNothingIsRounded) {
+  const TempFolder folders;
+  const CommandResult result =
+      smartbird(1, "pretrain --config configs/tiny.ini --run.matmul=bfloat16 --run.dtype=float64 --run.dir=" +
+                       folders.path("no"));
+  EXPECT_EQ(result.code, 2);
+  EXPECT_NE(
+      result.output.find("run.matmul = bfloat16 rounds the factors of float32 on a CPU, not of run.dtype = float64"),
+      std::string::npos)
+      << result.output;
+}
+
+TEST(Matmul, OfAnEvaluationIsItsOwn) {
+  if (!multiplies_bfloat16()) GTEST_SKIP() << "this processor has no products of bfloat16";
+  const TempFolder folders;
+  (void)steps_of(folders.path("run"), 1, "--run.matmul=bfloat16 --init.scale=0.5");  // weights whose rounding shows
+  const std::string evaluate = "evaluate --checkpoint=" + folders.path("run");
+  const CommandResult plain = smartbird(1, evaluate), exact = smartbird(1, evaluate + " --run.matmul=float32"),
+                      rounded = smartbird(1, evaluate + " --run.matmul=bfloat16");
+  EXPECT_EQ(plain.output, exact.output) << "a checkpoint is evaluated wherever it is taken";
+  EXPECT_NE(rounded.output, exact.output);
+}
+
+}  // namespace
+}  // namespace smartbird::testing
