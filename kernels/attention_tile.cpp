@@ -69,17 +69,22 @@ void band_keys(const AttentionInput<T>& input, const Tile& tile, TileKeys<T>& ke
   const int64_t g = tile.head * input.kv_heads / input.heads;
   const int64_t begin = input.band_begin[tile.row_begin], end = input.band_end[tile.row_end - 1];
   int64_t from[kTileLanes], to[kTileLanes];
+  int64_t all_from = begin, all_to = end;  // keys of all 16 lanes: most of them, in a dense layer
   for (int64_t lane = 0; lane < kTileLanes; ++lane) {
     const bool there = lane < tile.lanes();
     from[lane] = there ? input.band_begin[tile.row(lane)] : 0, to[lane] = there ? input.band_end[tile.row(lane)] : 0;
+    all_from = std::max(all_from, from[lane]), all_to = std::min(all_to, to[lane]);
   }
   keys.unit.clear();
   T* bias = keys.bias.reserve(static_cast<size_t>(std::max<int64_t>(end - begin, 0) * kTileLanes));
   for (int64_t j = begin; j < end; ++j) {
     if (input.token_slot[j] < 0) continue;
     keys.unit.push_back(static_cast<int32_t>(g * input.slots + input.token_slot[j]));
-    for (int64_t lane = 0; lane < kTileLanes; ++lane)
-      bias[lane] = from[lane] <= j && j < to[lane] ? T{0} : -std::numeric_limits<T>::infinity();
+    if (all_from <= j && j < all_to)
+      std::fill_n(bias, kTileLanes, T{0});
+    else
+      for (int64_t lane = 0; lane < kTileLanes; ++lane)
+        bias[lane] = from[lane] <= j && j < to[lane] ? T{0} : -std::numeric_limits<T>::infinity();
     bias += kTileLanes;
   }
 }
