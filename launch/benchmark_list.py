@@ -5,7 +5,8 @@ of a run on two cores as first guess, OPTIONS for smartbird beside --config NAME
 KEY = VALUE  hold for all runs of the file:
   config = FILE         a configuration of this folder in place of NAME.ini
   options = OPTIONS     of every run, before its own; {data} is the folder that --data names
-  prepare = COMMAND     smartbird COMMAND, as in  data listops --output=PATH ..., where its output is not there yet; may come several times
+  prepare = COMMAND     smartbird COMMAND, as in  data listops --output=PATH ..., or  authors --output=FOLDER  (benchmark_data.py), where
+                        its output is not there yet; may come several times
   also_evaluate = OPTIONS  every run's last checkpoint is evaluated a second time, with these
   trunk_steps = N       every run goes on from step N of one with the seed and the unchanged configuration, which all share
   finetune_from = FILE  every run fine-tunes the last checkpoint of a pre-training with this configuration, the seed and its TRUNK OPTIONS
@@ -18,6 +19,8 @@ import os
 import pathlib
 import shlex
 import sys
+
+import benchmark_data
 
 HERE = pathlib.Path(os.environ.get("SMARTBIRD_BENCHMARKS") or pathlib.Path(__file__).resolve().parent.parent / "configs" / "benchmarks")
 KEYS = ("config", "options", "also_evaluate", "trunk_steps", "finetune_from", "trunk_options", "trunk_seed")
@@ -105,7 +108,7 @@ def _command(place, text):
         words = shlex.split(text)
     except ValueError as error:
         sys.exit(f"benchmarks: {place}: {error} in '{text}'")
-    if words[:1] != ["data"] or sum(word.startswith("--output=") for word in words) != 1:
+    if words[:1] not in [["data"], *([name] for name in benchmark_data.MAKERS)] or sum(word.startswith("--output=") for word in words) != 1:
         sys.exit(f"benchmarks: {place}: '{text}' is not a command as in data listops --output=PATH")
     return text
 

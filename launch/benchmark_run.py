@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 
+import benchmark_data
 from benchmark_list import HERE
 
 SCRATCH = HERE / "scratch" if os.environ.get("SMARTBIRD_BENCHMARKS") else pathlib.Path("runs/benchmarks")
@@ -65,7 +66,10 @@ class Runner:
             output = pathlib.Path(next(word for word in words if word.startswith("--output=")).removeprefix("--output="))
             if not output.with_name(output.name + ".idx").exists():
                 output.parent.mkdir(parents=True, exist_ok=True)
-                self._call(words)
+                if words[0] == "data":
+                    self._call(words)
+                else:
+                    getattr(benchmark_data, words[0])(self.data, output)
 
     def _options(self, text):
         return [option.replace("{data}", str(self.data)) for option in shlex.split(text)]

@@ -56,7 +56,8 @@ def main():
         for benchmark, run, minutes in todo:
             print(f"{benchmark.name}: {run.variant}, seed {run.seed}, about {minutes:.0f} minutes")
         return 0
-    reading = sorted({benchmark.name for benchmark, _, _ in todo if "{data}" in f"{benchmark.options} {benchmark.trunk_options} {benchmark.prepare}"})
+    reading = sorted({benchmark.name for benchmark, _, _ in todo if "{data}" in f"{benchmark.options} {benchmark.trunk_options} {benchmark.prepare}"
+                      or any(not text.startswith("data ") for text in benchmark.prepare)})
     if reading and not arguments.data.is_dir():
         sys.exit(f"benchmarks: {', '.join(reading)}: there is no folder {arguments.data}; name that of the texts by --data=FOLDER")
     runner = Runner(arguments.binary, arguments.data.resolve(), max(1, arguments.cores // arguments.jobs))

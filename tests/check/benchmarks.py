@@ -107,13 +107,35 @@ def a_trained_model_is_fine_tuned(folder):
 
 def data_are_prepared_once(folder):
     made = folder / "lists/train"
-    listops = TINY.replace(f"{repository}/tests/data/books/train/wells", str(made)).replace(f"{repository}/tests/data/books/unseen", str(made))
+    listops = TINY.replace(f"{repository}/tests/data/books/train/wells", str(made))
+    listops = listops.replace(f"{repository}/tests/data/books/unseen", str(made))
     write(folder, g__ini=listops,
           g__runs=f"prepare = data listops --output={made} --count=9 --min-tokens=10 --max-tokens=40\n"
                   "options = --data.task=classify\nx | 1,2 | 1 |\n")
     code, said = benchmarks(folder, "g")
     check(code == 0 and made.with_name("train.idx").exists(), said)
     check("majority_accuracy" in results(folder, "g")[0]["evaluation"], "the prepared data were read")
+
+
+def books_are_sorted_by_author(folder):
+    rows = ["file\tauthor\tlm_split\tauthor_split\tbytes\twords"]
+    (folder / "texts/books").mkdir(parents=True)
+    for author in ("wells", "conrad"):
+        book = sorted(path for path in (repository / "tests/data/books/train" / author).rglob("*") if path.is_file())[0]
+        for split in ("train", "test", "none"):
+            (folder / "texts/books" / f"{author}_{split}.txt").write_bytes(book.read_bytes()[:3000])
+            rows.append(f"{author}_{split}.txt\t{author}\tnone\t{split}\t3000\t500")
+    (folder / "texts/books/manifest.tsv").write_text("\n".join(rows) + "\n")
+    who = folder / "who"
+    books = TINY.replace(f"{repository}/tests/data/books/train/wells", f"{who}/train")
+    books = books.replace(f"{repository}/tests/data/books/unseen", f"{who}/test")
+    write(folder, h__ini=books, h__runs=f"prepare = authors --output={who}\noptions = --data.task=classify --eval.sequences=0\nx | 1 | 1 |\n")
+    code, said = benchmarks(folder, "h", f"--data={folder / 'texts'}")
+    check(code == 0, said)
+    made = sorted(str(path.relative_to(who)) for path in who.rglob("*.txt"))
+    check(made == [f"{split}/{author}/{author}_{split}.txt" for split in ("test", "train") for author in ("conrad", "wells")], made)
+    check(results(folder, "h")[0]["evaluation"]["sequences"] == 2 * (3000 // 64), "whole pieces of the books to tell")
+    (who / "train/wells/wells_train.txt").resolve(strict=True)
 
 
 def what_cannot_be_run_is_said(folder):
@@ -151,5 +173,6 @@ def an_interrupt_ends_it_quietly(folder):
 with tempfile.TemporaryDirectory() as name:
     the_lists_of_the_repository_are_read()
     for test in (runs_are_made_once_and_again_when_their_options_change, a_trunk_is_made_once_and_gone_on_from,
-                 a_trained_model_is_fine_tuned, data_are_prepared_once, what_cannot_be_run_is_said, an_interrupt_ends_it_quietly):
+                 a_trained_model_is_fine_tuned, data_are_prepared_once, books_are_sorted_by_author, what_cannot_be_run_is_said,
+                 an_interrupt_ends_it_quietly):
         test(pathlib.Path(name))
