@@ -21,6 +21,7 @@ def read_arguments():
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, which share the cores")
     parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path("../shared/data"), help="folder of the texts that some benchmarks read")
     parser.add_argument("--seeds", type=int, default=0, help="only seeds up to this one; 0 = all")
+    parser.add_argument("--only", default="", help="only variants whose name contains this")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     known = benchmark_list.names()
@@ -42,7 +43,7 @@ def missing(benchmark, arguments):
     taken = {r["variant"]: r["wall_s"] / 60 for r in there}
     done = {(r["variant"], r["seed"]) for r in there}
     runs = [run for run in sorted(benchmark.runs, key=lambda run: run.seed) if (run.variant, run.seed) not in done
-            and (arguments.full or not run.only_full) and (arguments.seeds == 0 or run.seed <= arguments.seeds)]
+            and arguments.only in run.variant and (arguments.full or not run.only_full) and (arguments.seeds == 0 or run.seed <= arguments.seeds)]
     return [(run, taken.get(run.variant, run.minutes)) for run in runs]
 
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Runs the benchmarks of configs/benchmarks and writes their results: a JSON line a run, a table a benchmark. A run that is there already is
 # not repeated, so that it can be stopped and started again. It says first how long it will take.
-#   launch/benchmarks.sh [--full] [--list] [--jobs=N] [--seeds=N] [--data=FOLDER] [NAME...]   NAME: a list configs/benchmarks/NAME.runs, all
-#   without one; --full adds the long runs, --list only says what is missing, --jobs=N makes N runs at a time, which share the cores,
-#   --seeds=N stops after seed N, --data names the folder of the texts that some read (../shared/data)
+#   launch/benchmarks.sh [--full] [--list] [--jobs=N] [--seeds=N] [--only=TEXT] [--data=FOLDER] [NAME...]
+# NAME: a list configs/benchmarks/NAME.runs, all without one; --full adds the long runs, --list only says what is missing, --jobs=N makes
+# N runs at a time, which share the cores, --seeds=N stops after seed N, --only=TEXT takes variants whose name contains it, --data names
+# the folder of the texts that some lists read (../shared/data)
 # SMARTBIRD_BENCHMARKS=FOLDER: lists, configurations and results there instead of in configs/benchmarks.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -74,6 +74,8 @@ def runs_are_made_once_and_again_when_their_options_change(folder):
     check("| all | 2 |" in (folder / "results/a.md").read_text(), "the table names the variant and its seeds")
     check("0 runs to do" in benchmarks(folder, "a")[1], "nothing is repeated")
     check("1 runs to do" in benchmarks(folder, "--list", "--full", "a")[1], "--full adds a run")
+    check("1 runs to do" in benchmarks(folder, "--list", "--full", "--only=odd name", "a")[1], "--only takes a part of the names")
+    check("0 runs to do" in benchmarks(folder, "--list", "--full", "--only=even", "a")[1], "--only takes no other")
     write(folder, a__runs="all | 1,2 | 1 | --attention.picks=2\n")
     check("2 runs to do" in benchmarks(folder, "--list", "a")[1], "other options, other results")
 
