@@ -61,5 +61,18 @@ TEST(FromDense, WarmUpsAreNotInherited) {
   EXPECT_LT(read_run(folders.path("after")).steps.at(1).at("coverage").get<double>(), 0.99);
 }
 
+// In a dense warm-up exchange.plan = auto counts every key, not the picks that come after it.
+TEST(FromDense, AWarmUpTakesTheExchangeOfDenseLayers) {
+  const TempFolder folders;
+  const std::string run =
+      "--train.steps=2 --train.warmup_steps=1 --eval.at_end=off --model.kv_heads=4 --attention.picks=2 "
+      "--attention.window=2 --data.sequence_tokens=1024 --exchange.plan=auto --exchange.link=1us,1Mbit/s ";
+  const TrainingRun warm = train_tiny(folders.path("warm"), 4, run + "--attention.warmup_steps=1"),
+                    dense = train_tiny(folders.path("dense"), 4, run + "--attention.pattern=dense");
+  EXPECT_EQ(dense.steps.at(1).at("plan"), "heads");
+  EXPECT_EQ(warm.steps.at(1).at("plan"), "heads");
+  EXPECT_EQ(warm.steps.at(2).at("plan"), "rows");
+}
+
 }  // namespace
 }  // namespace smartbird::testing
