@@ -89,7 +89,10 @@ class Runner:
     def _evaluate_again(self, folder, options):
         if not options:
             return {}
-        said = self._call(["evaluate", f"--checkpoint={folder}", f"--run.threads={self.threads}", *self._options(options)])
+        try:
+            said = self._call(["evaluate", f"--checkpoint={folder}", f"--run.threads={self.threads}", *self._options(options)])
+        except Failed as reason:
+            return {"none": str(reason)}
         values = (line.split(": ") for line in said.splitlines() if re.fullmatch(r"\w+: \S+", line))
         return {name: float(value) for name, value in values}
 

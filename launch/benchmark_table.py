@@ -73,7 +73,7 @@ def _cells(results):
     phi = [value for report in reports if (value := report["phi_of_4_ranks"]["b 1, g 64"]) is not None]
     options = " ".join(filter(None, (results[0]["options"], results[0].get("trunk_options"))))
     return (results[0]["variant"], str(len(results)), evaluation("accuracy"), evaluation("loss"), evaluation("bits_per_byte"),
-            _spread([r["also"]["loss"] for r in results if r.get("also")], "{:.4f}"),
+            _spread([r["also"]["loss"] for r in results if "loss" in r.get("also", {})], "{:.4f}"),
             f"{statistics.mean(last('coverage_domain')):.3f}" if probed else "", f"{statistics.mean(last('coverage_uniform')):.3f}" if probed else "",
             f"{statistics.mean(best):.2f}" if best else "", f"{statistics.mean(phi):.3f}" if phi else "",
             f"{statistics.mean(r['wall_s'] for r in results) / 60:.1f}", f"{statistics.mean(last('tokens_per_s')):.0f}",

@@ -53,6 +53,24 @@ void refuse_other_model(const Options& before, const Options& now, const std::st
            ", whose weights were trained with them; leave them out");
 }
 
+// How ranks shared the work is of the machine, warm-ups and what was frozen are of training, not of the checkpoint.
+void leave_training_behind(ParsedOptions& parsed) {
+  const Options fresh = default_options();
+  Options& o = parsed.options;
+  const auto reset = [&](const char* name, auto& value, const auto& to) {
+    if (parsed.source[name] != "command line") value = to;
+  };
+  reset("parallel.sequence_ranks", o.parallel.sequence_ranks, fresh.parallel.sequence_ranks);
+  reset("parallel.transport", o.parallel.transport, fresh.parallel.transport);
+  reset("run.device", o.run.device, fresh.run.device), reset("run.matmul", o.run.matmul, fresh.run.matmul);
+  reset("run.record_picks", o.run.record_picks, fresh.run.record_picks);
+  reset("train.freeze", o.train.freeze, fresh.train.freeze);
+  reset("attention.warmup_steps", o.attention.warmup_steps, fresh.attention.warmup_steps);
+  reset("attention.warmup_picks", o.attention.warmup_picks, fresh.attention.warmup_picks);
+  if (!draws_from_sketch(o))
+    reset("attention.draw_temperature", o.attention.draw_temperature, fresh.attention.draw_temperature);
+}
+
 }  // namespace
 
 int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& arguments) {
@@ -76,11 +94,7 @@ int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& ar
   all.insert(all.end(), own.rest.begin(), own.rest.end());
   ParsedOptions parsed = parse_options(all, nullptr);
   refuse_other_model(parse_options({"--config", folder + "/config.ini"}, nullptr).options, parsed.options, folder);
-  // How ranks share the work is of the machine, not of the checkpoint.
-  if (parsed.source["parallel.sequence_ranks"] != "command line") parsed.options.parallel.sequence_ranks = 0;
-  if (parsed.source["parallel.transport"] != "command line") parsed.options.parallel.transport = "auto";
-  if (parsed.source["run.device"] != "command line") parsed.options.run.device = "cpu";
-  if (parsed.source["run.matmul"] != "command line") parsed.options.run.matmul = "float32";
+  leave_training_behind(parsed);
   check_rules(parsed.options, everyone->size());
   const std::string report_file = own.report_file.value_or(folder + "/sketch_report.json");
   if (own.report) {

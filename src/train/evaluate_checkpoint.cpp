@@ -7,9 +7,12 @@
 
 namespace smartbird {
 
-// A model that was trained densely has no sketch, and draws that ask none can do without.
-static void load_all_but_unused(const std::string& folder, const Options& o, Parameters& parameters) {
-  const MissingWeights missing = draws_from_sketch(o) ? MissingWeights::Refuse : MissingWeights::Keep;
+// A model that was trained densely has no sketch, and draws that ask none can do without; one that was trained with a
+// sketch can be evaluated without a sparse layer.
+static void load_all_but_unused(const std::string& folder, const Options& o, const ModelShape& shape,
+                                Parameters& parameters) {
+  const bool asks = draws_from_sketch(o) && shape.num_sketches() > 0;
+  const MissingWeights missing = asks ? MissingWeights::Refuse : MissingWeights::Keep;
   for (const std::string& name : load_weights(folder, parameters, missing))
     SB_CHECK(name.starts_with("sketch."), Data, folder, "/model.safetensors: no tensor '", name, "'");
 }
@@ -28,7 +31,7 @@ OpenedCheckpoint open_checkpoint(const World& world, const std::string& folder, 
   out.model = std::make_unique<Transformer>(
       make_shape(o, out.corpus->tokenizer().vocabulary(), static_cast<int64_t>(meta.classes.size())),
       weights_of(o, device), static_cast<uint64_t>(o.run.seed));
-  load_all_but_unused(folder, o, out.model->parameters());
+  load_all_but_unused(folder, o, out.model->shape(), out.model->parameters());
   return out;
 }
 

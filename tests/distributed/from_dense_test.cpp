@@ -35,7 +35,9 @@ TEST(FromDense, ASketchIsTrainedOnAModelThatStays) {
   ASSERT_EQ(run.steps.size(), 6U);
   EXPECT_EQ(run.steps.at(6).at("grad_norm").get<double>(), 0);
   EXPECT_GT(run.steps.at(6).at("sketch_grad_norm").get<double>(), 0);
-  EXPECT_EQ(loss_of(smartbird(1, "evaluate --checkpoint=" + folders.path("sketch") + " --eval.draw=dense")), dense);
+  const std::string again = "evaluate --checkpoint=" + folders.path("sketch") + " ";
+  EXPECT_EQ(loss_of(smartbird(1, again + "--eval.draw=dense")), dense);
+  EXPECT_EQ(loss_of(smartbird(1, again + "--attention.pattern=dense")), dense) << "the sketch's weights are left alone";
 }
 
 TEST(FromDense, FreezingNeedsACheckpoint) {
@@ -59,6 +61,19 @@ TEST(FromDense, WarmUpsAreNotInherited) {
   ASSERT_EQ(trained.code, 0) << trained.output;
   EXPECT_GT(read_run(folders.path("before")).steps.at(1).at("coverage").get<double>(), 0.999);
   EXPECT_LT(read_run(folders.path("after")).steps.at(1).at("coverage").get<double>(), 0.99);
+}
+
+// What a configuration says of training alone does not stand in the way of another attention.
+TEST(FromDense, AnEvaluationLeavesTrainingBehind) {
+  const TempFolder folders;
+  train_tiny(folders.path("run"), 1,
+             "--train.steps=2 --train.warmup_steps=1 --attention.warmup_steps=2 --attention.warmup_picks=9 "
+             "--attention.draw_temperature=0.5 --run.record_picks=1 --eval.at_end=off");
+  const std::string evaluate = "evaluate --checkpoint=" + folders.path("run") + " ";
+  const std::string dense = loss_of(smartbird(1, evaluate + "--attention.pattern=dense"));
+  EXPECT_NE(dense, "");
+  EXPECT_EQ(loss_of(smartbird(2, evaluate + "--attention.draw=uniform --attention.picks=300")), dense);
+  EXPECT_EQ(loss_of(smartbird(2, evaluate + "--eval.draw=dense")), dense);
 }
 
 // In a dense warm-up exchange.plan = auto counts every key, not the picks that come after it.
