@@ -5,7 +5,6 @@
 #include <chrono>
 
 #include "comm/cuda_check.h"
-#include "comm/cuda_staged_comm.h"
 #include "comm/nccl_comm.h"
 #include "comm/world.h"
 #include "tests/support/fake_nccl/state.h"
@@ -158,11 +157,6 @@ void asking_leaves_no_error(Communicator& group) {
   EXPECT_EQ(cudaGetLastError(), cudaSuccess);
 }
 
-// Copies through host memory.
-std::unique_ptr<Communicator> staged(Communicator& group) {
-  return std::make_unique<StagedComm>(group.split(0, group.rank()), default_stream);
-}
-
 void nothing_was_misused(Communicator&) { EXPECT_EQ(fake_nccl::misuses(), 0); }
 
 void host_memory_is_refused(Communicator& group) {
@@ -277,10 +271,6 @@ int run_tests(const Session& session) {
   const auto half = nccl->split(session.rank() % 2, -session.rank());
   register_bodies("NcclComm", *nccl, bodies);
   register_bodies("NcclCommSplit", *half, bodies);
-  const auto through_the_host = staged(*everyone);
-  const auto part = through_the_host->split(session.rank() % 2, -session.rank());
-  register_bodies("StagedComm", *through_the_host, {kCommBodies.begin(), kCommBodies.end()});
-  register_bodies("StagedCommSplit", *part, {kCommBodies.begin(), kCommBodies.end()});
   register_bodies("NcclOnly", *everyone,
                   {{"AskingLeavesNoError", asking_leaves_no_error},
                    {"WorldWithTwoGroups", world_with_two_groups},

@@ -1,0 +1,31 @@
+// StagedComm, which copies through host memory: the bodies that every back end must pass.
+#include <gtest/gtest.h>
+
+#include "comm/cuda_staged_comm.h"
+#include "comm/nccl_groups.h"
+#include "tests/support/fake_nccl/state.h"
+#include "tests/support/rank_tests.h"
+
+namespace smartbird::testing {
+namespace {
+
+void nothing_was_misused(Communicator&) { EXPECT_EQ(fake_nccl::misuses(), 0); }
+
+int run_tests(const Session& session) {
+  const auto everyone = session.everyone();
+  report_from_rank_0(session.rank());
+  StagedComm staged(everyone->split(0, session.rank()), default_stream);
+  const auto part = staged.split(session.rank() % 2, -session.rank());
+  register_bodies("StagedComm", staged, {kCommBodies.begin(), kCommBodies.end()});
+  register_bodies("StagedCommSplit", *part, {kCommBodies.begin(), kCommBodies.end()});
+  register_bodies("StagedLast", *everyone, {{"NothingWasMisused", nothing_was_misused}});
+  const int failed = RUN_ALL_TESTS();
+  return everyone->reduce_value("failed", int32_t{failed}, ReduceOp::Max);
+}
+
+}  // namespace
+}  // namespace smartbird::testing
+
+int main(int argc, char** argv) {
+  return smartbird::testing::rank_tests_main(argc, argv, smartbird::testing::run_tests);
+}
