@@ -22,6 +22,8 @@ bool draws_from_sketch(const Options& o) {
   return draw != "uniform" && draw != "none" && draw != "bigbird" && draw != "oracle";
 }
 
+bool samples_from_sketch(const Options& o) { return draws_from_sketch(o) && o.attention.draw != "topk"; }
+
 std::string transport_of(const Options& o) {
   if (o.parallel.transport != "auto") return o.parallel.transport;
   return o.run.device == "cuda" ? "nccl" : "mpi";
@@ -86,9 +88,10 @@ void check_rules(const Options& o, int num_ranks) {
   const bool sparse = std::find(patterns.begin(), patterns.end(), "sparse") != patterns.end();
   rule(o.run.record_picks == 0 || o.attention.draw != "oracle", "run.record_picks = ", o.run.record_picks,
        " records the picks of sketches; attention.draw = oracle has none");
-  rule(o.attention.draw_temperature == 1 || draws_from_sketch(o),
+  rule(o.attention.draw_temperature == 1 || samples_from_sketch(o),
        "attention.draw_temperature = ", o.attention.draw_temperature,
-       " changes nothing with attention.draw = ", o.attention.draw, ", which asks no sketch; leave it out");
+       " changes nothing with attention.draw = ", o.attention.draw,
+       ", which does not draw by the sketch's probabilities; leave it out");
   rule(o.run.matmul == "float32" || (o.run.dtype == "float32" && o.run.device == "cpu"), "run.matmul = ", o.run.matmul,
        " rounds the factors of float32 on a CPU, not of run.dtype = ", o.run.dtype, " with run.device = ", o.run.device,
        "; leave it out");

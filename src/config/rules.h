@@ -17,6 +17,8 @@ void check_rules(const Options& options, int num_ranks);
 [[nodiscard]] int64_t sketch_inner_width(const SketchOptions& sketch);
 // Whether attention.draw asks a sketch; the other draws need none.
 [[nodiscard]] bool draws_from_sketch(const Options& options);
+// Whether chance has a part in that: all of those but topk.
+[[nodiscard]] bool samples_from_sketch(const Options& options);
 // parallel.transport with auto resolved.
 [[nodiscard]] std::string transport_of(const Options& options);
 [[nodiscard]] bool is_causal(const Options& options);

@@ -47,7 +47,8 @@ void refuse_other_model(const Options& before, const Options& now, const std::st
   std::string changed;
   for (const std::string& name : changed_names(before, now))
     if (name.starts_with("model.") || name == "data.task" || name == "sketch.location" || name == "sketch.every" ||
-        name == "sketch.width" || name == "sketch.inner_width" || name == "sketch.convolution")
+        name == "sketch.width" || name == "sketch.inner_width" || name == "sketch.convolution" ||
+        name == "sketch.rotary_base")
       changed += (changed.empty() ? "" : ", ") + name;
   SB_CHECK(changed.empty(), Config, "evaluate: ", changed, " differ from the checkpoint ", folder,
            ", whose weights were trained with them; leave them out");
@@ -67,7 +68,7 @@ void leave_training_behind(ParsedOptions& parsed) {
   reset("train.freeze", o.train.freeze, fresh.train.freeze);
   reset("attention.warmup_steps", o.attention.warmup_steps, fresh.attention.warmup_steps);
   reset("attention.warmup_picks", o.attention.warmup_picks, fresh.attention.warmup_picks);
-  if (!draws_from_sketch(o))
+  if (!samples_from_sketch(o))
     reset("attention.draw_temperature", o.attention.draw_temperature, fresh.attention.draw_temperature);
 }
 

@@ -74,6 +74,10 @@ TEST(FromDense, AnEvaluationLeavesTrainingBehind) {
   EXPECT_NE(dense, "");
   EXPECT_EQ(loss_of(smartbird(2, evaluate + "--attention.draw=uniform --attention.picks=300")), dense);
   EXPECT_EQ(loss_of(smartbird(2, evaluate + "--eval.draw=dense")), dense);
+  EXPECT_NE(loss_of(smartbird(1, evaluate + "--attention.draw=topk")), dense) << "a temperature that is not asked";
+  const CommandResult other = smartbird(1, evaluate + "--sketch.rotary_base=100");
+  EXPECT_EQ(other.code, 2);
+  EXPECT_NE(other.output.find("sketch.rotary_base differ from the checkpoint"), std::string::npos) << other.output;
 }
 
 // In a dense warm-up exchange.plan = auto counts every key, not the picks that come after it.
