@@ -92,7 +92,8 @@ struct ChunkedLoss : Function<ChunkedLoss> {
     const ChunkBuffer buffer(h, most, w.size(0));
     LossTotals totals(h, most);
     if (!with_gradient)
-      out->row_loss = at::empty({h.size(0)}, at::kDouble), out->row_correct = at::empty({h.size(0)}, at::kByte);
+      out->row_loss = at::empty({h.size(0)}, h.options().dtype(at::kDouble)),
+      out->row_correct = at::empty({h.size(0)}, h.options().dtype(at::kByte));
     for_chunks(h.size(0), chunk, [&](int64_t first, int64_t rows) {
       const at::Tensor x = h.narrow(0, first, rows);
       at::Tensor logits = buffer.of(rows);

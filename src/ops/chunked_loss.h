@@ -11,7 +11,7 @@ struct LossSum {
   at::Tensor loss;      // scalar, the sum over counted rows; differentiable in h and w
   int64_t correct = 0;  // rows whose largest logit is the target
   int64_t counted = 0;
-  at::Tensor row_loss, row_correct;  // without gradients: [T] float64 and uint8 on the host, 0 where not counted
+  at::Tensor row_loss, row_correct;  // without gradients: [T] float64 and uint8 where h is, 0 where not counted
 };
 
 // h [T, C], w [V, C], target [T] int64, -1 = not counted.

@@ -63,6 +63,7 @@ std::vector<int64_t> SeenBefore::distances(uint64_t number) const {
 }
 
 void SeenBefore::add(const Layout& layout, const Stream& stream, const Forward& forward) {
+  const at::Tensor loss = forward.row_loss.cpu(), correct = forward.row_correct.cpu();
   int64_t sequence = -1;
   std::vector<int64_t> back;
   for (size_t row = 0; row < stream.target.size(); ++row) {
@@ -74,12 +75,13 @@ void SeenBefore::add(const Layout& layout, const Stream& stream, const Forward& 
     const int64_t distance = back[static_cast<size_t>(stream.position[row])];
     if (distance < 0) continue;
     Sum& sum = sums_[static_cast<size_t>(std::lower_bound(kEnds.begin(), kEnds.end(), distance) - kEnds.begin())];
-    sum.targets += 1, sum.loss += forward.row_loss.const_data_ptr<double>()[row];
-    sum.correct += forward.row_correct.const_data_ptr<uint8_t>()[row];
+    sum.targets += 1, sum.loss += loss.const_data_ptr<double>()[row];
+    sum.correct += correct.const_data_ptr<uint8_t>()[row];
   }
 }
 
 void SeenBefore::report(const World& world, std::map<std::string, double>& values) {
+  static_assert(sizeof(sums_) == 3 * sizeof(double) * std::tuple_size_v<decltype(sums_)>);
   world.everyone().all_reduce("statistics", &sums_[0].targets, static_cast<int64_t>(3 * sums_.size()), DType::f64);
   for (size_t i = 0; i < sums_.size(); ++i) {
     if (sums_[i].targets == 0) continue;
