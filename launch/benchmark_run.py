@@ -32,7 +32,7 @@ class Runner:
         self._trunk_locks = {}
 
     def result(self, benchmark, run):
-        folder = SCRATCH / benchmark.name / f"{plain(run.variant)}-{run.seed}"
+        folder, fingerprint = SCRATCH / benchmark.name / f"{plain(run.variant)}-{run.seed}", benchmark.fingerprint()
         shutil.rmtree(folder, ignore_errors=True)
         options = self._options(f"{benchmark.options} {run.options}")
         command, more, trunk_s = "pretrain", [], 0
@@ -54,10 +54,10 @@ class Runner:
         report, also = self._sketch_report(folder), self._evaluate_again(folder, benchmark.also_evaluate)
         shutil.rmtree(folder, ignore_errors=True)
         return {"benchmark": benchmark.name, "variant": run.variant, "seed": run.seed, "options": run.options,
-                "trunk_options": run.trunk_options, "config": benchmark.fingerprint(), "steps": steps[-1]["step"],
+                "trunk_options": run.trunk_options, "config": fingerprint, "steps": steps[-1]["step"],
                 "evaluation": evaluations[-1]["eval"], "curve": curve(lines), "last_steps": means(steps[-LAST_STEPS:]),
                 "sketch_report": report, "also": also, "wall_s": round(wall_s, 1), "trunk_s": round(trunk_s, 1), "threads": self.threads,
-                "hardware": hardware(), "commit": commit(), "date": time.strftime("%Y-%m-%d")}
+                "hardware": hardware(), "commit": self._commit(), "date": time.strftime("%Y-%m-%d")}
 
     def prepare(self, benchmark):
         """Writes the data that the benchmark's lines `prepare` name."""
@@ -85,6 +85,11 @@ class Runner:
         if done.returncode != 0:
             raise Failed(f"{self.binary} {arguments[0]} ended with {done.returncode}: {(done.stderr.strip().splitlines() or [''])[-1]}")
         return done.stdout
+
+    def _commit(self):
+        """Of the sources that the program was built from."""
+        said = re.search(r"commit (\S+)", self._call(["--version"]))
+        return said[1] if said else "unknown"
 
     def _evaluate_again(self, folder, options):
         if not options:
@@ -152,11 +157,3 @@ def hardware():
     model = next((line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
                   if line.startswith("model name")), platform.processor())
     return f"{os.cpu_count()} cores, {model}"
-
-
-def commit():
-    """With +changes where the program's sources differ from it."""
-    def git(*arguments):
-        return subprocess.run(["git", *arguments], capture_output=True, text=True).stdout.strip()
-    changed = git("status", "--porcelain", "--untracked-files=no", "src", "kernels", "CMakeLists.txt")
-    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+changes" if changed else "")

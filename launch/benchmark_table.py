@@ -32,8 +32,9 @@ def keep(result):
 
 
 def write_table(benchmark):
-    results = results_of(benchmark)
+    results, file = results_of(benchmark), RESULTS / f"{benchmark.name}.md"
     if not results:
+        file.unlink(missing_ok=True)  # a table of another set-up
         return
     out = [f"# {benchmark.name}", "",
            f"`launch/benchmarks.sh {benchmark.name}`: mean and each seed's value; cover: share of the sampled domain's exact attention "
@@ -53,7 +54,7 @@ def write_table(benchmark):
     ran = dict.fromkeys(f"{r['hardware']}, {r['threads']} thread{'s' if r['threads'] > 1 else ''} a run (commit {r['commit']}, {r['date']})"
                         for r in results)
     out += ["", "Ran on " + "; ".join(ran) + ".", ""]
-    _write(RESULTS / f"{benchmark.name}.md", "\n".join(out))
+    _write(file, "\n".join(out))
 
 
 def _row(cells):

@@ -65,8 +65,8 @@ def main():
     try:
         for benchmark in dict.fromkeys(benchmark for benchmark, _, _ in todo):
             runner.prepare(benchmark)
-    except Failed as reason:
-        sys.exit(f"benchmarks: {reason}")
+    except (Failed, OSError) as reason:
+        sys.exit(f"benchmarks: {benchmark.name}: its data cannot be prepared: {reason}")
     guard = threading.Lock()
 
     def one(number, benchmark, run, minutes):

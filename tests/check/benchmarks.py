@@ -78,6 +78,8 @@ def runs_are_made_once_and_again_when_their_options_change(folder):
     check("0 runs to do" in benchmarks(folder, "--list", "--full", "--only=even", "a")[1], "--only takes no other")
     write(folder, a__runs="all | 1,2 | 1 | --attention.picks=2\n")
     check("2 runs to do" in benchmarks(folder, "--list", "a")[1], "other options, other results")
+    version = subprocess.run([binary, "--version"], capture_output=True, text=True).stdout
+    check(all(f"commit {r['commit']}\n" in version for r in made), "the commit is that of the program")
 
 
 def a_trunk_is_made_once_and_gone_on_from(folder):
@@ -151,6 +153,9 @@ def what_cannot_be_run_is_said(folder):
         write(folder, d__ini=TINY, d__runs=text + "\n")
         code, said = benchmarks(folder, "d")
         check(code == 1 and complaint in said and said.count("\n") == 1, f"{text!r}: {said}")
+    write(folder, d__runs=f"prepare = authors --output={folder}/nobody\nx | 1 | 1 |\n")
+    code, said = benchmarks(folder, "d", f"--data={folder}")
+    check(code == 1 and "cannot be prepared" in said and "manifest.tsv" in said and "Traceback" not in said, said)
     write(folder, d__runs="options = --data.train={data}/none\nx | 1 | 1 |\n")
     for arguments, complaint in ((["d", "--data=/nowhere"], "--data=FOLDER"), (["d", f"--data={folder}"], "failed:"), (["e"], "there is no e"),
                                  (["--jobs=0"], "--jobs=0"), (["--seeds=-1"], "--seeds=-1")):
