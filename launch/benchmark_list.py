@@ -1,7 +1,7 @@
 """What the benchmarks' .runs files list.
 
 NAME.runs: lines of  VARIANT | SEEDS | MINUTES | OPTIONS [| TRUNK OPTIONS]  , SEEDS as in 1,2,3 (a + before it: only with --full), MINUTES
-of a run on two cores as first guess, OPTIONS for smartbird beside --config NAME.ini. A line that begins with # is a comment. Lines
+of a run on one core as first guess, OPTIONS for smartbird beside --config NAME.ini. A line that begins with # is a comment. Lines
 KEY = VALUE  hold for all runs of the file:
   config = FILE         a configuration of this folder in place of NAME.ini
   options = OPTIONS     of every run, before its own; {data} is the folder that --data names
@@ -11,7 +11,8 @@ KEY = VALUE  hold for all runs of the file:
   trunk_steps = N       every run goes on from step N of one with the seed and the unchanged configuration, which all share
   finetune_from = FILE  every run fine-tunes the last checkpoint of a pre-training with this configuration, the seed and its TRUNK OPTIONS
   trunk_options = OPTIONS  of the pre-training of every run, before its own
-  trunk_seed = N        the pre-training's seed, for all runs, in place of theirs"""
+  trunk_seed = N        the pre-training's seed, for all runs, in place of theirs
+  trunk_minutes = N     that a trunk takes on one core, as first guess"""
 import dataclasses
 import hashlib
 import math
@@ -23,7 +24,8 @@ import sys
 import benchmark_data
 
 HERE = pathlib.Path(os.environ.get("SMARTBIRD_BENCHMARKS") or pathlib.Path(__file__).resolve().parent.parent / "configs" / "benchmarks")
-KEYS = ("config", "options", "also_evaluate", "trunk_steps", "finetune_from", "trunk_options", "trunk_seed")
+SCRATCH = HERE / "scratch" if os.environ.get("SMARTBIRD_BENCHMARKS") else pathlib.Path("runs/benchmarks")
+KEYS = ("config", "options", "also_evaluate", "trunk_steps", "finetune_from", "trunk_options", "trunk_seed", "trunk_minutes")
 TAKEN = ("--config", "--run.dir", "--run.seed", "--run.threads", "--run.progress", "--run.resume", "--run.allow_change", "--init.checkpoint")
 
 
@@ -50,6 +52,7 @@ class Benchmark:
     trunk_config: "pathlib.Path | None"
     trunk_options: str
     trunk_seed: "int | None"
+    trunk_minutes: float
     runs: tuple
 
     def fingerprint(self):
@@ -62,6 +65,11 @@ class Benchmark:
         if self.trunk_seed is not None:
             text += f"trunk_seed = {self.trunk_seed}".encode()
         return hashlib.sha256(text).hexdigest()[:12]
+
+    def reads_data(self, run):
+        """Whether the run needs the folder that --data names."""
+        texts = [self.options, self.also_evaluate, self.trunk_options, run.options, run.trunk_options, *self.prepare]
+        return any("{data}" in text for text in texts) or any(not text.startswith("data ") for text in self.prepare)
 
 
 def names():
@@ -81,10 +89,13 @@ def read(name):
             if key.strip() in shared:
                 sys.exit(f"benchmarks: {place}: {key.strip()} is there twice")
             shared[key.strip()] = value.strip()
+        elif equals and "|" not in line:
+            sys.exit(f"benchmarks: {place}: unknown '{key.strip()}' in '{line}'; known: prepare, {', '.join(KEYS)}")
         else:
             runs += _runs_of(name, place, line, runs)
     steps, trunk_seed = shared.get("trunk_steps", "0"), shared.get("trunk_seed", "0")
-    for key, value in (("trunk_steps", steps), ("trunk_seed", trunk_seed)):
+    trunk_minutes = shared.get("trunk_minutes", "5")
+    for key, value in (("trunk_steps", steps), ("trunk_seed", trunk_seed), ("trunk_minutes", trunk_minutes)):
         if not (value.isascii() and value.isdigit()):
             sys.exit(f"benchmarks: {name}.runs: {key} = {value} is not a number")
     for key in ("trunk_seed", "trunk_options"):
@@ -100,7 +111,7 @@ def read(name):
         _check_options(f"{name}.runs: {key}", shared.get(key, ""))
     return Benchmark(name, _file(name, shared.get("config", f"{name}.ini")), shared.get("options", ""),
                      tuple(prepare), shared.get("also_evaluate", ""), int(steps), trunk_config, shared.get("trunk_options", ""),
-                     int(trunk_seed) if "trunk_seed" in shared else None, tuple(runs))
+                     int(trunk_seed) if "trunk_seed" in shared else None, int(trunk_minutes), tuple(runs))
 
 
 def _command(place, text):

@@ -1,5 +1,4 @@
 """One training of a benchmark: from its trunk, if it has one, to the result."""
-import hashlib
 import json
 import os
 import pathlib
@@ -13,15 +12,21 @@ import threading
 import time
 
 import benchmark_data
-from benchmark_list import HERE
+import benchmark_trunk
+from benchmark_list import SCRATCH
+from benchmark_locks import locked
 
-SCRATCH = HERE / "scratch" if os.environ.get("SMARTBIRD_BENCHMARKS") else pathlib.Path("runs/benchmarks")
+NO_SKETCH = 2  # smartbird evaluate --sketch.report refuses a model without a sampled layer by this exit code
 LAST_STEPS = 50  # that means over steps are taken of
 MEANS = ("loss", "sketch_loss", "coverage", "coverage_domain", "coverage_uniform", "phi", "tokens_per_s")
 
 
 class Failed(Exception):
-    """A run without a result, and why."""
+    """A run without a result, and why; the exit code of the program that refused it."""
+
+    def __init__(self, reason, code=None):
+        super().__init__(reason)
+        self.code = code
 
 
 class Runner:
@@ -29,23 +34,54 @@ class Runner:
         self.binary, self.data, self.threads = binary, data, threads
         self.stopping = threading.Event()  # set: no new program starts
         self._guard = threading.Lock()
-        self._trunk_locks = {}
+        self._running = set()
+        said = re.search(r"commit (\S+)", self._call(["--version"]))
+        self._commit = said[1] if said else "unknown"  # of the sources that the program was built from
+
+    def stop(self):
+        """From another thread: ends the programs that run; no new one starts."""
+        with self._guard:
+            self.stopping.set()
+            for program in self._running:
+                program.terminate()
+
+    def commands(self, benchmark, run):
+        """{options} of the programs that the run takes."""
+        trunk = self.trunk(benchmark, run)
+        out = {("--config", str(benchmark.config), *self._options(f"{benchmark.options} {run.options}")), tuple(self._options(benchmark.also_evaluate))}
+        return out | ({("--config", str(trunk.config), *trunk.options)} if trunk else set())
+
+    def check_options(self, options):
+        """Fails where the program does not know one of them, or cannot read its value."""
+        try:
+            self._call(["plan", *options])
+        except Failed as reason:
+            wrong = [line for line in str(reason).splitlines() if re.search(r"command line: |\.ini:\d+: ", line)]
+            if wrong:
+                raise Failed("\n".join(wrong)) from None
+
+    def trunk(self, benchmark, run):
+        return benchmark_trunk.of(benchmark, run, self._options)
 
     def result(self, benchmark, run):
-        folder, fingerprint = SCRATCH / benchmark.name / f"{plain(run.variant)}-{run.seed}", benchmark.fingerprint()
+        """Busy where another launch is at this run."""
+        name = f"{plain(run.variant)}-{run.seed}"
+        with locked(f"{benchmark.name}-{name}", wait=False) as hold:
+            return self._result(benchmark, run, SCRATCH / benchmark.name / name, hold)
+
+    def _result(self, benchmark, run, folder, hold):
+        fingerprint = benchmark.fingerprint()
         shutil.rmtree(folder, ignore_errors=True)
         options = self._options(f"{benchmark.options} {run.options}")
-        command, more, trunk_s = "pretrain", [], 0
+        command, more, trunk = "pretrain", [], self.trunk(benchmark, run)
+        began_with = self._make(trunk) if trunk else {}
         if benchmark.trunk_steps:
-            trunk, trunk_s = self._trunk(benchmark.config, run.seed, self._options(benchmark.options), benchmark.trunk_steps)
             changed = ",".join(option.removeprefix("--").split("=")[0] for option in shlex.split(run.options))
-            more = [f"--run.resume={trunk / 'checkpoints' / f'step_{benchmark.trunk_steps:08d}'}", f"--run.allow_change={changed}"]
-        if benchmark.trunk_config:
-            trunk, trunk_s = self._trunk(benchmark.trunk_config, run.seed if benchmark.trunk_seed is None else benchmark.trunk_seed,
-                                         self._options(f"{benchmark.trunk_options} {run.trunk_options}"), 0)
-            command, more = "finetune", [f"--init.checkpoint={trunk}"]
+            more = [f"--run.resume={trunk.checkpoint}", f"--run.allow_change={changed}"]
+        elif trunk:
+            command, more = "finetune", [f"--init.checkpoint={trunk.checkpoint}"]
         began = time.time()
-        self._train(command, benchmark.config, run.seed, folder, [*options, *more])
+        self._train(command, benchmark.config, run.seed, folder, [*options, *more], hold)
         wall_s = time.time() - began
         lines = metrics(folder)
         steps, evaluations = [line for line in lines if "loss" in line], [line for line in lines if "eval" in line]
@@ -56,65 +92,67 @@ class Runner:
         return {"benchmark": benchmark.name, "variant": run.variant, "seed": run.seed, "options": run.options,
                 "trunk_options": run.trunk_options, "config": fingerprint, "steps": steps[-1]["step"],
                 "evaluation": evaluations[-1]["eval"], "curve": curve(lines), "last_steps": means(steps[-LAST_STEPS:]),
-                "sketch_report": report, "also": also, "wall_s": round(wall_s, 1), "trunk_s": round(trunk_s, 1), "threads": self.threads,
-                "hardware": hardware(), "commit": self._commit(), "date": time.strftime("%Y-%m-%d")}
+                "sketch_report": report, "also": also, "wall_s": round(wall_s, 1), "trunk": began_with, "threads": self.threads,
+                "hardware": hardware(), "commit": self._commit, "date": time.strftime("%Y-%m-%d")}
 
     def prepare(self, benchmark):
-        """Writes the data that the benchmark's lines `prepare` name."""
+        """Writes the data that the benchmark's lines `prepare` name, once; how they were made lies beside them."""
         for text in benchmark.prepare:
             words = self._options(text)
             output = pathlib.Path(next(word for word in words if word.startswith("--output=")).removeprefix("--output="))
-            if not output.with_name(output.name + ".idx").exists():
+            made_by = output.with_name(output.name + ".prepared")
+            with locked("prepare"):
+                if output.exists() or output.with_name(output.name + ".idx").exists():
+                    if not made_by.exists() or made_by.read_text() != f"{text}\n":
+                        raise Failed(f"{output} is there, but was not made by '{text}'; remove it and {made_by}")
+                    continue
                 output.parent.mkdir(parents=True, exist_ok=True)
                 if words[0] == "data":
                     self._call(words)
                 else:
                     getattr(benchmark_data, words[0])(self.data, output)
+                made_by.write_text(f"{text}\n")
 
     def _options(self, text):
         return [option.replace("{data}", str(self.data)) for option in shlex.split(text)]
 
-    def _train(self, command, config, seed, folder, options):
+    def _train(self, command, config, seed, folder, options, hold):
         self._call([command, "--config", str(config), f"--run.seed={seed}", f"--run.dir={folder}", "--run.progress=none",
-                    f"--run.threads={self.threads}", *options])
+                    f"--run.threads={self.threads}", *options], hold)
 
-    def _call(self, arguments):
-        if self.stopping.is_set():
-            raise Failed("stopped")
-        done = subprocess.run([self.binary, *arguments], capture_output=True, text=True)
-        if done.returncode != 0:
-            raise Failed(f"{self.binary} {arguments[0]} ended with {done.returncode}: {(done.stderr.strip().splitlines() or [''])[-1]}")
-        return done.stdout
-
-    def _commit(self):
-        """Of the sources that the program was built from."""
-        said = re.search(r"commit (\S+)", self._call(["--version"]))
-        return said[1] if said else "unknown"
+    def _call(self, arguments, *held):
+        """What the program prints; it inherits the locks that are `held`."""
+        with self._guard:
+            if self.stopping.is_set():
+                raise Failed("stopped")
+            program = subprocess.Popen([self.binary, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=held)
+            self._running.add(program)
+        try:
+            said, complaint = program.communicate()
+        finally:
+            with self._guard:
+                self._running.discard(program)
+        if program.returncode != 0:
+            raise Failed(f"{self.binary} {arguments[0]} ended with {program.returncode}: {complaint.strip()}", program.returncode)
+        return said
 
     def _evaluate_again(self, folder, options):
         if not options:
             return {}
-        try:
-            said = self._call(["evaluate", f"--checkpoint={folder}", f"--run.threads={self.threads}", *self._options(options)])
-        except Failed as reason:
-            return {"none": str(reason)}
+        said = self._call(["evaluate", f"--checkpoint={folder}", f"--run.threads={self.threads}", *self._options(options)])
         values = (line.split(": ") for line in said.splitlines() if re.fullmatch(r"\w+: \S+", line))
         return {name: float(value) for name, value in values}
 
-    def _trunk(self, config, seed, options, steps):
-        """The folder of what several runs begin with and the seconds it took; made on first use, steps = 0: to its end."""
-        name = hashlib.sha256(config.read_bytes() + "\n".join([*options, str(steps)]).encode()).hexdigest()[:12]
-        folder = SCRATCH / "trunks" / f"{config.stem}-{name}-{seed}"
-        with self._guard:
-            lock = self._trunk_locks.setdefault(folder, threading.Lock())
-        with lock:
-            took = folder / "took_s.txt"  # written last
-            if not took.exists():
-                shutil.rmtree(folder, ignore_errors=True)
+    def _make(self, trunk):
+        """Where it is not there; what it says of itself."""
+        with locked(trunk.folder.name) as hold:
+            if not trunk.made():
+                shutil.rmtree(trunk.folder, ignore_errors=True)
                 began = time.time()
-                self._train("pretrain", config, seed, folder, [*options, *([f"--train.stop_after={steps}"] if steps else [])])
-                took.write_text(f"{time.time() - began:.1f}\n")
-            return folder, float(took.read_text())
+                stop = [f"--train.stop_after={trunk.steps}"] if trunk.steps else []
+                self._train("pretrain", trunk.config, trunk.seed, trunk.folder, [*trunk.options, *stop], hold)
+                trunk.keep({"wall_s": round(time.time() - began, 1), "commit": self._commit, "threads": self.threads})
+            return trunk.made()
 
     def _sketch_report(self, folder):
         """What the run's sketch is worth, shortened; its reason where there is none to report on."""
@@ -122,6 +160,8 @@ class Runner:
         try:
             self._call(["evaluate", f"--checkpoint={folder}", f"--sketch.report={file}", "--eval.draw=same", f"--run.threads={self.threads}"])
         except Failed as reason:
+            if reason.code != NO_SKETCH:
+                raise
             return {"none": str(reason)}
         report = json.loads(file.read_text())
         kept = {key: report["all"][key] for key in ("band", "caught", "recall", "effective_keys", "output_error")}

@@ -4,6 +4,7 @@ import os
 import statistics
 
 from benchmark_list import HERE
+from benchmark_locks import locked
 from benchmark_run import LAST_STEPS
 
 RESULTS = HERE / "results"
@@ -24,14 +25,21 @@ def results_of(benchmark):
     return [there[key] for key in asked if key in there]
 
 
-def keep(result):
-    """In place of an earlier result of this variant and seed."""
+def keep(benchmark, result):
+    """In place of an earlier result of this variant and seed; other launches may be keeping theirs."""
     RESULTS.mkdir(exist_ok=True)
-    others = [r for r in all_results(result["benchmark"]) if (r["variant"], r["seed"]) != (result["variant"], result["seed"])]
-    _write(RESULTS / f"{result['benchmark']}.jsonl", "".join(json.dumps(line) + "\n" for line in [*others, result]))
+    with locked(f"results-{benchmark.name}"):
+        others = [r for r in all_results(benchmark.name) if (r["variant"], r["seed"]) != (result["variant"], result["seed"])]
+        _write(RESULTS / f"{benchmark.name}.jsonl", "".join(json.dumps(line) + "\n" for line in [*others, result]))
+        _write_table(benchmark)
 
 
 def write_table(benchmark):
+    with locked(f"results-{benchmark.name}"):
+        _write_table(benchmark)
+
+
+def _write_table(benchmark):
     results, file = results_of(benchmark), RESULTS / f"{benchmark.name}.md"
     if not results:
         file.unlink(missing_ok=True)  # a table of another set-up

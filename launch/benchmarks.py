@@ -6,9 +6,9 @@ import os
 import pathlib
 import signal
 import sys
-import threading
 
 import benchmark_list
+from benchmark_locks import Busy
 from benchmark_run import Failed, Runner
 from benchmark_table import keep, results_of, write_table
 
@@ -38,61 +38,89 @@ def read_arguments():
 
 
 def missing(benchmark, arguments):
-    """[(run, minutes)], the first seeds of all variants first."""
+    """[(run, minutes on one core)], the first seeds of all variants first."""
     there = results_of(benchmark)
-    taken = {r["variant"]: r["wall_s"] / 60 for r in there}
+    taken = {r["variant"]: r["wall_s"] * r["threads"] / 60 for r in there}
     done = {(r["variant"], r["seed"]) for r in there}
     runs = [run for run in sorted(benchmark.runs, key=lambda run: run.seed) if (run.variant, run.seed) not in done
             and arguments.only in run.variant and (arguments.full or not run.only_full) and (arguments.seeds == 0 or run.seed <= arguments.seeds)]
     return [(run, taken.get(run.variant, run.minutes)) for run in runs]
 
 
+def minutes_of_trunks(todo, runner):
+    """On one core, of the trunks that are not there yet."""
+    trunks = {trunk: benchmark.trunk_minutes for benchmark, run, _ in todo if (trunk := runner.trunk(benchmark, run)) and not trunk.made()}
+    return sum(trunks.values())
+
+
+def check(todo, runner, jobs):
+    """Ends the program where an option of a run is wrong, before anything runs."""
+    users = {options: f"{benchmark.name}: {run.variant}" for benchmark, run, _ in todo for options in runner.commands(benchmark, run)}
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        for user, checked in [(user, pool.submit(runner.check_options, options)) for options, user in users.items()]:
+            try:
+                checked.result()
+            except Failed as reason:
+                pool.shutdown(cancel_futures=True)
+                sys.exit(f"benchmarks: {user}: {reason}")
+
+
+def prepare(todo, runner):
+    for benchmark in dict.fromkeys(benchmark for benchmark, _, _ in todo):
+        try:
+            runner.prepare(benchmark)
+        except (Failed, OSError) as reason:
+            sys.exit(f"benchmarks: {benchmark.name}: its data cannot be prepared: {reason}")
+
+
+def run_one(place, benchmark, run, minutes, runner):
+    """Whether there is a result, or another launch is at it."""
+    what = f"{benchmark.name}: {run.variant}, seed {run.seed}"
+    if not runner.stopping.is_set():
+        print(f"[{place}] {what}, about {minutes / runner.threads:.0f} minutes", flush=True)
+    try:
+        result = runner.result(benchmark, run)
+    except Busy:
+        print(f"{what}: another launch is at it, left to that", flush=True)
+        return True
+    except Failed as reason:
+        if not runner.stopping.is_set():
+            print(f"{what}: failed: {reason}", flush=True)
+        return False
+    keep(benchmark, result)
+    print(f"{what}: accuracy {result['evaluation']['accuracy']:.4f}, loss {result['evaluation']['loss']:.4f}, "
+          f"{result['wall_s'] / 60:.1f} minutes", flush=True)
+    return True
+
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+
 def main():
     arguments = read_arguments()
+    signal.signal(signal.SIGTERM, stop)
     benchmarks = [benchmark_list.read(name) for name in arguments.names]
     todo = [(benchmark, run, minutes) for benchmark in benchmarks for run, minutes in missing(benchmark, arguments)]
-    print(f"{len(todo)} runs to do, about {sum(minutes for _, _, minutes in todo) / 60 / arguments.jobs:.1f} hours", flush=True)
+    reading = sorted({benchmark.name for benchmark, run, _ in todo if benchmark.reads_data(run)})
+    if reading and not arguments.list and not arguments.data.is_dir():
+        sys.exit(f"benchmarks: {', '.join(reading)}: there is no folder {arguments.data}; name that of the texts by --data=FOLDER")
+    runner = Runner(arguments.binary, arguments.data.resolve(), max(1, arguments.cores // arguments.jobs))
+    minutes = sum(minutes for _, _, minutes in todo) + minutes_of_trunks(todo, runner)
+    print(f"{len(todo)} runs to do, about {minutes / 60 / arguments.jobs / runner.threads:.1f} hours", flush=True)
     if arguments.list:
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # | head
         for benchmark, run, minutes in todo:
-            print(f"{benchmark.name}: {run.variant}, seed {run.seed}, about {minutes:.0f} minutes")
+            print(f"{benchmark.name}: {run.variant}, seed {run.seed}, about {minutes / runner.threads:.0f} minutes")
         return 0
-    reading = sorted({benchmark.name for benchmark, _, _ in todo if "{data}" in f"{benchmark.options} {benchmark.trunk_options} {benchmark.prepare}"
-                      or any(not text.startswith("data ") for text in benchmark.prepare)})
-    if reading and not arguments.data.is_dir():
-        sys.exit(f"benchmarks: {', '.join(reading)}: there is no folder {arguments.data}; name that of the texts by --data=FOLDER")
-    runner = Runner(arguments.binary, arguments.data.resolve(), max(1, arguments.cores // arguments.jobs))
-    try:
-        for benchmark in dict.fromkeys(benchmark for benchmark, _, _ in todo):
-            runner.prepare(benchmark)
-    except (Failed, OSError) as reason:
-        sys.exit(f"benchmarks: {benchmark.name}: its data cannot be prepared: {reason}")
-    guard = threading.Lock()
-
-    def one(number, benchmark, run, minutes):
-        """Whether there is a result."""
-        what = f"{benchmark.name}: {run.variant}, seed {run.seed}"
-        if not runner.stopping.is_set():
-            print(f"[{number}/{len(todo)}] {what}, about {minutes:.0f} minutes", flush=True)
-        try:
-            result = runner.result(benchmark, run)
-        except Failed as reason:
-            if not runner.stopping.is_set():
-                print(f"{what}: failed: {reason}", flush=True)
-            return False
-        with guard:
-            keep(result)
-            write_table(benchmark)
-        print(f"{what}: accuracy {result['evaluation']['accuracy']:.4f}, loss {result['evaluation']['loss']:.4f}, "
-              f"{result['wall_s'] / 60:.1f} minutes", flush=True)
-        return True
-
+    check(todo, runner, arguments.cores)
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        futures = [pool.submit(one, number, *what) for number, what in enumerate(todo, 1)]
         try:
+            prepare(todo, runner)
+            futures = [pool.submit(run_one, f"{number}/{len(todo)}", *what, runner) for number, what in enumerate(todo, 1)]
             failed = sum(not future.result() for future in futures)
         except KeyboardInterrupt:
-            runner.stopping.set()
+            runner.stop()
             print("benchmarks: stopped; the results so far are kept, start it again to go on", file=sys.stderr)
             return 130
     for benchmark in benchmarks:

@@ -4,6 +4,8 @@ and stops do what launch/benchmark_list.py says.   benchmarks.py SMARTBIRD REPOS
 import json
 import os
 import pathlib
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -58,9 +60,15 @@ def write(folder, **files):
 def the_lists_of_the_repository_are_read():
     code, said = benchmarks(repository / "configs/benchmarks", "--list", "--full")
     check(code == 0 and "runs to do" in said, said)
+    known = set(re.findall(r"^(--\S+?)=", subprocess.run([binary, "pretrain", "--help"], capture_output=True, text=True).stdout, re.MULTILINE))
+    for runs in (repository / "configs/benchmarks").glob("*.runs"):
+        named = {option for line in runs.read_text().splitlines() if not line.startswith(("#", "prepare"))
+                 for option in re.findall(r"(--[a-z_]+\.[a-z_]+)=", line)}
+        check(len(known) > 50 and named <= known, f"{runs}: unknown {named - known}")
     for config in (repository / "configs/benchmarks").glob("*.ini"):
         done = subprocess.run([binary, "plan", "--config", config, "--data.train=none"], capture_output=True, text=True)
-        check("unknown" not in done.stderr, f"{config}: {done.stderr}")
+        generated = done.returncode == 0
+        check(generated or done.returncode == 3 and "data.train: nothing at none" in done.stderr, f"{config}: {done.stderr}")
 
 
 def runs_are_made_once_and_again_when_their_options_change(folder):
@@ -91,7 +99,7 @@ def a_trunk_is_made_once_and_gone_on_from(folder):
     whole = results(folder, "whole")[0]
     check(same["evaluation"]["loss"] == whole["evaluation"]["loss"], f"a trunk changes no bit: {same} {whole}")
     check(other["evaluation"]["loss"] != whole["evaluation"]["loss"], f"the option counts: {other}")
-    check(same["trunk_s"] == other["trunk_s"] > 0, "one trunk")
+    check(same["trunk"] == other["trunk"] and same["trunk"]["wall_s"] > 0 and same["trunk"]["commit"] == same["commit"], "one trunk")
 
 
 def a_trained_model_is_fine_tuned(folder):
@@ -118,6 +126,10 @@ def data_are_prepared_once(folder):
                   "options = --data.task=classify\nx | 1,2 | 1 |\n")
     code, said = benchmarks(folder, "g")
     check(code == 0 and made.with_name("train.idx").exists(), said)
+    lists = (folder / "g.runs").read_text()
+    write(folder, g__runs=lists.replace("--count=9", "--count=8"))
+    code, said = benchmarks(folder, "g")
+    check(code == 1 and "was not made by" in said and "--count=8" in said, f"data of another command: {said}")
     check("majority_accuracy" in results(folder, "g")[0]["evaluation"], "the prepared data were read")
 
 
@@ -149,9 +161,13 @@ def what_cannot_be_run_is_said(folder):
             ("config = no.ini", "there is no"), ("config = a.ini\nconfig = a.ini", "is there twice"),
             ("prepare = data listops", "is not a command"), ("x | 1 | 1 | | --model.width=8", "no finetune_from"),
             ("trunk_steps = -1", "not a number"), ("trunk_seed = 1", "no finetune_from"),
-            ("trunk_steps = 3\nfinetune_from = a.ini", "one of them only")):
+            ("trunk_steps = 3\nfinetune_from = a.ini", "one of them only"),
+            ("trunk_step = 3", "known: prepare, config"), ("x | 1 | 1 | --attention.pikcs=5", "did you mean"),
+            ("x | 1 | 1 | --attention.picks=few", "picks = few"), ("also_evaluate = --eval.drwa=dense\nx | 1 | 1 |", "did you mean"),
+            ("x | 1 | 1 | --data.train={data}", "--data=FOLDER")):
         write(folder, d__ini=TINY, d__runs=text + "\n")
-        code, said = benchmarks(folder, "d")
+        code, said = benchmarks(folder, "d", "--data=/nowhere")
+        said = said.replace("1 runs to do, about 0.0 hours\n", "")
         check(code == 1 and complaint in said and said.count("\n") == 1, f"{text!r}: {said}")
     write(folder, d__runs=f"prepare = authors --output={folder}/nobody\nx | 1 | 1 |\n")
     code, said = benchmarks(folder, "d", f"--data={folder}")
@@ -163,23 +179,45 @@ def what_cannot_be_run_is_said(folder):
         check(code == 1 and complaint in said and "Traceback" not in said, f"{arguments}: {said}")
 
 
-def an_interrupt_ends_it_quietly(folder):
-    write(folder, f__ini=TINY, f__runs="long | 1,2 | 1 | --train.steps=100000\n")
+def started(folder, name):
+    """The benchmark NAME of one endless run, in a session of its own, as soon as that run trains."""
+    shutil.rmtree(folder / "scratch" / name, ignore_errors=True)
     environment = dict(os.environ, SMARTBIRD_BINARY=str(binary), SMARTBIRD_BENCHMARKS=str(folder), OMP_NUM_THREADS="1")
-    running = subprocess.Popen(["bash", str(repository / "launch/benchmarks.sh"), "f"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    running = subprocess.Popen(["bash", str(repository / "launch/benchmarks.sh"), name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                text=True, env=environment, start_new_session=True)
     deadline = time.time() + 60
-    while not list((folder / "scratch").glob("f/*/metrics.jsonl")) and time.time() < deadline:
+    while not list((folder / "scratch").glob(f"{name}/*/metrics.jsonl")) and time.time() < deadline:
         time.sleep(0.1)
-    os.killpg(running.pid, signal.SIGINT)
-    said = running.communicate(timeout=60)[0]
-    check(running.returncode == 130 and "start it again" in said and "Traceback" not in said, said)
-    check(not (folder / "results/f.jsonl").exists(), "no result of a run that was stopped")
+    return running
+
+
+def a_stop_ends_it_quietly(folder):
+    write(folder, f__ini=TINY, f__runs="long | 1,2 | 1 | --train.steps=100000\n")
+    for stop in (lambda pid: os.killpg(pid, signal.SIGINT), lambda pid: os.kill(pid, signal.SIGTERM)):
+        running = started(folder, "f")
+        stop(running.pid)
+        said = running.communicate(timeout=60)[0]
+        check(running.returncode == 130 and "start it again" in said and "Traceback" not in said, said)
+        check(not (folder / "results/f.jsonl").exists(), "no result of a run that was stopped")
+
+
+def launches_go_on_side_by_side(folder):
+    write(folder, k__ini=TINY, k__runs="one | 1 | 1 | --train.steps=100000\n")
+    first = started(folder, "k")
+    write(folder, k__runs="one | 1 | 1 | --train.steps=100000\ntwo | 1 | 1 |\n")
+    code, said = benchmarks(folder, "k")
+    check(code == 0 and "one, seed 1: another launch is at it" in said, said)
+    check([r["variant"] for r in results(folder, "k")] == ["two"], "the other run was made meanwhile")
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    code, said = benchmarks(folder, "--only=one", "k")
+    check("another launch is at it" in said, f"the program of a launch that was killed still writes: {said}")
+    subprocess.run(["pkill", "-KILL", "-f", f"run.dir={folder}"], check=True)
 
 
 with tempfile.TemporaryDirectory() as name:
     the_lists_of_the_repository_are_read()
     for test in (runs_are_made_once_and_again_when_their_options_change, a_trunk_is_made_once_and_gone_on_from,
                  a_trained_model_is_fine_tuned, data_are_prepared_once, books_are_sorted_by_author, what_cannot_be_run_is_said,
-                 an_interrupt_ends_it_quietly):
+                 a_stop_ends_it_quietly, launches_go_on_side_by_side):
         test(pathlib.Path(name))
