@@ -33,7 +33,7 @@ struct DrawOptions {
   int64_t picks = 0;   // K
   double floor = 0.1;  // ε
   int heads = 1;       // pick heads
-  int layer = 0;       // sketch number
+  int layer = 0;       // number of the draw: of its sketch, or with attention.redraw = layer of its layer
   PhiloxKey key;
 };
 

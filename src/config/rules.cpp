@@ -68,6 +68,11 @@ void check_rules(const Options& o, int num_ranks) {
   const int64_t last_step = o.train.stop_after > 0 ? o.train.stop_after : o.train.steps;
   rule(o.run.record_picks == 0 || o.run.record_picks <= last_step, "run.record_picks = ", o.run.record_picks,
        " records nothing before the last step, ", last_step, "; lower it");
+  rule(o.run.record_picks == 0 || o.run.record_picks > last_step || o.attention.warmup_picks > 0 ||
+           last_step / o.run.record_picks * o.run.record_picks > o.attention.warmup_steps,
+       "run.record_picks = ", o.run.record_picks,
+       " records no step between the dense ones, attention.warmup_steps = ", o.attention.warmup_steps,
+       ", and the last, ", last_step, "; lower it, or train longer");
   rule(o.data.prefix_tokens == 0 || (o.data.task == "clm" && is_causal(o)),
        "data.prefix_tokens = ", o.data.prefix_tokens, " needs data.task = clm and a causal model");
   rule(o.data.prefix_tokens == 0 || o.data.prefix_tokens < o.data.sequence_tokens,

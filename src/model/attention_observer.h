@@ -1,14 +1,13 @@
 // Somebody who looks on while a forward pass draws and attends, and changes nothing.
 #pragma once
 
-#include "model/sketch.h"
+#include "ops/plan.h"
 
 namespace smartbird {
 
 // A sketch's scores before its layers draw from them: valid during the call.
 struct ObservedSketch {
   int64_t number = 0;
-  const SketchOutput& output;
   const SketchScores& scores;         // what draws see
   const AttentionSettings& settings;  // of the plans
   const at::Tensor& input;            // [T, C] of the sketch

@@ -82,14 +82,15 @@ class Planner {
     }
     const at::NoGradGuard no_grad;
     const auto timing = context_.timer.measure("plan");
+    const bool scored = !options_.all_keys || options_.observer != nullptr;
     out.scores = {.queries = out.output.queries.detach(),
-                  .keys = gather_keys(context_, out.output.keys),
+                  .keys = scored ? gather_keys(context_, out.output.keys) : at::Tensor(),
                   .scale = out.output.temperature.item<double>() / shape_.draw_temperature /
                            std::sqrt(static_cast<double>(shape_.sketch_width)),
                   .layer = static_cast<int>(sketch)};
     if (options_.observer != nullptr)
-      options_.observer->sketched(context_, {sketch, out.output, out.scores,
-                                             sampled_settings(out.scores, input.options()), input, rows.position});
+      options_.observer->sketched(
+          context_, {sketch, out.scores, sampled_settings(out.scores, input.options()), input, rows.position});
     if (options_.probe_rate >= 0)
       out.probes = std::make_unique<Probes>(context_, shape_, options_.probe_rate, picks(), sketch, input.options());
     return out;

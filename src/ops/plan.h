@@ -53,7 +53,7 @@ struct PlanStats {
   int64_t fetched_rows = 0, sent_rows = 0;                       // (row, kv head) pairs that travel to me, and from me
   int64_t scan_pairs = 0;                                        // Σ |E| over my blocks
   std::array<int64_t, kExchangePlanNames.size()> by_exchange{};  // plans of each kind; windows have none
-  std::vector<int64_t> picked_by_head;                           // [sketches · G]: picked_remote
+  std::vector<int64_t> picked_by_head;                           // [draws · G]: picked_remote
 
   void add(const PlanStats& other);
 };
@@ -92,7 +92,7 @@ struct Plan {
 struct SketchScores {
   at::Tensor queries, keys;
   double scale = 1;
-  int layer = 0;  // sketch number, for the random numbers
+  int layer = 0;  // number of the draw, for the random numbers
 };
 
 // Positions in a stream are 32 bits wide: ErrorKind::Config for more tokens than they count.

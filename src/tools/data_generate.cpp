@@ -55,7 +55,8 @@ GeneratedTask generate(const DataOptions& options, bool for_training, int64_t se
   if (options.generate == "listops") return generate_listops({.count = for_training ? 2000 : 200, .seed = seed});
   const int64_t length = options.sequence_tokens, most = (for_training ? int64_t{20} : int64_t{3}) << 20;
   return generate_recall(
-      {.count = std::clamp<int64_t>(most / length, for_training ? 2000 : 20, for_training ? 40000 : 200),
+      {.count = std::clamp<int64_t>(most / length, for_training ? std::min<int64_t>(2000, kMostTokens / length) : 20,
+                                    for_training ? 40000 : 200),
        .length = length,
        .seed = seed,
        .easy = for_training ? 0.8 : 0});

@@ -39,7 +39,7 @@ struct GeneratedTask {
 [[nodiscard]] GeneratedTask generate_recall(const RecallOptions& options);
 
 // data.generate = listops | recall (check_rules has seen to that): writes data.train, data.valid and data.test
-// (200 samples each; fewer of more than 16,384 tokens) where missing. Recall trains on easier samples too, four of five.
+// (200 samples each; of recall fewer from 15,729 tokens a sample on) where missing. Recall trains on easier samples too, four of five.
 // ErrorKind::Data where recall of another length lies there.
 void generate_on_first_use(const DataOptions& options);
 

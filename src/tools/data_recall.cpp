@@ -54,7 +54,7 @@ int64_t between(int64_t low, int64_t high, double u) {
 RecallOptions easier(RecallOptions o, Numbers& numbers) {
   constexpr int64_t kShortest = 32;
   const int64_t length = between(std::min(kShortest, o.length), o.length, numbers.uniform()) / 2 * 2;
-  o.distance = std::max<int64_t>(2, distance_of(o) * length / o.length);
+  o.distance = std::min(std::max<int64_t>(2, distance_of(o) * length / o.length), length - 2);
   o.pairs = between(std::min<int64_t>({2, o.pairs, std::max<int64_t>(1, length / 8)}),
                     std::clamp<int64_t>(length / 8, 1, o.pairs), numbers.uniform());
   o.length = length, o.density = std::max(o.density, 0.8);

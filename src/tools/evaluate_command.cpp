@@ -55,17 +55,18 @@ void refuse_other_model(const Options& before, const Options& now, const std::st
 }
 
 // How ranks shared the work is of the machine, warm-ups and what was frozen are of training, not of the checkpoint.
-void leave_training_behind(ParsedOptions& parsed) {
+void leave_training_behind(ParsedOptions& parsed, const std::string& folder) {
   const Options fresh = default_options();
   Options& o = parsed.options;
   const auto reset = [&](const char* name, auto& value, const auto& to) {
-    if (parsed.source[name] != "command line") value = to;
+    if (parsed.source[name].rfind(folder + "/config.ini", 0) == 0) value = to;
   };
   reset("parallel.sequence_ranks", o.parallel.sequence_ranks, fresh.parallel.sequence_ranks);
   reset("parallel.transport", o.parallel.transport, fresh.parallel.transport);
   reset("run.device", o.run.device, fresh.run.device), reset("run.matmul", o.run.matmul, fresh.run.matmul);
   reset("run.record_picks", o.run.record_picks, fresh.run.record_picks);
   reset("train.freeze", o.train.freeze, fresh.train.freeze);
+  reset("train.learning_rate", o.train.learning_rate, fresh.train.learning_rate);
   reset("attention.warmup_steps", o.attention.warmup_steps, fresh.attention.warmup_steps);
   reset("attention.warmup_picks", o.attention.warmup_picks, fresh.attention.warmup_picks);
   if (!samples_from_sketch(o))
@@ -95,7 +96,7 @@ int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& ar
   all.insert(all.end(), own.rest.begin(), own.rest.end());
   ParsedOptions parsed = parse_options(all, nullptr);
   refuse_other_model(parse_options({"--config", folder + "/config.ini"}, nullptr).options, parsed.options, folder);
-  leave_training_behind(parsed);
+  leave_training_behind(parsed, folder);
   check_rules(parsed.options, everyone->size());
   const std::string report_file = own.report_file.value_or(folder + "/sketch_report.json");
   if (own.report) {

@@ -19,9 +19,9 @@ std::vector<uint32_t> best_first(std::span<const double> values) {
 
 }  // namespace
 
-void Shares::add(const Shares& other, double factor) {
-  sketch += factor * other.sketch, topk += factor * other.topk;
-  uniform += factor * other.uniform, oracle += factor * other.oracle, keys += factor * other.keys;
+void Shares::add(const Shares& other) {
+  sketch += other.sketch, topk += other.topk;
+  uniform += other.uniform, oracle += other.oracle, keys += other.keys;
 }
 
 BlockShares::BlockShares(std::span<const double> a, std::span<const double> s, double floor)

@@ -16,14 +16,13 @@ struct Shares {
   double uniform = 0;  // K / |E| of it
   double oracle = 0;   // in the K keys where a itself is largest: no choice holds more
   double keys = 0;     // not of a: Σ π, how many keys the draw has on average; at most K
-  void add(const Shares& other, double factor = 1);
+  void add(const Shares& other);
 };
 
 class BlockShares {
  public:
   // a [|E|] >= 0: exact attention, summed over the block's rows. s [|E|]: the sketch's scores. floor: ε of the draw.
   BlockShares(std::span<const double> a, std::span<const double> s, double floor);
-  [[nodiscard]] double mass() const { return mass_; }  // Σ a
   [[nodiscard]] Shares caught(int64_t picks) const;
   // Expected share of the K keys where a is largest that the Poisson draw, or the sketch's K best, has.
   [[nodiscard]] double recall(int64_t picks) const;

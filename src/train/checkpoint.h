@@ -57,7 +57,8 @@ void verify_checkpoint(const std::string& folder);
 [[nodiscard]] TrainerState read_trainer_state(const std::string& folder);
 
 enum class MissingWeights { Refuse, Keep };  // Keep: names absent in the file keep their initial values (fine-tuning)
-// Copies weights by name; shapes must agree (the error has both). Returns the names that were not in the file.
+// Copies weights by name; shapes must agree (the error has both), but with Keep a sketch of other shapes is left as it is, whole. Returns
+// the names that were not copied.
 std::vector<std::string> load_weights(const std::string& folder, Parameters& parameters, MissingWeights missing);
 // Fills m and v of any shard from the files of any world size.
 void load_optimizer(const std::string& folder, const Parameters& parameters, OptimizerShard& shard);

@@ -191,14 +191,22 @@ void check_surplus(const SafetensorsFile& file, const std::string& path, const P
   }
 }
 
+// Whether the file's sketch has other shapes than the model's: of two kinds of sketch one serves the other for nothing.
+bool holds_another_sketch(const SafetensorsFile& file, const Parameters& parameters) {
+  return std::any_of(parameters.list().begin(), parameters.list().end(), [&](const Parameter& p) {
+    return p.sketch && file.tensors().contains(p.name) && file.at(p.name).entry.shape != p.shape;
+  });
+}
+
 }  // namespace
 
 std::vector<std::string> load_weights(const std::string& folder, Parameters& parameters, MissingWeights missing) {
   const std::string path = folder + "/model.safetensors";
   const SafetensorsFile file(path);
+  const bool sketch_anew = missing == MissingWeights::Keep && holds_another_sketch(file, parameters);
   std::vector<std::string> fresh;
   for (const Parameter& p : parameters.list()) {  // all checks come before the first change
-    if (!file.tensors().contains(p.name)) {
+    if (!file.tensors().contains(p.name) || (sketch_anew && p.sketch)) {
       SB_CHECK(missing == MissingWeights::Keep, Data, path, ": no tensor '", p.name, "'");
       fresh.push_back(p.name);
       continue;
@@ -209,7 +217,7 @@ std::vector<std::string> load_weights(const std::string& folder, Parameters& par
   }
   check_surplus(file, path, parameters, missing);
   for (const Parameter& p : parameters.list())
-    if (file.tensors().contains(p.name))
+    if (std::find(fresh.begin(), fresh.end(), p.name) == fresh.end())
       copy_elements(file, path, p.name, 0, parameters.flat().narrow(0, p.offset, p.count));
   return fresh;
 }

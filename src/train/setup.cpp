@@ -34,7 +34,7 @@ void check_targets(const Options& o, const Corpus& corpus) {
 
 bool may_change(const std::string& name, const std::vector<std::string>& allowed) {
   for (const char* section : {"parallel.", "exchange.", "memory.", "run.", "checkpoint.", "eval.", "init."})
-    if (name.rfind(section, 0) == 0 && name != "run.seed" && name != "run.dtype") return true;
+    if (name.rfind(section, 0) == 0 && name != "run.seed" && name != "run.dtype" && name != "run.matmul") return true;
   return name == "train.steps" || name == "train.stop_after" ||
          std::find(allowed.begin(), allowed.end(), name) != allowed.end();
 }

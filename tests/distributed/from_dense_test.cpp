@@ -1,5 +1,7 @@
 // From a densely trained model to a sampled one: its sketch is trained while the model stays as it is, and draws that ask no sketch
 // serve it as it is.
+#include <fstream>
+
 #include "tests/support/training_run.h"
 
 namespace smartbird::testing {
@@ -75,9 +77,57 @@ TEST(FromDense, AnEvaluationLeavesTrainingBehind) {
   EXPECT_EQ(loss_of(smartbird(2, evaluate + "--attention.draw=uniform --attention.picks=300")), dense);
   EXPECT_EQ(loss_of(smartbird(2, evaluate + "--eval.draw=dense")), dense);
   EXPECT_NE(loss_of(smartbird(1, evaluate + "--attention.draw=topk")), dense) << "a temperature that is not asked";
+  const CommandResult topk =
+      smartbird(1, "finetune --config configs/tiny.ini --init.checkpoint=" + folders.path("run") +
+                       " --run.dir=" + folders.path("topk") +
+                       " --attention.draw=topk --train.steps=1 --train.warmup_steps=1 --eval.at_end=off");
+  EXPECT_EQ(topk.code, 0) << topk.output << "nor does it pass from run to run where it is not asked";
   const CommandResult other = smartbird(1, evaluate + "--sketch.rotary_base=100");
   EXPECT_EQ(other.code, 2);
   EXPECT_NE(other.output.find("sketch.rotary_base differ from the checkpoint"), std::string::npos) << other.output;
+}
+
+// A model that was frozen, with no learning rate at all, is a checkpoint like others.
+TEST(FromDense, AFrozenModelIsEvaluated) {
+  const TempFolder folders;
+  const std::string short_run = " --train.steps=2 --train.warmup_steps=1 --eval.at_end=off";
+  train_tiny(folders.path("run"), 1, short_run);
+  const CommandResult trained = smartbird(
+      1, "finetune --config configs/tiny.ini --init.checkpoint=" + folders.path("run") +
+             " --run.dir=" + folders.path("frozen") + " --train.freeze=model --train.learning_rate=0" + short_run);
+  ASSERT_EQ(trained.code, 0) << trained.output;
+  const std::string dense = " --eval.draw=dense";
+  EXPECT_EQ(loss_of(smartbird(1, "evaluate --checkpoint=" + folders.path("frozen") + dense)),
+            loss_of(smartbird(1, "evaluate --checkpoint=" + folders.path("run") + dense)));
+}
+
+// Another kind of sketch than the checkpoint's is tried on the same model: it starts anew, the model stays.
+TEST(FromDense, ASketchOfAnotherShapeStartsAnew) {
+  const TempFolder folders;
+  const std::string short_run = " --train.steps=2 --train.warmup_steps=1 --eval.at_end=off";
+  train_tiny(folders.path("run"), 1, short_run);
+  const CommandResult trained =
+      smartbird(2, "finetune --config configs/tiny.ini --init.checkpoint=" + folders.path("run") +
+                       " --run.dir=" + folders.path("wide") +
+                       " --train.freeze=model --sketch.width=24 --sketch.convolution=0" + short_run);
+  ASSERT_EQ(trained.code, 0) << trained.output;
+  EXPECT_NE(trained.output.find("; new: sketch.0.in.weight"), std::string::npos) << trained.output;
+  EXPECT_EQ(trained.output.find("; new: embed.weight"), std::string::npos) << trained.output;
+  const std::string dense = " --eval.draw=dense";
+  EXPECT_EQ(loss_of(smartbird(1, "evaluate --checkpoint=" + folders.path("wide") + dense)),
+            loss_of(smartbird(1, "evaluate --checkpoint=" + folders.path("run") + dense)));
+}
+
+// What a user's own file says counts as the command line does.
+TEST(FromDense, AnEvaluationHeedsAFileOfItsOwn) {
+  const TempFolder folders;
+  train_tiny(folders.path("run"), 1, "--train.steps=2 --train.warmup_steps=1 --eval.at_end=off");
+  std::ofstream(folders.path("own.ini")) << "[parallel]\nsequence_ranks = 3\n";
+  const CommandResult result =
+      smartbird(1, "evaluate --checkpoint=" + folders.path("run") + " --config " + folders.path("own.ini"));
+  EXPECT_EQ(result.code, 2);
+  EXPECT_NE(result.output.find("parallel.sequence_ranks = 3 does not divide the 1 ranks"), std::string::npos)
+      << result.output;
 }
 
 // In a dense warm-up exchange.plan = auto counts every key, not the picks that come after it.

@@ -50,6 +50,17 @@ TEST(Matmul, IsRefusedWhereNothingIsRounded) {
       << result.output;
 }
 
+// As another element type would be, other products are another run.
+TEST(Matmul, GoesOnAsItBegan) {
+  if (!multiplies_bfloat16()) GTEST_SKIP() << "this processor has no products of bfloat16";
+  const TempFolder folders;
+  (void)steps_of(folders.path("run"), 1, "--run.matmul=bfloat16 --train.stop_after=2");
+  const CommandResult result =
+      smartbird(1, "pretrain --config configs/tiny.ini --run.resume=auto --run.dir=" + folders.path("run"));
+  EXPECT_EQ(result.code, 2);
+  EXPECT_NE(result.output.find("run.matmul"), std::string::npos) << result.output;
+}
+
 TEST(Matmul, OfAnEvaluationIsItsOwn) {
   if (!multiplies_bfloat16()) GTEST_SKIP() << "this processor has no products of bfloat16";
   const TempFolder folders;
@@ -57,6 +68,10 @@ TEST(Matmul, OfAnEvaluationIsItsOwn) {
   const std::string evaluate = "evaluate --checkpoint=" + folders.path("run");
   const CommandResult plain = smartbird(1, evaluate), exact = smartbird(1, evaluate + " --run.matmul=float32"),
                       rounded = smartbird(1, evaluate + " --run.matmul=bfloat16");
+  for (const CommandResult& result : {plain, exact, rounded}) {
+    EXPECT_EQ(result.code, 0) << result.output;
+    EXPECT_NE(result.output.find("loss: "), std::string::npos) << result.output;
+  }
   EXPECT_EQ(plain.output, exact.output) << "a checkpoint is evaluated wherever it is taken";
   EXPECT_NE(rounded.output, exact.output);
 }
