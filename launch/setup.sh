@@ -35,7 +35,6 @@ if ! ls .venv/lib/python3*/site-packages/torch-${torch_version}*.dist-info >/dev
 fi
 [ "${1:-}" = --no-build ] && exit 0
 
-export CCACHE_SLOPPINESS=pch_defines,time_macros
 if [ ! -f build/release/build.ninja ]; then
   say "configuring"
   cmake --preset release
