@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "model/sketch.h"
 #include "tools/replay.h"
 
 namespace smartbird {

@@ -7,6 +7,7 @@
 
 #include "model/attention_observer.h"
 #include "model/parameters.h"
+#include "model/shape.h"
 
 namespace smartbird {
 
