@@ -134,8 +134,9 @@ def _runs_of(name, place, line, earlier):
     fields = [field.strip() for field in line.split("|")]
     try:
         variant, seeds, minutes, options = fields[:4]
-        numbers, minutes = [int(seed) for seed in seeds.lstrip("+").split(",")], float(minutes)
-        if len(fields) > 5 or not variant or not (math.isfinite(minutes) and minutes > 0):
+        seeds_of = seeds.removeprefix("+").split(",")
+        numbers, minutes = [int(seed) for seed in seeds_of if seed.isascii() and seed.isdigit()], float(minutes)
+        if len(numbers) != len(seeds_of) or len(fields) > 5 or not variant or not (math.isfinite(minutes) and minutes > 0):
             raise ValueError(f"cannot read '{line}'")
     except ValueError as error:
         sys.exit(f"benchmarks: {place}: {error}; expected VARIANT | SEEDS as in 1,2,3 | MINUTES above 0 | OPTIONS [| TRUNK OPTIONS]")

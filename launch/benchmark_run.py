@@ -16,7 +16,7 @@ import benchmark_trunk
 from benchmark_list import SCRATCH
 from benchmark_locks import locked
 
-NO_SKETCH = 2  # smartbird evaluate --sketch.report refuses a model without a sampled layer by this exit code
+REFUSED = 2  # exit code of smartbird where a configuration is wrong; of evaluate --sketch.report where no layer is sampled
 LAST_STEPS = 50  # that means over steps are taken of
 MEANS = ("loss", "sketch_loss", "coverage", "coverage_domain", "coverage_uniform", "phi", "tokens_per_s")
 
@@ -46,31 +46,29 @@ class Runner:
                 program.terminate()
 
     def commands(self, benchmark, run):
-        """{options} of the programs that the run takes."""
-        trunk = self.trunk(benchmark, run)
-        out = {("--config", str(benchmark.config), *self._options(f"{benchmark.options} {run.options}")), tuple(self._options(benchmark.also_evaluate))}
-        return out | ({("--config", str(trunk.config), *trunk.options)} if trunk else set())
+        """{(options of a program that the run takes, whether they are all it gets)}; a fine-tuning run inherits others."""
+        trunk, config = self.trunk(benchmark, run), ("--config", str(benchmark.config))
+        out = {((*config, *self._options(f"{benchmark.options} {run.options}")), not benchmark.trunk_config),
+               ((*config, *self._options(benchmark.also_evaluate)), False)}
+        return out | ({(("--config", str(trunk.config), *trunk.options), True)} if trunk else set())
 
-    def check_options(self, options):
-        """Fails where the program does not know one of them, or cannot read its value."""
+    def check_options(self, options, are_all):
+        """Fails where the program does not know one of them or cannot read its value, or, where they are all, where they do not agree."""
         try:
             self._call(["plan", *options])
         except Failed as reason:
-            wrong = [line for line in str(reason).splitlines() if re.search(r"command line: |\.ini:\d+: ", line)]
+            wrong = str(reason).splitlines()
+            if reason.code != REFUSED or not are_all:
+                wrong = [line for line in wrong if re.search(r"command line: |\.ini:\d+: ", line)]
             if wrong:
                 raise Failed("\n".join(wrong)) from None
 
     def trunk(self, benchmark, run):
         return benchmark_trunk.of(benchmark, run, self._options)
 
-    def result(self, benchmark, run):
-        """Busy where another launch is at this run."""
-        name = f"{plain(run.variant)}-{run.seed}"
-        with locked(f"{benchmark.name}-{name}", wait=False) as hold:
-            return self._result(benchmark, run, SCRATCH / benchmark.name / name, hold)
-
-    def _result(self, benchmark, run, folder, hold):
-        fingerprint = benchmark.fingerprint()
+    def result(self, benchmark, run, hold):
+        """hold: the lock of the run, for its programs."""
+        folder, fingerprint = SCRATCH / benchmark.name / f"{plain(run.variant)}-{run.seed}", benchmark.fingerprint()
         shutil.rmtree(folder, ignore_errors=True)
         options = self._options(f"{benchmark.options} {run.options}")
         command, more, trunk = "pretrain", [], self.trunk(benchmark, run)
@@ -96,22 +94,22 @@ class Runner:
                 "hardware": hardware(), "commit": self._commit, "date": time.strftime("%Y-%m-%d")}
 
     def prepare(self, benchmark):
-        """Writes the data that the benchmark's lines `prepare` name, once; how they were made lies beside them."""
+        """Writes the data that the benchmark's lines `prepare` name, once; how they are made lies beside them."""
         for text in benchmark.prepare:
             words = self._options(text)
             output = pathlib.Path(next(word for word in words if word.startswith("--output=")).removeprefix("--output="))
-            made_by = output.with_name(output.name + ".prepared")
-            with locked("prepare"):
-                if output.exists() or output.with_name(output.name + ".idx").exists():
-                    if not made_by.exists() or made_by.read_text() != f"{text}\n":
-                        raise Failed(f"{output} is there, but was not made by '{text}'; remove it and {made_by}")
+            index, made_by = output.with_name(output.name + ".idx"), output.with_name(output.name + ".prepared")
+            with locked("prepare", self.stopping) as hold:
+                if (index.exists() or output.exists()) and not (made_by.exists() and made_by.read_text() == f"{text}\n"):
+                    raise Failed(f"{output} is there, but was not made by '{text}'; remove {output}*")
+                if index.exists():  # written last
                     continue
                 output.parent.mkdir(parents=True, exist_ok=True)
+                made_by.write_text(f"{text}\n")
                 if words[0] == "data":
-                    self._call(words)
+                    self._call(words, hold)
                 else:
                     getattr(benchmark_data, words[0])(self.data, output)
-                made_by.write_text(f"{text}\n")
 
     def _options(self, text):
         return [option.replace("{data}", str(self.data)) for option in shlex.split(text)]
@@ -129,6 +127,10 @@ class Runner:
             self._running.add(program)
         try:
             said, complaint = program.communicate()
+        except BaseException:
+            program.terminate()
+            program.wait()
+            raise
         finally:
             with self._guard:
                 self._running.discard(program)
@@ -139,13 +141,22 @@ class Runner:
     def _evaluate_again(self, folder, options):
         if not options:
             return {}
-        said = self._call(["evaluate", f"--checkpoint={folder}", f"--run.threads={self.threads}", *self._options(options)])
+        try:
+            said = self._call(["evaluate", f"--checkpoint={folder}", f"--run.threads={self.threads}", *self._options(options)])
+        except Failed as reason:
+            if self.stopping.is_set():
+                raise
+            print(f"{folder.name}: no second evaluation: {reason}", flush=True)  # the training was too dear to lose
+            return {"none": str(reason)}
         values = (line.split(": ") for line in said.splitlines() if re.fullmatch(r"\w+: \S+", line))
         return {name: float(value) for name, value in values}
 
     def _make(self, trunk):
         """Where it is not there; what it says of itself."""
-        with locked(trunk.folder.name) as hold:
+        def waiting():
+            print(f"waiting for {trunk.folder}, which another run is making", flush=True)
+
+        with locked(f"trunks/{trunk.folder.name}", self.stopping, waiting) as hold:
             if not trunk.made():
                 shutil.rmtree(trunk.folder, ignore_errors=True)
                 began = time.time()
@@ -160,7 +171,7 @@ class Runner:
         try:
             self._call(["evaluate", f"--checkpoint={folder}", f"--sketch.report={file}", "--eval.draw=same", f"--run.threads={self.threads}"])
         except Failed as reason:
-            if reason.code != NO_SKETCH:
+            if reason.code != REFUSED:
                 raise
             return {"none": str(reason)}
         report = json.loads(file.read_text())
@@ -175,7 +186,8 @@ def plain(name):
 
 
 def metrics(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    file = folder / "metrics.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def curve(lines):

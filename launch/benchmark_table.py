@@ -2,6 +2,7 @@
 import json
 import os
 import statistics
+import threading
 
 from benchmark_list import HERE
 from benchmark_locks import locked
@@ -25,18 +26,26 @@ def results_of(benchmark):
     return [there[key] for key in asked if key in there]
 
 
+def is_there(benchmark, run):
+    return any((r["variant"], r["seed"]) == (run.variant, run.seed) for r in results_of(benchmark))
+
+
 def keep(benchmark, result):
     """In place of an earlier result of this variant and seed; other launches may be keeping theirs."""
     RESULTS.mkdir(exist_ok=True)
-    with locked(f"results-{benchmark.name}"):
+    with _alone(benchmark):
         others = [r for r in all_results(benchmark.name) if (r["variant"], r["seed"]) != (result["variant"], result["seed"])]
         _write(RESULTS / f"{benchmark.name}.jsonl", "".join(json.dumps(line) + "\n" for line in [*others, result]))
         _write_table(benchmark)
 
 
 def write_table(benchmark):
-    with locked(f"results-{benchmark.name}"):
+    with _alone(benchmark):
         _write_table(benchmark)
+
+
+def _alone(benchmark):
+    return locked(f"{benchmark.name}/results", threading.Event())  # held for an instant
 
 
 def _write_table(benchmark):

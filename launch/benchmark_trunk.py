@@ -2,6 +2,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 
 from benchmark_list import SCRATCH
@@ -31,7 +32,9 @@ class Trunk:
 
     def keep(self, how):
         """To be called last: from now on it is there."""
-        (self.folder / "trunk.json").write_text(json.dumps(how) + "\n")
+        aside = self.folder / "trunk.json.tmp"
+        aside.write_text(json.dumps(how) + "\n")
+        os.replace(aside, self.folder / "trunk.json")
 
 
 def of(benchmark, run, options):

@@ -8,9 +8,9 @@ import signal
 import sys
 
 import benchmark_list
-from benchmark_locks import Busy
-from benchmark_run import Failed, Runner
-from benchmark_table import keep, results_of, write_table
+from benchmark_locks import Busy, locked
+from benchmark_run import Failed, Runner, plain
+from benchmark_table import is_there, keep, results_of, write_table
 
 
 def read_arguments():
@@ -19,12 +19,15 @@ def read_arguments():
     parser.add_argument("--full", action="store_true", help="the long runs too")
     parser.add_argument("--list", action="store_true", help="only say what is missing")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, which share the cores")
-    parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path("../shared/data"), help="folder of the texts that some benchmarks read")
+    parser.add_argument("--called-from", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--data", type=pathlib.Path, help="folder of the texts that some benchmarks read")
     parser.add_argument("--seeds", type=int, default=0, help="only seeds up to this one; 0 = all")
     parser.add_argument("--only", default="", help="only variants whose name contains this")
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     known = benchmark_list.names()
+    if not known:
+        sys.exit(f"benchmarks: {benchmark_list.HERE} holds no list NAME.runs")
     for name in arguments.names:
         if name not in known:
             sys.exit(f"benchmarks: there is no {name}; known: {', '.join(known)}")
@@ -32,6 +35,7 @@ def read_arguments():
     arguments.cores = len(os.sched_getaffinity(0))
     if not 1 <= arguments.jobs <= arguments.cores:
         sys.exit(f"benchmarks: --jobs={arguments.jobs} is not from 1 to the {arguments.cores} cores of this machine")
+    arguments.data = arguments.called_from / arguments.data if arguments.data else pathlib.Path("../shared/data")
     if arguments.seeds < 0:
         sys.exit(f"benchmarks: --seeds={arguments.seeds} is below 0")
     return arguments
@@ -55,9 +59,9 @@ def minutes_of_trunks(todo, runner):
 
 def check(todo, runner, jobs):
     """Ends the program where an option of a run is wrong, before anything runs."""
-    users = {options: f"{benchmark.name}: {run.variant}" for benchmark, run, _ in todo for options in runner.commands(benchmark, run)}
+    users = {command: f"{benchmark.name}: {run.variant}" for benchmark, run, _ in todo for command in runner.commands(benchmark, run)}
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for user, checked in [(user, pool.submit(runner.check_options, options)) for options, user in users.items()]:
+        for user, checked in [(user, pool.submit(runner.check_options, *command)) for command, user in users.items()]:
             try:
                 checked.result()
             except Failed as reason:
@@ -79,15 +83,21 @@ def run_one(place, benchmark, run, minutes, runner):
     if not runner.stopping.is_set():
         print(f"[{place}] {what}, about {minutes / runner.threads:.0f} minutes", flush=True)
     try:
-        result = runner.result(benchmark, run)
+        with locked(f"{benchmark.name}/{plain(run.variant)}-{run.seed}") as hold:
+            if is_there(benchmark, run):
+                print(f"{what}: made meanwhile", flush=True)
+                return True
+            result = runner.result(benchmark, run, hold)
+            keep(benchmark, result)
     except Busy:
+        if runner.stopping.is_set():
+            return False
         print(f"{what}: another launch is at it, left to that", flush=True)
         return True
-    except Failed as reason:
+    except (Failed, OSError, KeyError, ValueError) as reason:
         if not runner.stopping.is_set():
-            print(f"{what}: failed: {reason}", flush=True)
+            print(f"{what}: failed: {reason if isinstance(reason, (Failed, OSError)) else repr(reason)}", flush=True)
         return False
-    keep(benchmark, result)
     print(f"{what}: accuracy {result['evaluation']['accuracy']:.4f}, loss {result['evaluation']['loss']:.4f}, "
           f"{result['wall_s'] / 60:.1f} minutes", flush=True)
     return True
@@ -97,10 +107,27 @@ def stop(*_):
     raise KeyboardInterrupt
 
 
+def run_all(todo, runner, arguments):
+    """How many have no result."""
+    check(todo, runner, arguments.cores)
+    prepare(todo, runner)
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        futures = [pool.submit(run_one, f"{number}/{len(todo)}", *what, runner) for number, what in enumerate(todo, 1)]
+        try:
+            return sum(not future.result() for future in futures)
+        except KeyboardInterrupt:
+            for which in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(which, signal.SIG_IGN)
+            runner.stop()
+            raise
+
+
 def main():
     arguments = read_arguments()
     signal.signal(signal.SIGTERM, stop)
     benchmarks = [benchmark_list.read(name) for name in arguments.names]
+    if arguments.only and not any(arguments.only in run.variant for benchmark in benchmarks for run in benchmark.runs):
+        sys.exit(f"benchmarks: no variant of {', '.join(arguments.names)} has '{arguments.only}' in its name")
     todo = [(benchmark, run, minutes) for benchmark in benchmarks for run, minutes in missing(benchmark, arguments)]
     reading = sorted({benchmark.name for benchmark, run, _ in todo if benchmark.reads_data(run)})
     if reading and not arguments.list and not arguments.data.is_dir():
@@ -113,20 +140,15 @@ def main():
         for benchmark, run, minutes in todo:
             print(f"{benchmark.name}: {run.variant}, seed {run.seed}, about {minutes / runner.threads:.0f} minutes")
         return 0
-    check(todo, runner, arguments.cores)
-    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-        try:
-            prepare(todo, runner)
-            futures = [pool.submit(run_one, f"{number}/{len(todo)}", *what, runner) for number, what in enumerate(todo, 1)]
-            failed = sum(not future.result() for future in futures)
-        except KeyboardInterrupt:
-            runner.stop()
-            print("benchmarks: stopped; the results so far are kept, start it again to go on", file=sys.stderr)
-            return 130
+    failed = run_all(todo, runner, arguments)
     for benchmark in benchmarks:
         write_table(benchmark)
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("benchmarks: stopped; the results so far are kept, start it again to go on", file=sys.stderr)
+        sys.exit(130)

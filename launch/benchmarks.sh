@@ -7,7 +7,10 @@
 # the folder of the texts that some lists read (../shared/data)
 # SMARTBIRD_BENCHMARKS=FOLDER: lists, configurations and results there instead of in configs/benchmarks.
 set -euo pipefail
+here="$PWD"
+[ -z "${SMARTBIRD_BENCHMARKS:-}" ] || SMARTBIRD_BENCHMARKS="$(realpath -m "$SMARTBIRD_BENCHMARKS")"
+[ -z "${SMARTBIRD_BINARY:-}" ] || SMARTBIRD_BINARY="$(realpath -m "$SMARTBIRD_BINARY")"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 binary="${SMARTBIRD_BINARY:-build/release/smartbird}"
 [ -x "$binary" ] || { echo "benchmarks: $binary is not there; run bash launch/setup.sh" >&2; exit 4; }
-exec python3 launch/benchmarks.py --binary "$binary" "$@"
+exec python3 launch/benchmarks.py --binary "$binary" --called-from "$here" "$@"

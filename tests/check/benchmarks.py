@@ -37,9 +37,12 @@ sequences = 2
 """
 
 
+def environment(folder, program=binary):
+    return dict(os.environ, SMARTBIRD_BINARY=str(program), SMARTBIRD_BENCHMARKS=str(folder), OMP_NUM_THREADS="1")
+
+
 def benchmarks(folder, *arguments):
-    environment = dict(os.environ, SMARTBIRD_BINARY=str(binary), SMARTBIRD_BENCHMARKS=str(folder), OMP_NUM_THREADS="1")
-    done = subprocess.run(["bash", str(repository / "launch/benchmarks.sh"), *arguments], capture_output=True, text=True, env=environment)
+    done = subprocess.run(["bash", str(repository / "launch/benchmarks.sh"), *arguments], capture_output=True, text=True, env=environment(folder))
     return done.returncode, done.stdout + done.stderr
 
 
@@ -83,7 +86,7 @@ def runs_are_made_once_and_again_when_their_options_change(folder):
     check("0 runs to do" in benchmarks(folder, "a")[1], "nothing is repeated")
     check("1 runs to do" in benchmarks(folder, "--list", "--full", "a")[1], "--full adds a run")
     check("1 runs to do" in benchmarks(folder, "--list", "--full", "--only=odd name", "a")[1], "--only takes a part of the names")
-    check("0 runs to do" in benchmarks(folder, "--list", "--full", "--only=even", "a")[1], "--only takes no other")
+    check("no variant of a has 'even'" in benchmarks(folder, "--list", "--full", "--only=even", "a")[1], "--only takes no other")
     write(folder, a__runs="all | 1,2 | 1 | --attention.picks=2\n")
     check("2 runs to do" in benchmarks(folder, "--list", "a")[1], "other options, other results")
     version = subprocess.run([binary, "--version"], capture_output=True, text=True).stdout
@@ -163,7 +166,7 @@ def what_cannot_be_run_is_said(folder):
             ("trunk_steps = -1", "not a number"), ("trunk_seed = 1", "no finetune_from"),
             ("trunk_steps = 3\nfinetune_from = a.ini", "one of them only"),
             ("trunk_step = 3", "known: prepare, config"), ("x | 1 | 1 | --attention.pikcs=5", "did you mean"),
-            ("x | 1 | 1 | --attention.picks=few", "picks = few"), ("also_evaluate = --eval.drwa=dense\nx | 1 | 1 |", "did you mean"),
+            ("x | 1 | 1 | --attention.picks=few", "picks = few"), ("x | 1 | 1 | --train.warmup_steps=9", "exceeds train.steps"), ("x | -1 | 1 |", "expected"), ("also_evaluate = --eval.drwa=dense\nx | 1 | 1 |", "did you mean"),
             ("x | 1 | 1 | --data.train={data}", "--data=FOLDER")):
         write(folder, d__ini=TINY, d__runs=text + "\n")
         code, said = benchmarks(folder, "d", "--data=/nowhere")
@@ -174,20 +177,29 @@ def what_cannot_be_run_is_said(folder):
     check(code == 1 and "cannot be prepared" in said and "manifest.tsv" in said and "Traceback" not in said, said)
     write(folder, d__runs="options = --data.train={data}/none\nx | 1 | 1 |\n")
     for arguments, complaint in ((["d", "--data=/nowhere"], "--data=FOLDER"), (["d", f"--data={folder}"], "failed:"), (["e"], "there is no e"),
-                                 (["--jobs=0"], "--jobs=0"), (["--seeds=-1"], "--seeds=-1")):
+                                 (["--jobs=0"], "--jobs=0"), (["d", "--only=y"], "has 'y' in its name"), (["--seeds=-1"], "--seeds=-1")):
         code, said = benchmarks(folder, *arguments)
         check(code == 1 and complaint in said and "Traceback" not in said, f"{arguments}: {said}")
 
 
-def started(folder, name):
-    """The benchmark NAME of one endless run, in a session of its own, as soon as that run trains."""
-    shutil.rmtree(folder / "scratch" / name, ignore_errors=True)
-    environment = dict(os.environ, SMARTBIRD_BINARY=str(binary), SMARTBIRD_BENCHMARKS=str(folder), OMP_NUM_THREADS="1")
-    running = subprocess.Popen(["bash", str(repository / "launch/benchmarks.sh"), name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               text=True, env=environment, start_new_session=True)
+def launched(folder, name, program=binary):
+    """The benchmark NAME in a session of its own."""
+    return subprocess.Popen(["bash", str(repository / "launch/benchmarks.sh"), name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                            text=True, env=environment(folder, program), start_new_session=True)
+
+
+def wait_for(holds, what):
     deadline = time.time() + 60
-    while not list((folder / "scratch").glob(f"{name}/*/metrics.jsonl")) and time.time() < deadline:
+    while not holds():
+        check(time.time() < deadline, f"waited for {what}")
         time.sleep(0.1)
+
+
+def started(folder, name):
+    """The same, as soon as a run of it trains."""
+    shutil.rmtree(folder / "scratch" / name, ignore_errors=True)
+    running = launched(folder, name)
+    wait_for(lambda: list((folder / "scratch").glob(f"{name}/*/metrics.jsonl")), f"a run of {name}")
     return running
 
 
@@ -199,6 +211,23 @@ def a_stop_ends_it_quietly(folder):
         said = running.communicate(timeout=60)[0]
         check(running.returncode == 130 and "start it again" in said and "Traceback" not in said, said)
         check(not (folder / "results/f.jsonl").exists(), "no result of a run that was stopped")
+
+
+def a_stop_before_the_first_run_does_too(folder):
+    slow = folder / "slow"
+    made = folder / "stopped/train"
+    write(folder, p__ini=TINY, p__runs=f"prepare = data listops --output={made} --count=9 --min-tokens=10 --max-tokens=40\nx | 1 | 1 |\n")
+    for command in ("plan", "data"):
+        slow.write_text(f'#!/bin/sh\n[ $1 = {command} ] && touch {folder}/{command} && sleep 5\nexec {binary} "$@"\n')
+        slow.chmod(0o755)
+        running = launched(folder, "p", slow)
+        wait_for(lambda: (folder / command).exists(), command)
+        os.kill(running.pid, signal.SIGTERM)
+        said = running.communicate(timeout=60)[0]
+        check(running.returncode == 130 and "start it again" in said and "Traceback" not in said, f"{command}: {said}")
+    check(not made.with_name("train.idx").exists(), "no program goes on")
+    code, said = benchmarks(folder, "p")
+    check(code == 0 and made.with_name("train.idx").exists(), f"it goes on where it was: {said}")
 
 
 def launches_go_on_side_by_side(folder):
@@ -215,9 +244,20 @@ def launches_go_on_side_by_side(folder):
     subprocess.run(["pkill", "-KILL", "-f", f"run.dir={folder}"], check=True)
 
 
+def what_another_launch_made_is_not_made_again(folder):
+    write(folder, q__ini=TINY, q__runs="one | 1 | 1 | --train.steps=600\ntwo | 1 | 1 |\n")
+    first = started(folder, "q")
+    check(benchmarks(folder, "q")[0] == 0, "the second launch makes the other run")
+    made = results(folder, "q")
+    said = first.communicate(timeout=120)[0]
+    check("two, seed 1: made meanwhile" in said, said)
+    check([r for r in results(folder, "q") if r["variant"] == "two"] == made, "its result is left alone")
+
+
 with tempfile.TemporaryDirectory() as name:
     the_lists_of_the_repository_are_read()
     for test in (runs_are_made_once_and_again_when_their_options_change, a_trunk_is_made_once_and_gone_on_from,
                  a_trained_model_is_fine_tuned, data_are_prepared_once, books_are_sorted_by_author, what_cannot_be_run_is_said,
-                 a_stop_ends_it_quietly, launches_go_on_side_by_side):
+                 a_stop_ends_it_quietly, a_stop_before_the_first_run_does_too, launches_go_on_side_by_side,
+                 what_another_launch_made_is_not_made_again):
         test(pathlib.Path(name))
