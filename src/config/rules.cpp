@@ -22,6 +22,12 @@ bool draws_from_sketch(const Options& o) {
   return draw != "uniform" && draw != "none" && draw != "bigbird" && draw != "oracle";
 }
 
+bool has_sparse_layer(const Options& o) {
+  const auto& patterns = o.attention.pattern;
+  const size_t used = std::min(patterns.size(), static_cast<size_t>(o.model.layers));
+  return std::find(patterns.begin(), patterns.begin() + static_cast<int64_t>(used), "sparse") !=
+         patterns.begin() + static_cast<int64_t>(used);
+}
 bool samples_from_sketch(const Options& o) { return draws_from_sketch(o) && o.attention.draw != "topk"; }
 
 std::string transport_of(const Options& o) {
@@ -63,8 +69,8 @@ void check_rules(const Options& o, int num_ranks) {
        " must be 'measure' or a latency and a rate as in 50us,10Gbit/s (us, ms, s; kbit/s, Mbit/s, Gbit/s, kB/s, MB/s, "
        "GB/s)");
   const std::vector<std::string>& patterns = o.attention.pattern;
-  rule(o.run.record_picks == 0 || std::find(patterns.begin(), patterns.end(), "sparse") != patterns.end(),
-       "run.record_picks = ", o.run.record_picks, " has nothing to record: no layer of attention.pattern is sparse");
+  rule(o.run.record_picks == 0 || has_sparse_layer(o), "run.record_picks = ", o.run.record_picks,
+       " has nothing to record: no layer of attention.pattern is sparse");
   const int64_t last_step = o.train.stop_after > 0 ? o.train.stop_after : o.train.steps;
   rule(o.run.record_picks == 0 || o.run.record_picks <= last_step, "run.record_picks = ", o.run.record_picks,
        " records nothing before the last step, ", last_step, "; lower it");
@@ -90,7 +96,7 @@ void check_rules(const Options& o, int num_ranks) {
   rule(o.train.learning_rate > 0 || o.train.freeze == "model" ||
            (o.data.task == "classify" && o.train.head_learning_rate > 0),
        "train.learning_rate = 0 trains nothing; it needs data.task = classify and train.head_learning_rate above 0");
-  const bool sparse = std::find(patterns.begin(), patterns.end(), "sparse") != patterns.end();
+  const bool sparse = has_sparse_layer(o);
   rule(o.run.record_picks == 0 || o.attention.draw != "oracle", "run.record_picks = ", o.run.record_picks,
        " records the picks of sketches; attention.draw = oracle has none");
   rule(o.attention.draw_temperature == 1 || samples_from_sketch(o),

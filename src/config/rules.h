@@ -19,6 +19,8 @@ void check_rules(const Options& options, int num_ranks);
 [[nodiscard]] bool draws_from_sketch(const Options& options);
 // Whether chance has a part in that: all of those but topk.
 [[nodiscard]] bool samples_from_sketch(const Options& options);
+// Whether a layer of the model is of pattern "sparse".
+[[nodiscard]] bool has_sparse_layer(const Options& options);
 // parallel.transport with auto resolved.
 [[nodiscard]] std::string transport_of(const Options& options);
 [[nodiscard]] bool is_causal(const Options& options);

@@ -54,23 +54,28 @@ void refuse_other_model(const Options& before, const Options& now, const std::st
            ", whose weights were trained with them; leave them out");
 }
 
-// How ranks shared the work is of the machine, warm-ups and what was frozen are of training, not of the checkpoint.
+// How ranks shared the work is of the machine, not of the checkpoint, but a file of the user's own may say it. Warm-ups, what was frozen and
+// recorded are of training, whatever file says so.
 void leave_training_behind(ParsedOptions& parsed, const std::string& folder) {
   const Options fresh = default_options();
   Options& o = parsed.options;
-  const auto reset = [&](const char* name, auto& value, const auto& to) {
-    if (parsed.source[name].rfind(folder + "/config.ini", 0) == 0) value = to;
+  const std::string checkpoint = folder + "/config.ini:";
+  const auto machine = [&](const char* name, auto& value, const auto& to) {
+    if (parsed.source[name].starts_with(checkpoint)) value = to;
   };
-  reset("parallel.sequence_ranks", o.parallel.sequence_ranks, fresh.parallel.sequence_ranks);
-  reset("parallel.transport", o.parallel.transport, fresh.parallel.transport);
-  reset("run.device", o.run.device, fresh.run.device), reset("run.matmul", o.run.matmul, fresh.run.matmul);
-  reset("run.record_picks", o.run.record_picks, fresh.run.record_picks);
-  reset("train.freeze", o.train.freeze, fresh.train.freeze);
-  reset("train.learning_rate", o.train.learning_rate, fresh.train.learning_rate);
-  reset("attention.warmup_steps", o.attention.warmup_steps, fresh.attention.warmup_steps);
-  reset("attention.warmup_picks", o.attention.warmup_picks, fresh.attention.warmup_picks);
+  const auto training = [&](const char* name, auto& value, const auto& to) {
+    if (parsed.source[name] != "command line") value = to;
+  };
+  machine("parallel.sequence_ranks", o.parallel.sequence_ranks, fresh.parallel.sequence_ranks);
+  machine("parallel.transport", o.parallel.transport, fresh.parallel.transport);
+  machine("run.device", o.run.device, fresh.run.device), machine("run.matmul", o.run.matmul, fresh.run.matmul);
+  training("run.record_picks", o.run.record_picks, fresh.run.record_picks);
+  training("train.freeze", o.train.freeze, fresh.train.freeze);
+  training("train.learning_rate", o.train.learning_rate, fresh.train.learning_rate);
+  training("attention.warmup_steps", o.attention.warmup_steps, fresh.attention.warmup_steps);
+  training("attention.warmup_picks", o.attention.warmup_picks, fresh.attention.warmup_picks);
   if (!samples_from_sketch(o))
-    reset("attention.draw_temperature", o.attention.draw_temperature, fresh.attention.draw_temperature);
+    machine("attention.draw_temperature", o.attention.draw_temperature, fresh.attention.draw_temperature);
 }
 
 }  // namespace

@@ -23,12 +23,10 @@ void check_selector_report(const Options& o, int num_ranks) {
            "evaluate: --sketch.report with eval.draw = dense, where nothing is drawn; add --eval.draw=same");
   SB_CHECK(o.attention.picks > 0, Config,
            "evaluate: --sketch.report with attention.picks = 0; add --attention.picks=K");
-  const auto& patterns = o.attention.pattern;
   std::string names;
-  for (const std::string& name : patterns) names += (names.empty() ? "" : ",") + name;
-  const size_t used = std::min(patterns.size(), static_cast<size_t>(o.model.layers));
-  SB_CHECK(std::count(patterns.begin(), patterns.begin() + static_cast<int64_t>(used), "sparse") > 0, Config,
-           "evaluate: --sketch.report with attention.pattern = ", names, ": no layer is sparse");
+  for (const std::string& name : o.attention.pattern) names += (names.empty() ? "" : ",") + name;
+  SB_CHECK(has_sparse_layer(o), Config, "evaluate: --sketch.report with attention.pattern = ", names,
+           ": no layer is sparse");
 }
 
 SelectorReport selector_report(const StepSetup& setup, const Corpus& corpus) {

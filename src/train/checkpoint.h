@@ -56,9 +56,10 @@ void verify_checkpoint(const std::string& folder);
 [[nodiscard]] CheckpointMeta read_checkpoint_meta(const std::string& folder);
 [[nodiscard]] TrainerState read_trainer_state(const std::string& folder);
 
-enum class MissingWeights { Refuse, Keep };  // Keep: names absent in the file keep their initial values (fine-tuning)
-// Copies weights by name; shapes must agree (the error has both), but with Keep a sketch of other shapes is left as it is, whole. Returns
-// the names that were not copied.
+// Keep: names absent in the file keep their initial values (fine-tuning), and a sketch of other tensors or shapes all of its own. KeepModel:
+// the sketch does in any case.
+enum class MissingWeights { Refuse, Keep, KeepModel };
+// Copies weights by name; shapes must agree (the error has both). Returns the names that were not copied.
 std::vector<std::string> load_weights(const std::string& folder, Parameters& parameters, MissingWeights missing);
 // Fills m and v of any shard from the files of any world size.
 void load_optimizer(const std::string& folder, const Parameters& parameters, OptimizerShard& shard);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -186,16 +187,19 @@ void check_surplus(const SafetensorsFile& file, const std::string& path, const P
   for (const auto& [name, entry] : file.tensors()) {
     const bool head = name.starts_with("classifier.") || name.starts_with("pooling.") || name.starts_with("lm_head.") ||
                       name.starts_with("sketch.");
-    SB_CHECK(known.contains(name) || (missing == MissingWeights::Keep && head), Data, path, " holds the tensor '", name,
-             "', which this model does not have; give model.* as the checkpoint has it");
+    SB_CHECK(known.contains(name) || (missing != MissingWeights::Refuse && head), Data, path, " holds the tensor '",
+             name, "', which this model does not have; give model.* as the checkpoint has it");
   }
 }
 
-// Whether the file's sketch has other shapes than the model's: of two kinds of sketch one serves the other for nothing.
+// Whether the file's sketch has other tensors or shapes than the model's.
 bool holds_another_sketch(const SafetensorsFile& file, const Parameters& parameters) {
-  return std::any_of(parameters.list().begin(), parameters.list().end(), [&](const Parameter& p) {
-    return p.sketch && file.tensors().contains(p.name) && file.at(p.name).entry.shape != p.shape;
-  });
+  std::map<std::string, std::vector<int64_t>> theirs, ours;
+  for (const auto& [name, entry] : file.tensors())
+    if (name.starts_with("sketch.")) theirs[name] = entry.shape;
+  for (const Parameter& p : parameters.list())
+    if (p.sketch) ours[p.name] = p.shape;
+  return theirs != ours;
 }
 
 }  // namespace
@@ -203,11 +207,12 @@ bool holds_another_sketch(const SafetensorsFile& file, const Parameters& paramet
 std::vector<std::string> load_weights(const std::string& folder, Parameters& parameters, MissingWeights missing) {
   const std::string path = folder + "/model.safetensors";
   const SafetensorsFile file(path);
-  const bool sketch_anew = missing == MissingWeights::Keep && holds_another_sketch(file, parameters);
+  const bool sketch_anew = missing == MissingWeights::KeepModel ||
+                           (missing == MissingWeights::Keep && holds_another_sketch(file, parameters));
   std::vector<std::string> fresh;
   for (const Parameter& p : parameters.list()) {  // all checks come before the first change
     if (!file.tensors().contains(p.name) || (sketch_anew && p.sketch)) {
-      SB_CHECK(missing == MissingWeights::Keep, Data, path, ": no tensor '", p.name, "'");
+      SB_CHECK(missing != MissingWeights::Refuse, Data, path, ": no tensor '", p.name, "'");
       fresh.push_back(p.name);
       continue;
     }

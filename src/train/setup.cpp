@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "comm/measure_link.h"
+#include "config/parse.h"
 #include "config/rules.h"
 #include "core/error.h"
 #include "data/limited_corpus.h"
@@ -135,7 +136,10 @@ std::vector<std::string> load_initial_weights(const World& world, const Options&
     return found;
   });
   check_tokenizer(corpus, read_checkpoint_meta(folder), "data.train");
-  const std::vector<std::string> fresh = load_weights(folder, parameters, MissingWeights::Keep);
+  const SketchOptions before = parse_options({"--config", folder + "/config.ini"}, nullptr).options.sketch;
+  const bool serves_the_same = before.location == o.sketch.location && before.every == o.sketch.every;
+  const std::vector<std::string> fresh =
+      load_weights(folder, parameters, serves_the_same ? MissingWeights::Keep : MissingWeights::KeepModel);
   if (!world.is_root()) return fresh;
   std::printf("weights from %s", folder.c_str());
   for (const std::string& name : fresh) std::printf("; new: %s", name.c_str());

@@ -64,9 +64,13 @@ const std::vector<Violation> kViolations{
     {{"--train.learning_rate=0", "--data.task=classify"},
      "train.learning_rate = 0 trains nothing; it needs data.task = classify and train.head_learning_rate above 0"},
     {{"--run.record_picks=10", "--train.steps=109", "--attention.warmup_steps=100"},
-     "run.record_picks = 10 records no step between the dense ones, attention.warmup_steps = 100, and the last, 109"},
+     "run.record_picks = 10 records no step between the dense ones, attention.warmup_steps = 100, and the last, 109; "
+     "lower it, or train longer"},
     {{"--attention.draw_temperature=0.5", "--attention.draw=topk"},
-     "attention.draw_temperature = 0.5 changes nothing with attention.draw = topk"},
+     "attention.draw_temperature = 0.5 changes nothing with attention.draw = topk, which does not draw by the sketch's "
+     "probabilities; leave it out"},
+    {{"--run.record_picks=2", "--model.layers=2", "--attention.pattern=window,window,sparse"},
+     "run.record_picks = 2 has nothing to record: no layer of attention.pattern is sparse"},
     {{"--run.record_picks=2", "--attention.draw=oracle"},
      "run.record_picks = 2 records the picks of sketches; attention.draw = oracle has none"},
     {{"--attention.warmup_steps=3", "--attention.draw=none"},
