@@ -68,7 +68,6 @@ void check_rules(const Options& o, int num_ranks) {
   rule(o.exchange.link == "measure" || parse_link(o.exchange.link), "exchange.link = ", o.exchange.link,
        " must be 'measure' or a latency and a rate as in 50us,10Gbit/s (us, ms, s; kbit/s, Mbit/s, Gbit/s, kB/s, MB/s, "
        "GB/s)");
-  const std::vector<std::string>& patterns = o.attention.pattern;
   rule(o.run.record_picks == 0 || has_sparse_layer(o), "run.record_picks = ", o.run.record_picks,
        " has nothing to record: no layer of attention.pattern is sparse");
   const int64_t last_step = o.train.stop_after > 0 ? o.train.stop_after : o.train.steps;

@@ -195,8 +195,8 @@ void check_surplus(const SafetensorsFile& file, const std::string& path, const P
 // Whether the file's sketch has other tensors or shapes than the model's.
 bool holds_another_sketch(const SafetensorsFile& file, const Parameters& parameters) {
   std::map<std::string, std::vector<int64_t>> theirs, ours;
-  for (const auto& [name, entry] : file.tensors())
-    if (name.starts_with("sketch.")) theirs[name] = entry.shape;
+  for (const auto& [name, tensor] : file.tensors())
+    if (name.starts_with("sketch.")) theirs[name] = tensor.entry.shape;
   for (const Parameter& p : parameters.list())
     if (p.sketch) ours[p.name] = p.shape;
   return theirs != ours;
