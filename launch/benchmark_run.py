@@ -1,4 +1,5 @@
 """One training of a benchmark: from its trunk, if it has one, to the result."""
+import functools
 import json
 import os
 import pathlib
@@ -35,8 +36,12 @@ class Runner:
         self.stopping = threading.Event()  # set: no new program starts
         self._guard = threading.Lock()
         self._running = set()
+
+    @functools.cached_property
+    def _commit(self):
+        """Of the sources that the program was built from."""
         said = re.search(r"commit (\S+)", self._call(["--version"]))
-        self._commit = said[1] if said else "unknown"  # of the sources that the program was built from
+        return said[1] if said else "unknown"
 
     def stop(self):
         """From another thread: ends the programs that run; no new one starts."""
@@ -48,9 +53,12 @@ class Runner:
     def commands(self, benchmark, run):
         """{(options of a program that the run takes, whether they are all it gets)}; a fine-tuning run inherits others."""
         trunk, config = self.trunk(benchmark, run), ("--config", str(benchmark.config))
-        out = {((*config, *self._options(f"{benchmark.options} {run.options}")), not benchmark.trunk_config),
-               ((*config, *self._options(benchmark.also_evaluate)), False)}
-        return out | ({(("--config", str(trunk.config), *trunk.options), True)} if trunk else set())
+        out = {((*config, *self._options(f"{benchmark.options} {run.options}")), not benchmark.trunk_config)}
+        if benchmark.also_evaluate:
+            out.add(((*config, *self._options(benchmark.also_evaluate)), False))
+        if trunk:
+            out.add((("--config", str(trunk.config), *trunk.options), True))
+        return out
 
     def check_options(self, options, are_all):
         """Fails where the program does not know one of them or cannot read its value, or, where they are all, where they do not agree."""
@@ -68,7 +76,8 @@ class Runner:
 
     def result(self, benchmark, run, hold):
         """hold: the lock of the run, for its programs."""
-        folder, fingerprint = SCRATCH / benchmark.name / f"{plain(run.variant)}-{run.seed}", benchmark.fingerprint()
+        folder = SCRATCH / benchmark.name / f"{plain(run.variant)}-{run.seed}"
+        fingerprint, commit = benchmark.fingerprint(), self._commit  # of now: both may change while it runs
         shutil.rmtree(folder, ignore_errors=True)
         options = self._options(f"{benchmark.options} {run.options}")
         command, more, trunk = "pretrain", [], self.trunk(benchmark, run)
@@ -91,7 +100,7 @@ class Runner:
                 "trunk_options": run.trunk_options, "config": fingerprint, "steps": steps[-1]["step"],
                 "evaluation": evaluations[-1]["eval"], "curve": curve(lines), "last_steps": means(steps[-LAST_STEPS:]),
                 "sketch_report": report, "also": also, "wall_s": round(wall_s, 1), "trunk": began_with, "threads": self.threads,
-                "hardware": hardware(), "commit": self._commit, "date": time.strftime("%Y-%m-%d")}
+                "hardware": hardware(), "commit": commit, "date": time.strftime("%Y-%m-%d")}
 
     def prepare(self, benchmark):
         """Writes the data that the benchmark's lines `prepare` name, once; how they are made lies beside them."""
