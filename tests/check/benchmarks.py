@@ -245,10 +245,16 @@ def launches_go_on_side_by_side(folder):
 
 
 def what_another_launch_made_is_not_made_again(folder):
-    write(folder, q__ini=TINY, q__runs="one | 1 | 1 | --train.steps=600\ntwo | 1 | 1 |\n")
-    first = started(folder, "q")
+    write(folder, q__ini=TINY, q__runs="one | 1 | 1 |\ntwo | 1 | 1 |\n")
+    waits, begun, go = folder / "waits", folder / "begun", folder / "go"
+    waits.write_text(f'#!/bin/sh\ncase "$*" in *q/one-1*) touch {begun}; while [ ! -e {go} ]; do sleep 0.1; done;; esac\nexec {binary} "$@"\n')
+    waits.chmod(0o755)
+    first = launched(folder, "q", waits)
+    wait_for(begun.exists, "the first run")
     check(benchmarks(folder, "q")[0] == 0, "the second launch makes the other run")
     made = results(folder, "q")
+    check([r["variant"] for r in made] == ["two"], made)
+    go.touch()
     said = first.communicate(timeout=120)[0]
     check("two, seed 1: made meanwhile" in said, said)
     check([r for r in results(folder, "q") if r["variant"] == "two"] == made, "its result is left alone")
