@@ -144,7 +144,7 @@ class Runner:
             with self._guard:
                 self._running.discard(program)
         if program.returncode != 0:
-            raise Failed(f"{self.binary} {arguments[0]} ended with {program.returncode}: {complaint.strip()}", program.returncode)
+            raise Failed(f"smartbird {arguments[0]} ended with {program.returncode}: {complaint.strip()}", program.returncode)
         return said
 
     def _evaluate_again(self, folder, options):
