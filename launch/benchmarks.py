@@ -67,6 +67,9 @@ def check(todo, runner, jobs):
             except Failed as reason:
                 pool.shutdown(cancel_futures=True)
                 sys.exit(f"benchmarks: {user}: {reason}")
+            except KeyboardInterrupt:
+                runner.stop()
+                raise
 
 
 def prepare(todo, runner):
@@ -104,6 +107,9 @@ def run_one(place, benchmark, run, minutes, runner):
 
 
 def stop(*_):
+    """The first signal ends the program in order, more of them do not disturb that."""
+    for which in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(which, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
@@ -116,15 +122,14 @@ def run_all(todo, runner, arguments):
         try:
             return sum(not future.result() for future in futures)
         except KeyboardInterrupt:
-            for which in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(which, signal.SIG_IGN)
             runner.stop()
             raise
 
 
 def main():
     arguments = read_arguments()
-    signal.signal(signal.SIGTERM, stop)
+    for which in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(which, stop)
     benchmarks = [benchmark_list.read(name) for name in arguments.names]
     if arguments.only and not any(arguments.only in run.variant for benchmark in benchmarks for run in benchmark.runs):
         sys.exit(f"benchmarks: no variant of {', '.join(arguments.names)} has '{arguments.only}' in its name")
