@@ -1,5 +1,6 @@
 // Laws of the sketch report: it changes no bit of what it looks at; exact attention lies in the band or in E; with K >= |E| every
-// choice holds all of E and the outputs are those of dense attention; its shares are those that the probes of training count.
+// choice holds all of E and the outputs are those of dense attention; its shares are those that the probes of training count, and
+// its phi is what P ranks count.
 #include <cmath>
 
 #include "tests/support/rank_tests.h"
@@ -75,6 +76,38 @@ TEST(SelectorReport, WithAllKeysIsDenseAttention) {
       for (const HeadReport& head : layer)
         for (double caught : {head.at_picks.sketch, head.at_picks.topk, head.at_picks.uniform, head.at_picks.oracle})
           EXPECT_NEAR(caught, head.domain, 1e-9 * head.domain);
+  }
+}
+
+// Share of other ranks' rows that the run's own picks want, all its plans, counted by the ranks that made them.
+double phi_of_ranks(const TinyRun& run, int ranks) {
+  PlanStats all;
+  std::mutex lock;
+  run_thread_ranks(ranks, [&](Communicator& group) {
+    const TinyRank rank(run, group);
+    const at::NoGradGuard no_grad;
+    const Forward forward = rank.forward(-1);
+    const std::lock_guard guard(lock);
+    all.add(forward.stats);
+  });
+  EXPECT_GT(all.remote, 0);
+  return static_cast<double>(all.picked_remote) / static_cast<double>(all.remote);
+}
+
+TEST(SelectorReport, TellsThePhiThatRanksCount) {
+  for (TinyRun run : runs()) {
+    run.lengths = {150};
+    const SelectorReport report = look(run).report;
+    int compared = 0;
+    for (const TrafficReport& choice : report.traffic) {
+      run.query_block = static_cast<int>(choice.query_block);
+      run.shape.attention.share_rows = choice.share_rows;
+      if (run.shape.sketch_per_layer && choice.query_block != report.traffic.front().query_block) continue;
+      for (size_t i = 0; i < 2; ++i, ++compared)  // 2 and 4 ranks
+        EXPECT_NEAR(choice.phi[i] / choice.draws, phi_of_ranks(run, kTrafficRanks[i]), 1e-12)
+            << "b " << choice.query_block << ", g " << choice.share_rows << ", P " << kTrafficRanks[i];
+    }
+    EXPECT_GE(compared, 6);
   }
 }
 
