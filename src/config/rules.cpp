@@ -102,9 +102,8 @@ void check_rules(const Options& o, int num_ranks) {
        "attention.draw_temperature = ", o.attention.draw_temperature,
        " changes nothing with attention.draw = ", o.attention.draw,
        ", which does not draw by the sketch's probabilities; leave it out");
-  rule(o.run.matmul == "float32" || (o.run.dtype == "float32" && o.run.device == "cpu"), "run.matmul = ", o.run.matmul,
-       " rounds the factors of float32 on a CPU, not of run.dtype = ", o.run.dtype, " with run.device = ", o.run.device,
-       "; leave it out");
+  rule(o.run.matmul == "float32" || o.run.dtype == "float32", "run.matmul = ", o.run.matmul,
+       " rounds the factors of float32, not of run.dtype = ", o.run.dtype, "; leave it out");
   rule(o.eval.seen_before == "off" || o.data.task == "clm", "eval.seen_before = ", o.eval.seen_before,
        " sorts the targets of data.task = clm; data.task is ", o.data.task);
   rule(o.attention.warmup_steps == 0 || (sparse && o.attention.draw != "none"),

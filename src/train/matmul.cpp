@@ -1,28 +1,36 @@
 // The precision is a setting of LibTorch's global context.
 #include "train/matmul.h"
 
-#include <ATen/Context.h>
+#include <ATen/ATen.h>
 
-#include "core/error.h"
+#include <cstdio>
 
 namespace smartbird {
+namespace {
 
-bool multiplies_bfloat16() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  return at::hasMKLDNN() && __builtin_cpu_supports("avx512bf16") != 0;
-#else
-  return false;
-#endif
+void set_precision(at::Float32Precision precision) {
+  at::globalContext().setFloat32Precision(at::Float32Backend::MKLDNN, at::Float32Op::MATMUL, precision);
 }
 
-void set_matmul(const Options& o) {
-  const bool rounds = o.run.matmul == "bfloat16";
-  SB_CHECK(!rounds || multiplies_bfloat16(), Config,
-           "run.matmul = bfloat16: this processor has no instructions for products of bfloat16 (AVX512-BF16); use "
-           "run.matmul = float32");
-  at::globalContext().setFloat32Precision(at::Float32Backend::MKLDNN, at::Float32Op::MATMUL,
-                                          rounds ? at::Float32Precision::BF16 : at::Float32Precision::IEEE);
+// Whether products are rounded as things are set: of a factor that float32 holds and bfloat16 does not.
+bool rounds() {
+  const at::NoGradGuard no_grad;
+  const at::Tensor a = at::full({64, 64}, 1 + 0x1p-10, at::kFloat), b = at::ones({64, 64}, at::kFloat);
+  return at::mm(a, b).min().item<float>() == 64;
+}
+
+}  // namespace
+
+void set_matmul(const Options& o, bool says) {
+  set_precision(at::Float32Precision::IEEE);
+  if (o.run.matmul != "bfloat16" || o.run.device != "cpu") return;
+  set_precision(at::Float32Precision::BF16);
+  if (at::hasMKLDNN() && rounds()) return;
+  set_precision(at::Float32Precision::IEEE);
+  if (says)
+    std::fprintf(stderr,
+                 "warning: run.matmul = bfloat16: LibTorch does not round the factors of products on this processor "
+                 "(it does on those with AMX); they stay in float32\n");
 }
 
 }  // namespace smartbird

@@ -267,7 +267,7 @@ int Trainer::run(const RunStart& start) {
 int train(const World& world, ParsedOptions options, const RunStart& start, at::Device device) {
   catch_stop_signals();
   set_threads(world, options.options.run.threads);
-  set_matmul(options.options);
+  set_matmul(options.options, world.is_root());
   return Trainer(world, std::move(options), start.kind, device).run(start);
 }
 
