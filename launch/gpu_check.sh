@@ -86,7 +86,7 @@ part rivals 150 rivals.jsonl bash -c "$(declare -f rivals); rivals ${tokens[*]}"
 if [[ ",$parts," == *",training,"* ]]; then
   say "building smartbird"
   tests/bench/gpu_training.sh build "$logs" "${options[@]}" -D "CMAKE_CUDA_ARCHITECTURES=$architecture" &&
-    part training 200 training.jsonl tests/bench/gpu_training.sh run "$logs" || failed+="${failed:+, }the build for training"
+    part training 300 training.jsonl tests/bench/gpu_training.sh run "$logs" || failed+="${failed:+, }the build for training"
 fi
 for tool in memcheck racecheck initcheck synccheck; do
   part "$tool" 60 "$tool.log" compute-sanitizer --tool "$tool" --error-exitcode 9 build/gpu/test_gpu

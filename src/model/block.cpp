@@ -50,15 +50,16 @@ at::Tensor attention_half(const BlockInput& in, const at::Tensor& h, const std::
                           .q = weight("attn.q.weight"),
                           .k = weight("attn.k.weight"),
                           .v = weight("attn.v.weight")},
-                         in.rotary, shape.head_width, norm_settings(shape), travel);
+                         in.rotary, shape.head_width, norm_settings(shape), travel, kChunkRows, shape.factors);
   }
   if (in.observer != nullptr) in.observer->attended(in.context, in.layer, of.q, of.kv);
   const at::Tensor o = attend(in.context, of.q, of.kv, travel).view({h.size(0), shape.heads * shape.head_width});
   // After the rows have arrived: the small messages of probes would queue behind them.
   if (probes != nullptr) probes->add_layer(in.context, of.q, of.kv.narrow(2, 0, shape.head_width));
   const auto timing = in.context.timer.measure("projection");
-  if (shape.dropout == 0) return at::addmm(h, o, weight("attn.o.weight").t());
-  return h + dropout(in.context, at::linear(o, weight("attn.o.weight")), in.rows, shape.dropout, 2 * in.layer);
+  const at::Tensor w = factor(weight("attn.o.weight"), shape.factors);
+  if (shape.dropout == 0 && shape.factors == Factors::AsGiven) return at::addmm(h, o, w.t());
+  return h + dropout(in.context, at::linear(o, w).to(h.scalar_type()), in.rows, shape.dropout, 2 * in.layer);
 }
 
 }  // namespace

@@ -52,7 +52,7 @@ bool is_label_head(const std::string& name) { return name.starts_with("classifie
 
 LossSum token_head(const Parameters& parameters, const ModelShape& shape, const at::Tensor& h, const Stream& stream) {
   const at::Tensor& w = parameters.value(shape.tie_embeddings ? "embed.weight" : "lm_head.weight");
-  return chunked_loss(h, w, index_tensor(stream.target), shape.loss_rows);
+  return chunked_loss(h, w, index_tensor(stream.target), shape.loss_rows, shape.factors);
 }
 
 LabelScores label_head(const StepContext& context, const Parameters& parameters, const ModelShape& shape,

@@ -25,7 +25,8 @@ at::Tensor layer_mlp(const at::Tensor& x, const Parameters& parameters, const st
                     .activation = shape.geglu ? Activation::Gelu : Activation::Silu,
                     .inner = keep ? Inner::Keep : Inner::Recompute,
                     .residual = residual,
-                    .output = output});
+                    .output = output,
+                    .factors = shape.factors});
 }
 
 QueriesAndKeys layer_queries_and_keys(const at::Tensor& h, const Parameters& parameters, int64_t layer,

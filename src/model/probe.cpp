@@ -6,6 +6,7 @@
 
 #include "ops/collectives.h"
 #include "ops/device_tensors.h"
+#include "ops/products.h"
 #include "ops/tensors.h"
 
 namespace smartbird {
@@ -170,9 +171,10 @@ void Probes::for_scores(const at::Tensor& q, const at::Tensor& k, Body body) {
 void Probes::add_layer(const StepContext& context, const at::Tensor& q_in, const at::Tensor& k_in) {
   const at::NoGradGuard no_grad;
   const auto timing = context.timer.measure("probe");
-  const at::Tensor k = k_in.detach(), q = all_gather_rows(context.tensors(), "probe_queries",
-                                                          q_in.detach().index_select(0, my_rows_), rows_by_rank_) /
-                                          std::sqrt(static_cast<double>(shape_.head_width));
+  const at::Tensor k = widened(k_in.detach()),
+                   q = all_gather_rows(context.tensors(), "probe_queries",
+                                       widened(q_in.detach().index_select(0, my_rows_)), rows_by_rank_) /
+                       std::sqrt(static_cast<double>(shape_.head_width));
   const int64_t heads = shape_.heads, kv_heads = shape_.kv_heads, per = heads / kv_heads;
   // of each probe [G, rows, H/G]
   at::Tensor largest = at::full({total_rows_ * heads}, kNone, q.options()), sum = at::zeros_like(largest);

@@ -90,7 +90,7 @@ ExchangeUse exchange_use(const ModelShape& s, Pattern pattern, int64_t draw, int
         s.pattern[static_cast<size_t>(layer)] == pattern && (pattern != Pattern::Sparse || s.draw_of(layer) == draw);
   use.other_fetches = s.recompute_layers ? 2 : 1;
   use.row_fetches = use.other_fetches + (s.fetch_again ? 1 : 0);
-  use.element_bytes = static_cast<double>(element_bytes);
+  use.element_bytes = s.factors == Factors::Bfloat16 ? 2 : static_cast<double>(element_bytes);
   use.kv_element_bytes = s.bfloat16_kv ? 2 : use.element_bytes;
   return use;
 }
@@ -115,6 +115,7 @@ ModelShape make_shape(const Options& o, int64_t vocabulary, int64_t classes) {
   s.attention = attention_from(o, s);
   s.recompute_layers = o.memory.recompute == "layer", s.keep_mlp = o.memory.recompute == "none";
   s.fetch_again = o.memory.rows == "fetch_again", s.bfloat16_kv = o.memory.kv_dtype == "bfloat16";
+  if (o.run.device == "cuda" && o.run.matmul == "bfloat16") s.factors = Factors::Bfloat16;
   s.loss_rows = o.memory.loss_rows, s.probe_budget_bytes = o.memory.probe_budget_bytes;
   return s;
 }

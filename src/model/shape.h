@@ -6,6 +6,7 @@
 
 #include "config/options.h"
 #include "ops/plan.h"
+#include "ops/products.h"
 
 namespace smartbird {
 
@@ -28,9 +29,10 @@ struct ModelShape {
   AttentionSettings attention;  // of sparse layers; pattern is set per layer
   // running
   bool recompute_layers = false;
-  bool keep_mlp = true;      // the MLP's inner products, for the backward pass
-  bool fetch_again = false;  // rows of other ranks are fetched a second time instead of kept
-  bool bfloat16_kv = false;  // keys and values are kept and fetched in bfloat16
+  bool keep_mlp = true;                // the MLP's inner products, for the backward pass
+  bool fetch_again = false;            // rows of other ranks are fetched a second time instead of kept
+  bool bfloat16_kv = false;            // keys and values are kept and fetched in bfloat16
+  Factors factors = Factors::AsGiven;  // of the model's products on a GPU; Bfloat16: queries, keys and values too
   int64_t loss_rows = 1024, probe_budget_bytes = 64 << 20;
 
   [[nodiscard]] int64_t num_sketches() const;            // 0 when no layer is sparse

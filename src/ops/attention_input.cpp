@@ -50,15 +50,17 @@ void turn(const at::Tensor& from, const at::Tensor& to, const at::Tensor& cosine
 }
 
 struct AttentionInput : Function<AttentionInput> {
-  static variable_list forward(AutogradContext* ctx, const Variable& input, const Variable& norm, const Variable& wq,
-                               const Variable& wk, const Variable& wv, const Variable& cosine, const Variable& sine,
-                               NormSettings settings, int64_t chunk_rows, const KvTravelPtr& travel) {
-    const at::Tensor x = input.contiguous();
+  static variable_list forward(AutogradContext* ctx, const Variable& input, const Variable& norm, const Variable& wq_in,
+                               const Variable& wk_in, const Variable& wv_in, const Variable& cosine,
+                               const Variable& sine, NormSettings settings, int64_t chunk_rows,
+                               const KvTravelPtr& travel, Factors factors) {
+    const at::Tensor x = input.contiguous(), wq = factor(wq_in, factors), wk = factor(wk_in, factors),
+                     wv = factor(wv_in, factors);
     const int64_t rows = x.size(0), width = 2 * cosine.size(1), heads = wq.size(0) / width,
                   kv_heads = wk.size(0) / width, most = std::min(rows, chunk_rows);
-    at::Tensor q = at::empty({rows, heads, width}, x.options()),
-               kv = at::empty({kv_heads, rows, 2 * width}, x.options()).transpose(0, 1);
-    const ChunkBuffer normed(x, most, x.size(1)), stats(x, most, 2), narrow(x, most, kv_heads * width);
+    at::Tensor q = at::empty({rows, heads, width}, wq.options()),
+               kv = at::empty({kv_heads, rows, 2 * width}, wq.options()).transpose(0, 1);
+    const ChunkBuffer normed(wq, most, x.size(1)), stats(x, most, 2), narrow(wq, most, kv_heads * width);
     const auto norm_rows = [&](int64_t first, int64_t n) {
       normalize_into(x.narrow(0, first, n), norm, settings, normed.of(n), stats.of(n));
     };
@@ -86,16 +88,19 @@ struct AttentionInput : Function<AttentionInput> {
       });
       ctx->saved_data["travel"] = c10::IValue::make_capsule(travel);
     }
-    ctx->save_for_backward({x, norm, wq, wk, wv, cosine, sine});
+    ctx->save_for_backward({x, norm, wq_in, wk_in, wv_in, cosine, sine});
     ctx->saved_data["kind"] = static_cast<int64_t>(settings.kind);
     ctx->saved_data["epsilon"] = settings.epsilon;
     ctx->saved_data["chunk_rows"] = chunk_rows;
+    ctx->saved_data["factors"] = static_cast<int64_t>(factors);
     return {q, kv};
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
-    const at::Tensor &x = saved[0], &norm = saved[1], &wq = saved[2], &wk = saved[3], &wv = saved[4];
+    const auto factors = static_cast<Factors>(ctx->saved_data["factors"].toInt());
+    const at::Tensor &x = saved[0], &norm = saved[1];
+    const at::Tensor wq = factor(saved[2], factors), wk = factor(saved[3], factors), wv = factor(saved[4], factors);
     const NormSettings settings{static_cast<kernels::NormKind>(ctx->saved_data["kind"].toInt()),
                                 ctx->saved_data["epsilon"].toDouble()};
     const int64_t chunk_rows = ctx->saved_data["chunk_rows"].toInt(), rows = x.size(0),
@@ -105,28 +110,28 @@ struct AttentionInput : Function<AttentionInput> {
     auto* const travel = static_cast<KvTravel*>(held.get());
     const at::Tensor grad_q = grads[0].contiguous(),
                      grad_kv = grads[1].transpose(0, 1).contiguous().transpose(0, 1);  // no copy of what is on its way
-    at::Tensor dx = at::empty_like(x), dnorm = at::zeros_like(norm), dwq = at::zeros_like(wq), dwk = at::zeros_like(wk),
-               dwv = at::zeros_like(wv);
-    const ChunkBuffer normed(x, most, x.size(1)), dnormed(x, most, x.size(1)), stats(x, most, 2),
-        wide(x, most, heads * width), narrow(x, most, kv_heads * width);
+    at::Tensor dx = at::empty_like(x), dnorm = at::zeros_like(norm), dwq = at::zeros_like(saved[2]),
+               dwk = at::zeros_like(saved[3]), dwv = at::zeros_like(saved[4]);
+    const ChunkBuffer normed(wq, most, x.size(1)), dnormed(x, most, x.size(1)), stats(x, most, 2),
+        wide(wq, most, heads * width), narrow(wq, most, kv_heads * width);
     const auto norm_rows = [&](int64_t first, int64_t n) {
       normalize_into(x.narrow(0, first, n), norm, settings, normed.of(n), stats.of(n));
     };
     const auto take_q = [&](int64_t first, int64_t n, at::Tensor dsmall) {
       at::Tensor dq = wide.of(n);
       turn(grad_q.narrow(0, first, n), dq, saved[5].narrow(0, first, n), saved[6].narrow(0, first, n), -1, heads);
-      at::mm_out(dsmall, dq, wq);
-      dwq.addmm_(dq.t(), normed.of(n));
+      product_into(dsmall, {}, dq, wq);
+      add_product(dwq, dq.t(), normed.of(n));
     };
     const auto take_kv = [&](int64_t first, int64_t n, at::Tensor dsmall) {
       at::Tensor part = narrow.of(n), small = normed.of(n);
       const at::Tensor units = grad_kv.narrow(0, first, n);
       turn(units, part, saved[5].narrow(0, first, n), saved[6].narrow(0, first, n), -1, kv_heads);
-      dsmall.addmm_(part, wk);
-      dwk.addmm_(part.t(), small);
+      add_product(dsmall, part, wk);
+      add_product(dwk, part.t(), small);
       part.view({n, kv_heads, width}).copy_(units.narrow(2, width, width));
-      dsmall.addmm_(part, wv);
-      dwv.addmm_(part.t(), small);
+      add_product(dsmall, part, wv);
+      add_product(dwv, part.t(), small);
       normalize_back(x.narrow(0, first, n), norm, stats.of(n), settings, dsmall, {}, dx.narrow(0, first, n), dnorm);
     };
     if (!travel) {
@@ -143,7 +148,7 @@ struct AttentionInput : Function<AttentionInput> {
         norm_rows(first, n), take_kv(first, n, dnormed.of(n).copy_(dx.narrow(0, first, n)));
       });
     }
-    return {dx, dnorm, dwq, dwk, dwv, {}, {}, {}, {}, {}};
+    return {dx, dnorm, dwq, dwk, dwv, {}, {}, {}, {}, {}, {}};
   }
 };
 
@@ -175,7 +180,7 @@ at::Tensor rotate(const at::Tensor& x, const RotaryTable& table) {
 
 AttentionOperands attention_input(const at::Tensor& x, const AttentionWeights& w, const RotaryTable& table,
                                   int64_t head_width, const NormSettings& norm, const KvTravelPtr& travel,
-                                  int64_t chunk_rows) {
+                                  int64_t chunk_rows, Factors factors) {
   SB_CHECK(x.dim() == 2 && w.norm.dim() == 1 && w.norm.size(0) == x.size(1) && w.q.dim() == 2 &&
                w.q.size(1) == x.size(1) && w.q.size(0) % head_width == 0 && w.k.dim() == 2 &&
                w.k.size(1) == x.size(1) && w.k.size(0) % head_width == 0 && w.v.sizes() == w.k.sizes() &&
@@ -187,7 +192,7 @@ AttentionOperands attention_input(const at::Tensor& x, const AttentionWeights& w
   const bool beside = travel && travel->overlaps();
   if (beside) travel->promise_to_await();
   const auto out = AttentionInput::apply(x, w.norm, w.q, w.k, w.v, table.cosine, table.sine, norm, chunk_rows,
-                                         beside ? travel : KvTravelPtr());
+                                         beside ? travel : KvTravelPtr(), factors);
   return {out[0], out[1]};
 }
 

@@ -6,6 +6,7 @@
 
 #include "ops/chunks.h"
 #include "ops/kv_travel.h"
+#include "ops/products.h"
 #include "ops/row_norm.h"
 
 namespace smartbird {
@@ -27,9 +28,10 @@ struct AttentionOperands {
 };
 
 // x [T, C]; head_width D. Differentiable in x and the weights. travel: null, or how kv travels; then only attend may read kv
-// with gradient, and forward and backward are collective.
+// with gradient, and forward and backward are collective. factors: Bfloat16, of float32 on a GPU, gives q and kv in bfloat16.
 [[nodiscard]] AttentionOperands attention_input(const at::Tensor& x, const AttentionWeights& weights,
                                                 const RotaryTable& table, int64_t head_width, const NormSettings& norm,
-                                                const KvTravelPtr& travel = {}, int64_t chunk_rows = kChunkRows);
+                                                const KvTravelPtr& travel = {}, int64_t chunk_rows = kChunkRows,
+                                                Factors factors = Factors::AsGiven);
 
 }  // namespace smartbird

@@ -84,10 +84,11 @@ class LossTotals {
 };
 
 struct ChunkedLoss : Function<ChunkedLoss> {
-  static Variable forward(AutogradContext* ctx, const Variable& h, const Variable& w, const Variable& target,
-                          int64_t chunk, bool with_gradient, LossSum* out) {
+  static Variable forward(AutogradContext* ctx, const Variable& h, const Variable& w_in, const Variable& target,
+                          int64_t chunk, Factors factors, bool with_gradient, LossSum* out) {
     at::Tensor grad_h = with_gradient ? at::empty_like(h) : at::Tensor(),
-               grad_w = with_gradient ? at::zeros_like(w) : at::Tensor();
+               grad_w = with_gradient ? at::zeros_like(w_in) : at::Tensor();
+    const at::Tensor w = factor(w_in, factors);
     const int64_t most = std::min(chunk, h.size(0));
     const ChunkBuffer buffer(h, most, w.size(0));
     LossTotals totals(h, most);
@@ -95,16 +96,16 @@ struct ChunkedLoss : Function<ChunkedLoss> {
       out->row_loss = at::empty({h.size(0)}, h.options().dtype(at::kDouble)),
       out->row_correct = at::empty({h.size(0)}, h.options().dtype(at::kByte));
     for_chunks(h.size(0), chunk, [&](int64_t first, int64_t rows) {
-      const at::Tensor x = h.narrow(0, first, rows);
+      const at::Tensor x = factor(h.narrow(0, first, rows), factors);
       at::Tensor logits = buffer.of(rows);
-      at::mm_out(logits, x, w.t());
+      product_into(logits, {}, x, w.t());
       totals.add(logits, target.narrow(0, first, rows), with_gradient);
       if (!with_gradient)
         totals.copy_rows(out->row_loss.narrow(0, first, rows), out->row_correct.narrow(0, first, rows));
       if (!with_gradient) return;
-      at::Tensor to = grad_h.narrow(0, first, rows);
-      at::mm_out(to, logits, w);
-      grad_w.addmm_(logits.t(), x);
+      const at::Tensor gradient = factor(logits, factors);
+      product_into(grad_h.narrow(0, first, rows), {}, gradient, w);
+      add_product(grad_w, gradient.t(), x);
     });
     if (with_gradient) ctx->save_for_backward({grad_h, grad_w});
     const auto [sum, hits] = totals.get();
@@ -113,19 +114,21 @@ struct ChunkedLoss : Function<ChunkedLoss> {
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
-    return {saved[0] * grads[0], saved[1] * grads[0], {}, {}, {}, {}};
+    return {saved[0] * grads[0], saved[1] * grads[0], {}, {}, {}, {}, {}};
   }
 };
 
 }  // namespace
 
-LossSum chunked_loss(const at::Tensor& h, const at::Tensor& w, const at::Tensor& target, int64_t chunk_rows) {
+LossSum chunked_loss(const at::Tensor& h, const at::Tensor& w, const at::Tensor& target, int64_t chunk_rows,
+                     Factors factors) {
   SB_CHECK(h.dim() == 2 && w.dim() == 2 && h.size(1) == w.size(1) && target.dim() == 1 && target.size(0) == h.size(0),
            Shape, "chunked_loss: h ", h.sizes(), ", w ", w.sizes(), ", target ", target.sizes(),
            ", expected [T, C], [V, C], [T]");
   LossSum out;
   const bool with_gradient = at::GradMode::is_enabled() && (h.requires_grad() || w.requires_grad());
-  out.loss = ChunkedLoss::apply(h.contiguous(), w, target.to(h.device()).contiguous(), chunk_rows, with_gradient, &out);
+  out.loss = ChunkedLoss::apply(h.contiguous(), w, target.to(h.device()).contiguous(), chunk_rows, factors,
+                                with_gradient, &out);
   out.counted = (target >= 0).sum().item<int64_t>();
   return out;
 }

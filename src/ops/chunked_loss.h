@@ -3,7 +3,7 @@
 //   loss = Σ_t [target_t >= 0] (log Σ_v exp(h_t·w_v) - h_t·w_target)
 #pragma once
 
-#include <ATen/ATen.h>
+#include "ops/products.h"
 
 namespace smartbird {
 
@@ -14,8 +14,9 @@ struct LossSum {
   at::Tensor row_loss, row_correct;  // without gradients: [T] float64 and uint8 where h is, 0 where not counted
 };
 
-// h [T, C], w [V, C], target [T] int64, -1 = not counted.
+// h [T, C], w [V, C], target [T] int64, -1 = not counted. factors: Bfloat16, of float32 on a GPU; loss and softmax are formed from
+// logits in float32.
 [[nodiscard]] LossSum chunked_loss(const at::Tensor& h, const at::Tensor& w, const at::Tensor& target,
-                                   int64_t chunk_rows);
+                                   int64_t chunk_rows, Factors factors = Factors::AsGiven);
 
 }  // namespace smartbird

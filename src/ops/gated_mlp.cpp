@@ -51,15 +51,16 @@ void activate_back(Activation kind, at::Tensor gate, at::Tensor up, at::Tensor d
 }
 
 struct GatedMlp : Function<GatedMlp> {
-  static Variable forward(AutogradContext* ctx, const Variable& input, const Variable& norm, const Variable& gate,
-                          const Variable& up, const Variable& down, MlpSettings s) {
-    const at::Tensor x = input.contiguous();
+  static Variable forward(AutogradContext* ctx, const Variable& input, const Variable& norm, const Variable& gate_in,
+                          const Variable& up_in, const Variable& down_in, MlpSettings s) {
+    const at::Tensor x = input.contiguous(), gate = factor(gate_in, s.factors), up = factor(up_in, s.factors),
+                     down = factor(down_in, s.factors);
     const int64_t rows = x.size(0), inner = gate.size(0), most = std::min(rows, s.chunk_rows);
     at::Tensor y = at::empty_like(x), gates, ups;
-    if (s.inner == Inner::Keep) gates = at::empty({rows, inner}, x.options()), ups = at::empty_like(gates);
+    if (s.inner == Inner::Keep) gates = at::empty({rows, inner}, gate.options()), ups = at::empty_like(gates);
     if (s.output == Output::Compute) {
-      const ChunkBuffer normed(x, most, x.size(1)), stats(x, most, 2), wide(x, most, inner),
-          second(x, s.inner == Inner::Keep ? 0 : most, inner);
+      const ChunkBuffer normed(gate, most, x.size(1)), stats(x, most, 2), wide(gate, most, inner),
+          second(gate, s.inner == Inner::Keep ? 0 : most, inner);
       for_chunks(rows, s.chunk_rows, [&](int64_t first, int64_t n) {
         const at::Tensor from = x.narrow(0, first, n), small = normed.of(n), act = wide.of(n);
         at::Tensor g = s.inner == Inner::Keep ? gates.narrow(0, first, n) : act,
@@ -68,24 +69,24 @@ struct GatedMlp : Function<GatedMlp> {
         at::mm_out(g, small, gate.t());
         at::mm_out(u, small, up.t());
         activate(s.activation, g, u, act);
-        if (s.residual == Residual::Add)
-          at::addmm_out(to, from, act, down.t());
-        else
-          at::mm_out(to, act, down.t());
+        product_into(to, s.residual == Residual::Add ? from : at::Tensor(), act, down.t());
       });
     }
-    ctx->save_for_backward({x, norm, gate, up, down, gates, ups});
+    ctx->save_for_backward({x, norm, gate_in, up_in, down_in, gates, ups});
     ctx->saved_data["kind"] = static_cast<int64_t>(s.norm.kind);
     ctx->saved_data["epsilon"] = s.norm.epsilon;
     ctx->saved_data["activation"] = static_cast<int64_t>(s.activation);
     ctx->saved_data["residual"] = static_cast<int64_t>(s.residual);
     ctx->saved_data["chunk_rows"] = s.chunk_rows;
+    ctx->saved_data["factors"] = static_cast<int64_t>(s.factors);
     return y;
   }
 
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
-    const at::Tensor &x = saved[0], &norm = saved[1], &gate = saved[2], &up = saved[3], &down = saved[4];
+    const auto factors = static_cast<Factors>(ctx->saved_data["factors"].toInt());
+    const at::Tensor &x = saved[0], &norm = saved[1];
+    const at::Tensor gate = factor(saved[2], factors), up = factor(saved[3], factors), down = factor(saved[4], factors);
     const NormSettings settings{static_cast<kernels::NormKind>(ctx->saved_data["kind"].toInt()),
                                 ctx->saved_data["epsilon"].toDouble()};
     const auto activation = static_cast<Activation>(ctx->saved_data["activation"].toInt());
@@ -93,12 +94,12 @@ struct GatedMlp : Function<GatedMlp> {
     const int64_t chunk_rows = ctx->saved_data["chunk_rows"].toInt(), rows = x.size(0), inner = gate.size(0),
                   most = std::min(rows, chunk_rows);
     const at::Tensor grad = grads[0].contiguous();
-    at::Tensor dx = at::empty_like(x), dnorm = at::zeros_like(norm), dgate = at::zeros_like(gate),
-               dup = at::zeros_like(up), ddown = at::zeros_like(down);
-    const ChunkBuffer normed(x, most, x.size(1)), dnormed(x, most, x.size(1)), stats(x, most, 2), gates(x, most, inner),
-        ups(x, most, inner), acts(x, most, inner);
+    at::Tensor dx = at::empty_like(x), dnorm = at::zeros_like(norm), dgate = at::zeros_like(saved[2]),
+               dup = at::zeros_like(saved[3]), ddown = at::zeros_like(saved[4]);
+    const ChunkBuffer normed(gate, most, x.size(1)), dnormed(x, most, x.size(1)), stats(x, most, 2),
+        gates(gate, most, inner), ups(gate, most, inner), acts(gate, most, inner);
     for_chunks(rows, chunk_rows, [&](int64_t first, int64_t n) {
-      const at::Tensor from = x.narrow(0, first, n), dy = grad.narrow(0, first, n);
+      const at::Tensor from = x.narrow(0, first, n), dy = grad.narrow(0, first, n), dy_factor = factor(dy, factors);
       at::Tensor small = normed.of(n), dsmall = dnormed.of(n), g = gates.of(n), u = ups.of(n), act = acts.of(n);
       normalize_into(from, norm, settings, small, stats.of(n));
       if (saved[5].defined()) {
@@ -107,13 +108,13 @@ struct GatedMlp : Function<GatedMlp> {
         at::mm_out(g, small, gate.t());
         at::mm_out(u, small, up.t());
       }
-      at::mm_out(act, dy, down);
+      at::mm_out(act, dy_factor, down);
       activate_back(activation, g, u, act);
-      ddown.addmm_(dy.t(), act);
-      dgate.addmm_(g.t(), small);
-      dup.addmm_(u.t(), small);
-      at::mm_out(dsmall, g, gate);
-      dsmall.addmm_(u, up);
+      add_product(ddown, dy_factor.t(), act);
+      add_product(dgate, g.t(), small);
+      add_product(dup, u.t(), small);
+      product_into(dsmall, {}, g, gate);
+      add_product(dsmall, u, up);
       normalize_back(from, norm, stats.of(n), settings, dsmall, residual ? dy : at::Tensor(), dx.narrow(0, first, n),
                      dnorm);
     });

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "ops/chunks.h"
+#include "ops/products.h"
 #include "ops/row_norm.h"
 
 namespace smartbird {
@@ -26,6 +27,7 @@ struct MlpSettings {
   Residual residual = Residual::Add;
   Output output = Output::Compute;
   int64_t chunk_rows = kChunkRows;
+  Factors factors = Factors::AsGiven;  // Bfloat16: of float32, on a GPU; the inner products are bfloat16 too
 };
 
 // x [T, C] -> [T, C], differentiable.

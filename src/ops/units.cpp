@@ -9,6 +9,7 @@
 #include "ops/collectives.h"
 #include "ops/device_tensors.h"
 #include "ops/head_exchange.h"
+#include "ops/products.h"
 #include "ops/tensors.h"
 
 namespace smartbird {
@@ -153,7 +154,7 @@ void LeavingGradients::send_singles() {
 void LeavingGradients::send_tokens() {
   const at::NoGradGuard no_grad;
   if (plan_.by_heads()) return;
-  home_ = own_rows(grad_, plan_);
+  home_ = widened(own_rows(grad_, plan_));
   int64_t first = plan_.num_rows;
   for (const Part& part : token_parts(plan_)) {
     const int64_t count = part.requests.num_received();
@@ -176,7 +177,7 @@ at::Tensor LeavingGradients::finish() {
         .transpose(0, 1);
   singles_.pending.wait();
   const auto add = [&](const at::Tensor& received, const Requests& requests, at::Tensor to) {
-    if (on_device(grad_)) return add_rows(to, requests, received);
+    if (on_device(grad_)) return add_rows(to, requests, widened(received));
     with_float_type(grad_, [&](auto t) {
       using T = decltype(t);
       kernels::add_rows_by_index<T>(requests.send_index.const_data_ptr<int64_t>(), received.const_data_ptr<T>(),
@@ -190,7 +191,7 @@ at::Tensor LeavingGradients::finish() {
     for (int64_t g = 0; g < heads; ++g) add(by_head.select(0, g), parts[i].requests, home_.select(0, g));
   }
   add(singles_.receive, plan_.rows, home_.view({-1, width}));
-  return home();
+  return home().to(grad_.scalar_type());
 }
 
 at::Tensor send_units_home(Communicator& group, const at::Tensor& grad_units, const Plan& plan) {

@@ -54,12 +54,14 @@ def main():
                    f"{line['both_ms']:.2f} / {both:.2f} | {line['both_ms'] / both:.2f} |")
     for line in training:
         if "steps" in line:
-            out += ["", f"Training on the GPU drew the CPU's picks in {line['steps_with_the_cpus_picks']} of {line['steps']} steps; "
-                    f"losses differ by {line['largest_loss_difference']:.1e} at most.", "",
-                    "| tokens a step | step ms | tokens/s | GPU memory MiB | stages ms |", "|---|---|---|---|---|"]
-        else:
+            out += ["", f"Training on the GPU with matmul {line['matmul']} drew the CPU's picks in {line['steps_with_the_cpus_picks']} of "
+                    f"{line['steps']} steps; losses differ by {line['largest_loss_difference']:.1e} at most."]
+    out += ["", "| tokens a step | matmul | step ms | tokens/s | GPU memory MiB | stages ms |", "|---|---|---|---|---|---|"]
+    for line in training:
+        if "training_tokens" in line:
             stages = ", ".join(f"{name} {ms:g}" for name, ms in line["stages_ms"].items() if name != "total")
-            out.append(f"| {line['training_tokens']} | {line['step_ms']:.0f} | {line['tokens_per_s']:.0f} | {line['gpu_mib']} | {stages} |")
+            out.append(f"| {line['training_tokens']} | {line['matmul']} | {line['step_ms']:.0f} | {line['tokens_per_s']:.0f} | {line['gpu_mib']} | "
+                       f"{stages} |")
     text = "\n".join(out) + "\n"
     (target / "report.md").write_text(text)
     (target / "report.json").write_text(json.dumps({"gpu": gpu, "commit": commit, "ceilings": ceilings, "tests": tests,

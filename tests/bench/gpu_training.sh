@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Part `training` of launch/gpu_check.sh.   gpu_training.sh build LOGS CMAKE_OPTIONS...   the program for this machine's GPU
-#   gpu_training.sh run LOGS   the same steps on CPU and GPU, then steps of 65,536 and 1,048,576 tokens; a JSON line each
+#   gpu_training.sh run LOGS   the same steps on CPU and GPU, then steps of 65,536 and 1,048,576 tokens, in float32 and with factors
+#                              in bfloat16; a JSON line each
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 what="$1" runs="$2/training"
@@ -23,15 +24,20 @@ train() {  # NAME OPTIONS...
 }
 small=(--config configs/tiny.ini --model.width=128 --sketch.width=16 --eval.at_end=off)
 train cpu "${small[@]}"
-train gpu "${small[@]}" --run.device="$device"
 failed=0
-python3 tests/bench/gpu_training.py compare "$runs/cpu" "$runs/gpu" || failed=1
+for matmul in float32 bfloat16; do
+  train "gpu-$matmul" "${small[@]}" --run.device="$device" --run.matmul="$matmul" || failed=1
+  python3 tests/bench/gpu_training.py compare "$runs/cpu" "$runs/gpu-$matmul" "$matmul" || failed=1
+done
 for tokens in ${SMARTBIRD_TOKENS:-65536 1048576}; do
-  nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -lms 200 >"$runs/$tokens.mib" 2>&1 &
-  watch=$!
-  train "$tokens" --config configs/long_1m.ini --run.device="$device" --train.steps=5 --data.limit_tokens="$tokens" \
-    --data.sequence_tokens="$tokens" --train.batch_tokens="$tokens" || failed=1
-  kill "$watch" 2>/dev/null || true
-  python3 tests/bench/gpu_training.py times "$runs/$tokens" "$tokens" "$runs/$tokens.mib" || failed=1
+  for matmul in float32 bfloat16; do
+    name="$tokens-$matmul"
+    nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -lms 200 >"$runs/$name.mib" 2>&1 &
+    watch=$!
+    train "$name" --config configs/long_1m.ini --run.device="$device" --run.matmul="$matmul" --train.steps=5 \
+      --data.limit_tokens="$tokens" --data.sequence_tokens="$tokens" --train.batch_tokens="$tokens" || failed=1
+    kill "$watch" 2>/dev/null || true
+    python3 tests/bench/gpu_training.py times "$runs/$name" "$tokens" "$matmul" "$runs/$name.mib" || failed=1
+  done
 done
 exit "$failed"

@@ -43,6 +43,31 @@ const Case kCases[] = {
 INSTANTIATE_TEST_SUITE_P(Runs, DeviceRun, ::testing::ValuesIn(kCases),
                          [](const auto& info) { return std::string(info.param.name); });
 
+// Factors in bfloat16, weights in float32: rows travel in half the bytes, losses differ by rounding, ranks agree to it.
+TEST(DeviceRun, MultipliesInBfloat16) {
+  const TempFolder folders;
+  const std::string steps = kShape +
+                            "--train.steps=3 --train.warmup_steps=1 --exchange.plan=rows "
+                            "--parallel.layout=zigzag --run.device=cuda ";
+  const TrainingRun wide = train_tiny(folders.path("float32"), 2, steps, kStandIn),
+                    one = train_tiny(folders.path("one"), 1, steps + "--run.matmul=bfloat16", kStandIn),
+                    two = train_tiny(folders.path("two"), 2, steps + "--run.matmul=bfloat16", kStandIn);
+  ASSERT_EQ(two.steps.size(), 3U);
+  for (const auto& [step, record] : wide.steps) {
+    const double loss = record.at("loss");
+    EXPECT_NE(two.steps.at(step).at("loss").get<double>(), loss) << "it rounds";
+    for (const TrainingRun* run : {&one, &two})
+      EXPECT_NEAR(run->steps.at(step).at("loss").get<double>(), loss, 2e-3 * loss) << "step " << step;
+  }
+  const auto &bytes = two.steps.at(1).at("sent_bytes"), &wide_bytes = wide.steps.at(1).at("sent_bytes");
+  EXPECT_EQ(two.steps.at(1).at("picks_hash"), wide.steps.at(1).at("picks_hash"));
+  for (const char* what : {"rows", "rows_backward", "band_halo"}) {
+    EXPECT_GT(bytes.at(what).get<double>(), 0) << what;
+    EXPECT_EQ(2 * bytes.at(what).get<double>(), wide_bytes.at(what).get<double>()) << what;
+  }
+  EXPECT_EQ(smartbird(1, "evaluate --checkpoint=" + folders.path("two") + " --eval.sequences=1").code, 0);
+}
+
 // A run may change its device where it stops.
 TEST(DeviceRun, GoesOnFromTheCpusCheckpoint) {
   const TempFolder folders;

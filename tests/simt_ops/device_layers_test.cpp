@@ -1,5 +1,5 @@
 // Law: what surrounds attention, on tensors that lie on a device, is what it is on the CPU, forward and backward. Kernels run on the
-// emulator, the rest is Torch's.
+// emulator, the rest is Torch's. With factors of bfloat16 it is that to their rounding, and gradients of weights are float32.
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -22,13 +22,24 @@ Tensors values_and_gradients(const Answer& answer, const Tensors& inputs, at::Sc
   Tensors leaves;
   for (const at::Tensor& x : inputs) leaves.push_back(x.to(type).clone().requires_grad_(true));
   Tensors out = answer(leaves), weights;
-  for (const at::Tensor& y : out) weights.push_back(random_tensor(random, y.sizes()).to(type));
+  for (const at::Tensor& y : out) weights.push_back(random_tensor(random, y.sizes()).to(y.scalar_type()));
   for (const at::Tensor& gradient : torch::autograd::grad(out, leaves, weights)) out.push_back(gradient);
   return out;
 }
 
+// Of the device; the CPU's factors are as given.
+struct Precision {
+  Factors factors = Factors::AsGiven;
+  double within = 4e-6;
+  [[nodiscard]] Factors of(const at::Tensor& x) const {
+    return x.scalar_type() == at::kDouble ? Factors::AsGiven : factors;
+  }
+};
+const Precision kPrecisions[] = {{}, {Factors::Bfloat16, 0x1p-6}};
+
 // In float there, in double here.
-void expect_the_cpus(const std::string& what, const Answer& answer, const Tensors& inputs) {
+void expect_the_cpus(const std::string& what, const Answer& answer, const Tensors& inputs,
+                     const Precision& precision = {}) {
   const Tensors want = values_and_gradients(answer, inputs, at::kDouble);
   const HostMemoryIsDevice on_device;
   const Tensors got = values_and_gradients(answer, inputs, at::kFloat);
@@ -37,7 +48,14 @@ void expect_the_cpus(const std::string& what, const Answer& answer, const Tensor
     ASSERT_EQ(got[i].sizes(), want[i].sizes()) << what << ", " << i;
     const double largest = want[i].abs().max().item<double>();
     EXPECT_GT(largest, 0) << what << ", " << i;
-    EXPECT_LT((got[i].to(at::kDouble) - want[i]).abs().max().item<double>(), 4e-6 * (1 + largest)) << what << ", " << i;
+    const double error = (got[i].to(at::kDouble) - want[i]).abs().max().item<double>();
+    EXPECT_LT(error, precision.within * (1 + largest)) << what << ", " << i;
+    if (precision.factors == Factors::Bfloat16) {
+      EXPECT_GT(error, 1e-5 * largest) << what << ", " << i << ": it rounds";
+    }
+    if (i >= got.size() - inputs.size()) {
+      EXPECT_EQ(got[i].scalar_type(), at::kFloat) << what << ", " << i;
+    }
   }
 }
 
@@ -57,31 +75,36 @@ TEST(DeviceLayers, GatedMlp) {
   for (const NormSettings& norm : norms())
     for (const Activation activation : {Activation::Silu, Activation::Gelu})
       for (const Inner inner : {Inner::Keep, Inner::Recompute})
-        for (const Residual residual : {Residual::Add, Residual::None}) {
-          const MlpSettings settings{
-              .norm = norm, .activation = activation, .inner = inner, .residual = residual, .chunk_rows = 3};
-          expect_the_cpus(
-              "mlp",
-              [&](const Tensors& x) {
-                return Tensors{gated_mlp(x[0], {.norm = x[1], .gate = x[2], .up = x[3], .down = x[4]}, settings)};
-              },
-              inputs);
-        }
+        for (const Residual residual : {Residual::Add, Residual::None})
+          for (const Precision& precision : kPrecisions) {
+            MlpSettings settings{
+                .norm = norm, .activation = activation, .inner = inner, .residual = residual, .chunk_rows = 3};
+            expect_the_cpus(
+                "mlp",
+                [&](const Tensors& x) {
+                  settings.factors = precision.of(x[0]);
+                  return Tensors{gated_mlp(x[0], {.norm = x[1], .gate = x[2], .up = x[3], .down = x[4]}, settings)};
+                },
+                inputs, precision);
+          }
 }
 
 TEST(DeviceLayers, AttentionInput) {
   std::mt19937 random(3);
   const at::Tensor position = at::arange(7, at::kLong);
+  const Tensors inputs{random_tensor(random, {7, 12}), random_tensor(random, {12}), random_tensor(random, {32, 12}),
+                       random_tensor(random, {16, 12}), random_tensor(random, {16, 12})};
   for (const NormSettings& norm : norms())
-    expect_the_cpus("attention input",
-                    [&](const Tensors& x) {
-                      const RotaryTable table = rotary_table(position, 8, 100.0, x[0].scalar_type());
-                      const AttentionOperands out =
-                          attention_input(x[0], {.norm = x[1], .q = x[2], .k = x[3], .v = x[4]}, table, 8, norm, {}, 3);
-                      return Tensors{out.q, out.kv};
-                    },
-                    {random_tensor(random, {7, 12}), random_tensor(random, {12}), random_tensor(random, {32, 12}),
-                     random_tensor(random, {16, 12}), random_tensor(random, {16, 12})});
+    for (const Precision& precision : kPrecisions)
+      expect_the_cpus(
+          "attention input",
+          [&](const Tensors& x) {
+            const RotaryTable table = rotary_table(position, 8, 100.0, x[0].scalar_type());
+            const AttentionOperands out = attention_input(x[0], {.norm = x[1], .q = x[2], .k = x[3], .v = x[4]}, table,
+                                                          8, norm, {}, 3, precision.of(x[0]));
+            return Tensors{out.q, out.kv};
+          },
+          inputs, precision);
 }
 
 TEST(DeviceLayers, LookUp) {
@@ -111,19 +134,20 @@ TEST(DeviceLayers, ChunkedLoss) {
   const Tensors inputs{random_tensor(random, {7, 12}), random_tensor(random, {9, 12})};
   std::vector<int64_t> correct;
   for (const int64_t chunk : {3, 100})
-    expect_the_cpus(
-        "loss",
-        [&](const Tensors& x) {
-          const LossSum sum = chunked_loss(x[0], x[1], target, chunk);
-          EXPECT_EQ(sum.counted, 5);
-          correct.push_back(sum.correct);
-          const at::NoGradGuard no_grad;
-          const LossSum again = chunked_loss(x[0], x[1], target, chunk);
-          EXPECT_EQ(again.correct, sum.correct);
-          EXPECT_NEAR(again.loss.item<double>(), sum.loss.item<double>(), 1e-5);
-          return Tensors{sum.loss};
-        },
-        inputs);
+    for (const Precision& precision : kPrecisions)
+      expect_the_cpus(
+          "loss",
+          [&](const Tensors& x) {
+            const LossSum sum = chunked_loss(x[0], x[1], target, chunk, precision.of(x[0]));
+            EXPECT_EQ(sum.counted, 5);
+            correct.push_back(sum.correct);
+            const at::NoGradGuard no_grad;
+            const LossSum again = chunked_loss(x[0], x[1], target, chunk, precision.of(x[0]));
+            EXPECT_EQ(again.correct, sum.correct);
+            EXPECT_NEAR(again.loss.item<double>(), sum.loss.item<double>(), 1e-5);
+            return Tensors{sum.loss};
+          },
+          inputs, precision);
   for (const int64_t hits : correct) EXPECT_EQ(hits, 1);
 }
 

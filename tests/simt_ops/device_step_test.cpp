@@ -53,6 +53,22 @@ Steps train(const std::vector<std::string>& more, int ranks, bool on_device) {
   return out;
 }
 
+// With run.matmul = bfloat16 there: the same picks for the same weights, the rest to the rounding of factors.
+void expect_the_cpus_rounded(std::vector<std::string> arguments, int ranks) {
+  const Steps want = train(arguments, 1, false);
+  arguments.insert(arguments.end(), {"--run.device=cuda", "--run.matmul=bfloat16"});
+  const Steps got = train(arguments, ranks, true);
+  const std::string what = arguments[0] + ", " + std::to_string(ranks) + " ranks";
+  EXPECT_EQ(got.records[0].picks_hash, want.records[0].picks_hash) << what;
+  for (size_t i = 0; i < want.records.size(); ++i) {
+    const StepRecord &a = got.records[i], &b = want.records[i];
+    EXPECT_NE(a.loss, b.loss) << what << ", step " << i + 1 << ": it rounds";
+    EXPECT_NEAR(a.loss, b.loss, 2e-3 * b.loss) << what << ", step " << i + 1;
+    EXPECT_NEAR(a.sketch_loss, b.sketch_loss, 2e-2 * (1 + b.sketch_loss)) << what << ", step " << i + 1;
+    EXPECT_NEAR(a.grad_norm, b.grad_norm, 2e-2 * b.grad_norm) << what << ", step " << i + 1;
+  }
+}
+
 void expect_the_cpus(const std::vector<std::string>& arguments, int ranks) {
   const Steps want = train(arguments, 1, false), got = train(arguments, ranks, true);
   const std::string what = arguments[0] + ", " + std::to_string(ranks) + " ranks";
@@ -74,6 +90,12 @@ TEST(DeviceStep, IsTheCpus) { expect_the_cpus({"--data.task=clm"}, 1); }
 TEST(DeviceStep, OfSeveralRanks) { expect_the_cpus({"--data.task=clm", "--attention.query_block=4"}, 3); }
 TEST(DeviceStep, ByRecomputation) {
   expect_the_cpus({"--data.task=mlm", "--memory.recompute=layer", "--sketch.location=layer"}, 1);
+}
+TEST(DeviceStep, WithFactorsOfBfloat16) {
+  expect_the_cpus_rounded({"--data.task=clm"}, 1);
+  expect_the_cpus_rounded({"--data.task=clm", "--attention.query_block=4"}, 3);
+  expect_the_cpus_rounded({"--data.task=mlm", "--memory.recompute=layer"}, 1);
+  expect_the_cpus_rounded({"--data.task=classify", "--model.pooling=statistics"}, 2);
 }
 TEST(DeviceStep, OfLabels) {
   expect_the_cpus({"--data.task=classify", "--model.pooling=statistics"}, 2);
