@@ -22,10 +22,9 @@ struct RunOptions {
       "what computes: the cores of a rank, or one GPU for each rank of a host (builds with the cuda preset)");
     v("run.dtype", dtype, "float32", one_of({"float32", "float64"}), "element type of weights and activations");
     v("run.matmul", matmul, "float32", one_of({"float32", "bfloat16"}),
-      "factors of the model's matrix products: as they are, or rounded to bfloat16, sums in float32 (on CPUs with AMX; "
-      "on "
-      "a GPU attention computes, and rows travel, in bfloat16 too); weights, their gradients and optimizer stay in "
-      "run.dtype");
+      "factors of the model's matrix products: as they are, or rounded to bfloat16 and summed in float32, on CPUs with "
+      "AMX and on GPUs, where results of products, attention and rows that travel are bfloat16 too; weights, their "
+      "gradients and optimizer stay in run.dtype");
     v("run.resume", resume, "none", any(),
       "none | auto (newest good checkpoint of run.dir, else start) | a checkpoint folder");
     v("run.allow_change", allow_change, "", any(), "options that may differ from the resumed run, by name");

@@ -90,7 +90,8 @@ ExchangeUse exchange_use(const ModelShape& s, Pattern pattern, int64_t draw, int
         s.pattern[static_cast<size_t>(layer)] == pattern && (pattern != Pattern::Sparse || s.draw_of(layer) == draw);
   use.other_fetches = s.recompute_layers ? 2 : 1;
   use.row_fetches = use.other_fetches + (s.fetch_again ? 1 : 0);
-  use.element_bytes = s.factors == Factors::Bfloat16 ? 2 : static_cast<double>(element_bytes);
+  use.element_bytes = static_cast<double>(s.attended_bytes(element_bytes));
+  use.log_pi_bytes = static_cast<double>(element_bytes);
   use.kv_element_bytes = s.bfloat16_kv ? 2 : use.element_bytes;
   return use;
 }

@@ -40,9 +40,13 @@ struct ModelShape {
   // Whose picks a layer attends: the sketch's, or its own (oracle, redraw_layers).
   [[nodiscard]] int64_t draw_of(int64_t layer) const;
   [[nodiscard]] std::vector<int64_t> draws() const;  // of the sparse layers, ascending, each once
+  // Of an element of queries and outputs, and of gradients of what is attended, where an element of weights has that many.
+  [[nodiscard]] int64_t attended_bytes(int64_t element_bytes) const {
+    return factors == Factors::Bfloat16 ? 2 : element_bytes;
+  }
 };
 
-// What a plan of `pattern` carries in a step of elements of that size (bytes): of draw number `draw` where it is sparse,
+// What a plan of `pattern` carries in a step with weights of that size (bytes an element): of draw number `draw` where it is sparse,
 // of all layers of the pattern otherwise; without the way back of gradients.
 [[nodiscard]] ExchangeUse exchange_use(const ModelShape& shape, Pattern pattern, int64_t draw, int64_t element_bytes);
 

@@ -186,6 +186,7 @@ RowInfo row_info(const StepContext& context, const Stream& stream, at::Device de
 }  // namespace
 
 Transformer::Transformer(ModelShape shape, const at::TensorOptions& options, uint64_t seed) : shape_(std::move(shape)) {
+  if (options.device().is_cpu()) shape_.factors = Factors::AsGiven;  // there run.matmul is LibTorch's own setting
   declare();
   parameters_.finish(options, seed);
   if (shape_.classes > 0) reset_whitening(parameters_);

@@ -27,6 +27,7 @@ c10::Device open_gpu(int place_on_host) {
   guard.setDevice(device);
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
   at::globalContext().setDeterministicFillUninitializedMemory(false);
+  at::globalContext().setAllowBF16ReductionCuBLAS(false);  // parts of a product of bfloat16 are summed in float32 too
   return device;
 }
 

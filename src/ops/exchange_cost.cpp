@@ -44,7 +44,7 @@ double heads_seconds(const Link& link, const ExchangeUse& use, const HeadsLoad& 
              2 * other_trips(link, use, moved * static_cast<double>(load.heads * use.head_width));
   if (load.lists == 0) return s;
   const double away = (p - 1) / p;
-  for (double bytes : {kSizeBytes * load.lists, kKeyBytes * load.picks, use.element_bytes * load.picks})
+  for (double bytes : {kSizeBytes * load.lists, kKeyBytes * load.picks, use.log_pi_bytes * load.picks})
     s += once(link, away * bytes);
   return s;
 }

@@ -15,7 +15,8 @@ struct ExchangeUse {
   int64_t other_fetches = 1;  // of queries and outputs of heads: not for fetch_again
   bool returns = false;       // gradients take the way back
   int64_t head_width = 1;     // D
-  double element_bytes = 4, kv_element_bytes = 4;
+  double element_bytes = 4, kv_element_bytes = 4;  // of queries, outputs and gradients; of keys and values
+  double log_pi_bytes = 4;
 };
 
 // Sent and received elements, rows or ids: an exchange takes as long as the longer of both.

@@ -34,7 +34,7 @@ at::Tensor KvTravel::fetch_again(const at::Tensor& sent) const {
 }
 
 at::Tensor KvTravel::leave(std::unique_ptr<LeavingGradients> leaving) {
-  if (!promised_ || !overlaps() || !leaving->sums_in_place()) return leaving->finish();
+  if (!promised_ || !overlaps()) return leaving->finish();
   leaving_ = std::move(leaving);
   return leaving_->home();
 }

@@ -1,5 +1,5 @@
-// Products of matrices whose factors are rounded to bfloat16 and whose sums go on in float32: what tensor cores multiply. Weights,
-// residual stream, norms and gradients of weights stay in float32; see run.matmul.
+// Products of matrices with factors in bfloat16, as tensor cores multiply them: a product sums in float32 and is rounded once. What
+// products are added to (residual stream, gradients of weights), weights and norms stay in float32; see run.matmul.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -13,12 +13,12 @@ enum class Factors { AsGiven, Bfloat16 };
   return factors == Factors::Bfloat16 ? x.to(at::kBFloat16) : x;
 }
 
-// What is added up from x, or compared: never in bfloat16.
+// x in a type to sum in: float32 in place of bfloat16.
 [[nodiscard]] inline at::Tensor widened(const at::Tensor& x) {
   return x.scalar_type() == at::kBFloat16 ? x.to(at::kFloat) : x;
 }
 
-// to = add + a b, where add may be undefined; a and b are of one type, to and add of theirs or a wider one.
+// to = add + a b, where add may be undefined, or to itself. a and b are of one type, to and add both of that or both of a wider one.
 inline void product_into(at::Tensor to, const at::Tensor& add, const at::Tensor& a, const at::Tensor& b) {
   const bool same = to.scalar_type() == a.scalar_type();
   if (!add.defined()) {

@@ -52,11 +52,13 @@ RowsInFlight fetch(Communicator& group, const std::string& what, const at::Tenso
 // A fresh tensor over the same memory: autograd functions may return it as their own.
 at::Tensor same_memory(const at::Tensor& x, at::IntArrayRef shape) { return x.variable_data().view(shape); }
 
+// Whether gradients of other ranks will come.
+bool adds(const Plan& plan) { return plan.rows.num_sent() + plan.halo.num_sent() + plan.globals.num_sent() > 0; }
+
 // [G, T, 2D] of the gradient of units: a copy where something will be added, since what came in is not ours to write on.
 at::Tensor own_rows(const at::Tensor& grad, const Plan& plan) {
   const int64_t rows = plan.num_rows, heads = plan.kv_heads;
-  const bool adds = plan.rows.num_sent() + plan.halo.num_sent() + plan.globals.num_sent() > 0;
-  if (plan.num_units == rows * heads && !adds) return same_memory(grad, {heads, rows, grad.size(1)});
+  if (plan.num_units == rows * heads && !adds(plan)) return same_memory(grad, {heads, rows, grad.size(1)});
   return slots_of(grad, plan).narrow(0, 0, rows).transpose(0, 1).clone(at::MemoryFormat::Contiguous);
 }
 
@@ -154,7 +156,7 @@ void LeavingGradients::send_singles() {
 void LeavingGradients::send_tokens() {
   const at::NoGradGuard no_grad;
   if (plan_.by_heads()) return;
-  home_ = widened(own_rows(grad_, plan_));
+  home_ = own_rows(grad_, plan_);
   int64_t first = plan_.num_rows;
   for (const Part& part : token_parts(plan_)) {
     const int64_t count = part.requests.num_received();
@@ -176,6 +178,7 @@ at::Tensor LeavingGradients::finish() {
     return units_to_rows(group_, "head_rows_backward", grad_.view({heads, plan_.num_rows, width}), plan_)
         .transpose(0, 1);
   singles_.pending.wait();
+  const at::Tensor sum = adds(plan_) ? widened(home_) : home_;
   const auto add = [&](const at::Tensor& received, const Requests& requests, at::Tensor to) {
     if (on_device(grad_)) return add_rows(to, requests, widened(received));
     with_float_type(grad_, [&](auto t) {
@@ -188,10 +191,11 @@ at::Tensor LeavingGradients::finish() {
   for (size_t i = 0; i < parts.size(); ++i) {
     tokens_[i].pending.wait();
     const at::Tensor by_head = tokens_[i].receive.transpose(0, 1).contiguous();  // [G, n, 2D]
-    for (int64_t g = 0; g < heads; ++g) add(by_head.select(0, g), parts[i].requests, home_.select(0, g));
+    for (int64_t g = 0; g < heads; ++g) add(by_head.select(0, g), parts[i].requests, sum.select(0, g));
   }
-  add(singles_.receive, plan_.rows, home_.view({-1, width}));
-  return home().to(grad_.scalar_type());
+  add(singles_.receive, plan_.rows, sum.view({-1, width}));
+  if (!sum.is_same(home_)) home_.copy_(sum);
+  return home();
 }
 
 at::Tensor send_units_home(Communicator& group, const at::Tensor& grad_units, const Plan& plan) {

@@ -50,9 +50,7 @@ class LeavingGradients {
   void send_tokens();
   // Lets messages move, never waits.
   void make_progress();
-  // Whether finish() gives home(); the sum of a gradient in bfloat16 goes on in float32 and is rounded at its end.
-  [[nodiscard]] bool sums_in_place() const { return grad_.scalar_type() != at::kBFloat16; }
-  // [T, G, 2D]: my own part, to which finish() adds in place what other ranks sent. Not by heads.
+  // [T, G, 2D]: my own part, to which finish() adds in place what other ranks sent, of bfloat16 in float32. Not by heads.
   [[nodiscard]] at::Tensor home() const { return home_.transpose(0, 1); }
   [[nodiscard]] at::Tensor finish();
 

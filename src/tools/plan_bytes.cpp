@@ -23,6 +23,7 @@ class Traffic {
   explicit Traffic(const PlanCase& plan)
       : plan_(plan),
         e_(static_cast<double>(plan.element_bytes)),
+        attended_(static_cast<double>(plan.shape.attended_bytes(plan.element_bytes))),
         p_(static_cast<double>(plan.sequence_ranks)),
         replicas_(static_cast<double>(plan.ranks / plan.sequence_ranks)) {}
 
@@ -95,9 +96,9 @@ class Traffic {
     const ModelShape& s = plan_.shape;
     const double layers = static_cast<double>(std::count(s.pattern.begin(), s.pattern.end(), pattern));
     if (layers == 0 || layout.num_ranks() == 1) return;
-    const double moved = layers * e_ * static_cast<double>(layout.num_tokens() * s.head_width) * (p_ - 1) / p_,
+    const double moved = layers * attended_ * static_cast<double>(layout.num_tokens() * s.head_width) * (p_ - 1) / p_,
                  queries = moved * static_cast<double>(s.heads), rows = moved * 2 * static_cast<double>(s.kv_heads),
-                 there = s.bfloat16_kv ? 2 / e_ : 1, runs = s.recompute_layers ? 2 : 1;
+                 there = s.bfloat16_kv ? 2 / attended_ : 1, runs = s.recompute_layers ? 2 : 1;
     add("head_queries", runs * queries, runs * layers), add("head_queries_backward", queries, layers);
     add("head_outputs", runs * queries, runs * layers), add("head_outputs_backward", queries, layers);
     add("head_rows", runs * there * rows, runs * layers), add("head_rows_backward", rows, layers);
@@ -129,7 +130,8 @@ class Traffic {
       halo += static_cast<double>((all ? foreign_tokens(layout, rank) : band_halo(layout, settings, rank)).size());
       if (!all) globals += static_cast<double>(global_halo(layout, settings, rank).size());
     }
-    const double row = e_ * 2 * static_cast<double>(s.head_width * s.kv_heads), there = s.bfloat16_kv ? 2 / e_ : 1;
+    const double row = attended_ * 2 * static_cast<double>(s.head_width * s.kv_heads),
+                 there = s.bfloat16_kv ? 2 / attended_ : 1;
     const double fetches = s.recompute_layers ? 2 : 1;
     const auto fetch = [&](const std::string& name, double bytes) {
       add(name, layers * fetches * there * bytes, layers * fetches), add(name + "_backward", layers * bytes, layers);
@@ -142,7 +144,7 @@ class Traffic {
   }
 
   const PlanCase& plan_;
-  double e_, p_, replicas_;
+  double e_, attended_, p_, replicas_;
   std::map<std::string, Operation> sent_;
 };
 

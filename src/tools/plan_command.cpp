@@ -131,7 +131,7 @@ int plan_command(const Communicator& everyone, const Arguments& arguments) {
   out.network = {a.hosts > 0 ? a.hosts : a.ranks, parse_link(a.link_given ? a.link : o.exchange.link)};
   settle_exchange(out);
   set_threads_of_a_rank(o, a.ranks);
-  set_matmul(o, true);
+  if (!set_matmul(o)) std::fputs(kNotRounded, stderr);
   out.rates = measure_rates(out.plan);
   const double touched = resident_now().file_bytes - opened.file_bytes;  // pages of LibTorch that training runs through
   out.memory =

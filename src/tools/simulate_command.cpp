@@ -101,7 +101,7 @@ Row simulate(const PicksRecord& record, const std::vector<RecordedStream>& strea
     for (size_t plan = 0; plan < one.seconds.size(); ++plan) row.of.seconds[plan] += one.seconds[plan];
   }
   row.compute_s = (alone.scan_s * row.of.scan_imbalance + alone.rest_s) / ranks;
-  const double update_bytes = static_cast<double>(record.parameters * record.element_bytes) * (ranks - 1) / ranks;
+  const double update_bytes = static_cast<double>(record.parameters * record.parameter_bytes) * (ranks - 1) / ranks;
   if (ranks > 1) row.update_s = 2 * a.speed.seconds(update_bytes);  // gradients, then weights
   return row;
 }

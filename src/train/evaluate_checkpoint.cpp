@@ -3,7 +3,6 @@
 
 #include "config/rules.h"
 #include "core/error.h"
-#include "train/matmul.h"
 
 namespace smartbird {
 
@@ -19,7 +18,7 @@ static void load_all_but_unused(const std::string& folder, const Options& o, con
 
 OpenedCheckpoint open_checkpoint(const World& world, const std::string& folder, const Options& o, at::Device device) {
   set_threads(world, o.run.threads);
-  set_matmul(o, world.is_root());
+  set_products(world, o);
   const CheckpointMeta meta = read_checkpoint_meta(folder);
   const std::string key = o.data.test.empty() ? "data.valid" : "data.test";
   const auto& sources = o.data.test.empty() ? o.data.valid : o.data.test;

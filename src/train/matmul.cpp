@@ -3,8 +3,6 @@
 
 #include <ATen/ATen.h>
 
-#include <cstdio>
-
 namespace smartbird {
 namespace {
 
@@ -21,16 +19,13 @@ bool rounds() {
 
 }  // namespace
 
-void set_matmul(const Options& o, bool says) {
+bool set_matmul(const Options& o) {
   set_precision(at::Float32Precision::IEEE);
-  if (o.run.matmul != "bfloat16" || o.run.device != "cpu") return;
+  if (o.run.matmul != "bfloat16" || o.run.device != "cpu") return true;
   set_precision(at::Float32Precision::BF16);
-  if (at::hasMKLDNN() && rounds()) return;
+  if (at::hasMKLDNN() && rounds()) return true;
   set_precision(at::Float32Precision::IEEE);
-  if (says)
-    std::fprintf(stderr,
-                 "warning: run.matmul = bfloat16: LibTorch does not round the factors of products on this processor "
-                 "(it does on those with AMX); they stay in float32\n");
+  return false;
 }
 
 }  // namespace smartbird

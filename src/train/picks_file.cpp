@@ -20,7 +20,8 @@ void visit_numbers(Record& r, Visit visit) {
   visit("prefix", r.prefix), visit("causal", r.causal), visit("global_positions", r.global_positions);
   visit("layers_by_sketch", r.layers_by_sketch), visit("row_fetches", r.row_fetches);
   visit("other_fetches", r.other_fetches), visit("element_bytes", r.element_bytes);
-  visit("kv_element_bytes", r.kv_element_bytes), visit("parameters", r.parameters), visit("step", r.step);
+  visit("kv_element_bytes", r.kv_element_bytes), visit("parameters", r.parameters);
+  visit("parameter_bytes", r.parameter_bytes), visit("step", r.step);
   visit("compute_s", r.compute_s), visit("scan_s", r.scan_s);
 }
 
@@ -57,7 +58,7 @@ void check_numbers(const std::string& path, const PicksRecord& r) {
   constexpr int64_t kLargest = int64_t{1} << 50;  // products stay far from overflow
   const auto right = [&](bool holds) { SB_CHECK(holds, Data, path, ": its description of the model is damaged"); };
   for (int64_t number : {r.heads, r.kv_heads, r.pick_heads, r.head_width, r.query_block, r.row_fetches, r.other_fetches,
-                         r.element_bytes, r.kv_element_bytes})
+                         r.element_bytes, r.kv_element_bytes, r.parameter_bytes})
     right(number >= 1 && number <= INT32_MAX);
   right(r.heads % r.kv_heads == 0 && r.pick_heads % r.kv_heads == 0);
   for (int64_t layers : r.layers_by_sketch) right(layers >= 1 && layers <= INT32_MAX);
@@ -87,22 +88,24 @@ ExchangeUse PicksRecord::use(size_t sketch) const {
           .returns = true,
           .head_width = head_width,
           .element_bytes = static_cast<double>(element_bytes),
-          .kv_element_bytes = static_cast<double>(kv_element_bytes)};
+          .kv_element_bytes = static_cast<double>(kv_element_bytes),
+          .log_pi_bytes = static_cast<double>(parameter_bytes)};
 }
 
-PicksRecord describe_picks(const ModelShape& shape, int query_block, int64_t element_bytes, int64_t parameters) {
+PicksRecord describe_picks(const ModelShape& shape, int query_block, int64_t parameter_bytes, int64_t parameters) {
   const AttentionSettings& s = shape.attention;
   PicksRecord r;
   r.heads = s.heads, r.kv_heads = s.kv_heads, r.pick_heads = s.pick_heads, r.head_width = shape.head_width;
   r.query_block = query_block, r.window = s.window, r.prefix = s.visibility.prefix, r.causal = s.visibility.causal;
   r.global_positions = s.global_positions;
   for (const int64_t draw : shape.draws()) {
-    const ExchangeUse use = exchange_use(shape, Pattern::Sparse, draw, element_bytes);
+    const ExchangeUse use = exchange_use(shape, Pattern::Sparse, draw, parameter_bytes);
     r.layers_by_sketch.push_back(use.layers);
     r.row_fetches = use.row_fetches, r.other_fetches = use.other_fetches;
     r.kv_element_bytes = static_cast<int64_t>(use.kv_element_bytes);
   }
-  r.element_bytes = element_bytes, r.parameters = parameters;
+  r.element_bytes = shape.attended_bytes(parameter_bytes);
+  r.parameters = parameters, r.parameter_bytes = parameter_bytes;
   return r;
 }
 

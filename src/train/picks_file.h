@@ -27,7 +27,8 @@ struct PicksRecord {
   bool causal = true;
   std::vector<int64_t> global_positions;
   std::vector<int64_t> layers_by_sketch;  // of the sketches that draw
-  int64_t row_fetches = 1, other_fetches = 1, element_bytes = 4, kv_element_bytes = 4, parameters = 0;
+  int64_t row_fetches = 1, other_fetches = 1, element_bytes = 4, kv_element_bytes = 4;
+  int64_t parameters = 0, parameter_bytes = 4;  // bytes of each, and of a log π
   // Of the step: the time of the first replica's ranks together, without waiting for exchanges; scan and draw of it.
   int64_t step = 0;
   double compute_s = 0, scan_s = 0;
@@ -37,7 +38,7 @@ struct PicksRecord {
   [[nodiscard]] ExchangeUse use(size_t sketch) const;
 };
 
-[[nodiscard]] PicksRecord describe_picks(const ModelShape& shape, int query_block, int64_t element_bytes,
+[[nodiscard]] PicksRecord describe_picks(const ModelShape& shape, int query_block, int64_t parameter_bytes,
                                          int64_t parameters);
 void write_picks(const std::string& path, const PicksRecord& record);
 [[nodiscard]] PicksRecord read_picks(const std::string& path);

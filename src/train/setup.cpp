@@ -17,6 +17,7 @@
 #include "data/limited_corpus.h"
 #include "ops/tensors.h"
 #include "train/agree.h"
+#include "train/matmul.h"
 #include "train/run_folder.h"
 #include "train/seen_before.h"
 
@@ -165,6 +166,16 @@ void set_threads(const World& world, int64_t threads) {
   if (threads <= 0) return;
   at::set_num_threads(static_cast<int>(threads));
   omp_set_num_threads(static_cast<int>(threads));
+}
+
+void set_products(const World& world, const Options& o) {
+  int64_t as_asked = set_matmul(o) ? 1 : 0;
+  world.everyone().all_reduce("statistics", &as_asked, 1, DType::i64, ReduceOp::Min);
+  if (as_asked == 1) return;
+  Options exact = o;
+  exact.run.matmul = "float32";
+  (void)set_matmul(exact);
+  if (world.is_root()) std::fputs(kNotRounded, stderr);
 }
 
 at::TensorOptions weights_of(const Options& o, at::Device device) {

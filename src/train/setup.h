@@ -42,6 +42,8 @@ void check_same_data(const World& world, const std::string& key, const Corpus& c
 void check_tokenizer(const Corpus& corpus, const CheckpointMeta& meta, const std::string& key);
 // run.threads, or OMP_NUM_THREADS, or the cores of this host shared by its ranks.
 void set_threads(const World& world, int64_t threads);
+// run.matmul, on every rank alike: where one rank cannot round none does, and that is said once. Collective.
+void set_products(const World& world, const Options& options);
 // Element type and place of the weights.
 [[nodiscard]] at::TensorOptions weights_of(const Options& options, at::Device device);
 // exchange.link, measured in the sequence group where it says so and exchange.plan = auto needs it. Collective.

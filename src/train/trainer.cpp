@@ -10,7 +10,6 @@
 
 #include "core/error.h"
 #include "train/agree.h"
-#include "train/matmul.h"
 #include "train/picks_recorder.h"
 #include "train/run_folder.h"
 #include "train/setup.h"
@@ -267,7 +266,7 @@ int Trainer::run(const RunStart& start) {
 int train(const World& world, ParsedOptions options, const RunStart& start, at::Device device) {
   catch_stop_signals();
   set_threads(world, options.options.run.threads);
-  set_matmul(options.options, world.is_root());
+  set_products(world, options.options);
   return Trainer(world, std::move(options), start.kind, device).run(start);
 }
 

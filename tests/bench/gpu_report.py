@@ -56,7 +56,8 @@ def main():
         if "steps" in line:
             out += ["", f"Training on the GPU with matmul {line['matmul']} drew the CPU's picks in {line['steps_with_the_cpus_picks']} of "
                     f"{line['steps']} steps; losses differ by {line['largest_loss_difference']:.1e} at most."]
-    out += ["", "| tokens a step | matmul | step ms | tokens/s | GPU memory MiB | stages ms |", "|---|---|---|---|---|---|"]
+    if training:
+        out += ["", "| tokens a step | matmul | step ms | tokens/s | GPU memory MiB | stages ms |", "|---|---|---|---|---|---|"]
     for line in training:
         if "training_tokens" in line:
             stages = ", ".join(f"{name} {ms:g}" for name, ms in line["stages_ms"].items() if name != "total")

@@ -65,7 +65,27 @@ TEST(DeviceRun, MultipliesInBfloat16) {
     EXPECT_GT(bytes.at(what).get<double>(), 0) << what;
     EXPECT_EQ(2 * bytes.at(what).get<double>(), wide_bytes.at(what).get<double>()) << what;
   }
-  EXPECT_EQ(smartbird(1, "evaluate --checkpoint=" + folders.path("two") + " --eval.sequences=1").code, 0);
+  // What computes on a CPU takes the checkpoint all the same.
+  for (const char* command : {"evaluate --eval.sequences=1", "generate --tokens=3 --prompt=a"}) {
+    const CommandResult result = smartbird(1, std::string(command) + " --checkpoint=" + folders.path("two"));
+    EXPECT_EQ(result.code, 0) << command << "\n" << result.output;
+  }
+}
+
+TEST(DeviceRun, MultipliesInBfloat16ByOtherWays) {
+  const TempFolder folders;
+  const std::string steps = kShape + "--train.steps=2 --train.warmup_steps=1 --parallel.layout=zigzag ";
+  const TrainingRun cpu = train_tiny(folders.path("cpu"), 1, steps);
+  for (const std::string way : {"--exchange.plan=heads", "--exchange.plan=all --memory.rows=fetch_again",
+                                "--exchange.plan=auto --parallel.transport=mpi --memory.recompute=layer"}) {
+    const TrainingRun run = train_tiny(folders.path(std::to_string(way.size())), 2,
+                                       steps + way + " --run.device=cuda --run.matmul=bfloat16", kStandIn);
+    EXPECT_EQ(run.steps.at(1).at("picks_hash"), cpu.steps.at(1).at("picks_hash")) << way;
+    for (const auto& [step, record] : cpu.steps)
+      EXPECT_NEAR(run.steps.at(step).at("loss").get<double>(), record.at("loss").get<double>(),
+                  2e-3 * record.at("loss").get<double>())
+          << way << ", step " << step;
+  }
 }
 
 // A run may change its device where it stops.

@@ -44,6 +44,28 @@ TEST(PlanBytes, FetchingAllSendsEveryForeignRow) {
   EXPECT_FALSE(sent.contains("band_halo") || sent.contains("row_ids"));
 }
 
+// What is attended travels in half the bytes of float32; sketches, ids, log π and gradients of weights do not.
+TEST(PlanBytes, FactorsInBfloat16HalveWhatIsAttended) {
+  for (const std::string exchange : {"rows", "heads"}) {
+    PlanCase plan = plan_of(with(kSmall, {"--exchange.plan=" + exchange, "--model.kv_heads=2"}), 2);
+    plan.phi = 0.25;
+    const auto wide = bytes_of(plan);
+    plan.shape.factors = Factors::Bfloat16;
+    const auto narrow = bytes_of(plan);
+    int halved = 0;
+    for (const auto& [what, bytes] : wide) {
+      const bool attended = what.starts_with("rows") || what.starts_with("head_") || what.starts_with("band_halo");
+      EXPECT_EQ(narrow.at(what), attended ? bytes / 2 : bytes) << what;
+      halved += attended ? 1 : 0;
+    }
+    EXPECT_GE(halved, 4) << exchange;
+    const ExchangeUse use = exchange_use(plan.shape, Pattern::Sparse, 0, 4);
+    EXPECT_EQ(use.element_bytes, 2);
+    EXPECT_EQ(use.kv_element_bytes, 2);
+    EXPECT_EQ(use.log_pi_bytes, 4);
+  }
+}
+
 TEST(PlanBytes, ExchangesAreThoseOfOneRank) {
   PlanCase plan = plan_of(with(kSmall, {"--memory.rows=fetch_again", "--train.batch_tokens=48"}), 3);
   plan.phi = 0.25;  // one stream of two sequences, two sparse layers
