@@ -94,7 +94,7 @@ def runs_are_made_once_and_again_when_their_options_change(folder):
 
 
 def a_trunk_is_made_once_and_gone_on_from(folder):
-    write(folder, b__runs="config = a.ini\noptions = --eval.sequences=1\ntrunk_steps = 4\nsame | 1 | 1 |\nother | 1 | 1 | --attention.draw=uniform\n",
+    write(folder, b__runs="config = a.ini\noptions = --eval.sequences=1\ntrunk_steps = 4\nsame | 1 | 1 |\nother | 1 | 1 | --attention.draw=oracle\n",
           whole__runs="config = a.ini\noptions = --eval.sequences=1\nsame | 1 | 1 |\n")
     code, said = benchmarks(folder, "b", "whole")
     check(code == 0, said)
