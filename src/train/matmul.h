@@ -14,7 +14,6 @@ namespace smartbird {
 // For the user, where it returned false.
 inline constexpr const char* kNotRounded =
     "warning: run.matmul = bfloat16: LibTorch does not round the factors of products on this processor (it does on "
-    "those "
-    "with AMX); they stay in float32\n";
+    "those with AMX); they stay in float32\n";
 
 }  // namespace smartbird
