@@ -156,7 +156,8 @@ def _check_options(place, text):
     except ValueError as error:
         sys.exit(f"benchmarks: {place}: {error} in '{text}'")
     for option in options:
-        if "=" not in option or not option.startswith("--"):
+        name, equals, _ = option.partition("=")
+        if not equals or not name.startswith("--") or "." not in name:
             sys.exit(f"benchmarks: {place}: '{option}' is not an option as in --section.key=value")
-        if option.split("=")[0] in TAKEN:
+        if name in TAKEN:
             sys.exit(f"benchmarks: {place}: {option} is what launch/benchmarks.sh sets itself; leave it out")

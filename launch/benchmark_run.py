@@ -1,4 +1,5 @@
 """One training of a benchmark: from its trunk, if it has one, to the result."""
+import configparser
 import functools
 import json
 import os
@@ -9,8 +10,10 @@ import shlex
 import shutil
 import statistics
 import subprocess
+import tempfile
 import threading
 import time
+import typing
 
 import benchmark_data
 import benchmark_trunk
@@ -28,6 +31,13 @@ class Failed(Exception):
     def __init__(self, reason, code=None):
         super().__init__(reason)
         self.code = code
+
+
+class Ended(typing.NamedTuple):
+    """A program that did what it should."""
+    said: str
+    complaint: str
+    cpu_s: float  # of all its threads
 
 
 class Runner:
@@ -65,7 +75,7 @@ class Runner:
         try:
             self._call(["plan", *options])
         except Failed as reason:
-            wrong = [line for line in str(reason).splitlines() if "smartbird: plan: " not in line]  # what plan alone refuses: oracle
+            wrong = [line for line in str(reason).splitlines() if "smartbird: plan: attention.draw = oracle" not in line]
             if reason.code != REFUSED or not are_all:
                 wrong = [line for line in wrong if re.search(r"command line: |\.ini:\d+: ", line)]
             if wrong:
@@ -87,9 +97,7 @@ class Runner:
             more = [f"--run.resume={trunk.checkpoint}", f"--run.allow_change={changed}"]
         elif trunk:
             command, more = "finetune", [f"--init.checkpoint={trunk.checkpoint}"]
-        began = time.time()
-        self._train(command, benchmark.config, run.seed, folder, [*options, *more], hold)
-        wall_s = time.time() - began
+        took = self._train(command, benchmark.config, run.seed, folder, [*options, *more], hold)
         lines = metrics(folder)
         steps, evaluations = [line for line in lines if "loss" in line], [line for line in lines if "eval" in line]
         if not steps or not evaluations:
@@ -99,7 +107,7 @@ class Runner:
         return {"benchmark": benchmark.name, "variant": run.variant, "seed": run.seed, "options": run.options,
                 "trunk_options": run.trunk_options, "config": fingerprint, "steps": steps[-1]["step"],
                 "evaluation": evaluations[-1]["eval"], "curve": curve(lines), "last_steps": means(steps[-LAST_STEPS:]),
-                "sketch_report": report, "also": also, "wall_s": round(wall_s, 1), "trunk": began_with, "threads": self.threads,
+                "sketch_report": report, "also": also, **took, "trunk": began_with, "threads": self.threads,
                 "hardware": hardware(), "commit": commit, "date": time.strftime("%Y-%m-%d")}
 
     def prepare(self, benchmark):
@@ -124,28 +132,41 @@ class Runner:
         return [option.replace("{data}", str(self.data)) for option in shlex.split(text)]
 
     def _train(self, command, config, seed, folder, options, hold):
-        self._call([command, "--config", str(config), f"--run.seed={seed}", f"--run.dir={folder}", "--run.progress=none",
-                    f"--run.threads={self.threads}", *options], hold)
+        """How it went: seconds by the clock and of its threads' computing, of which other work beside it adds to the former alone, and what
+        its products were rounded to."""
+        began = time.time()
+        ended = self._run([command, "--config", str(config), f"--run.seed={seed}", f"--run.dir={folder}", "--run.progress=none",
+                              f"--run.threads={self.threads}", *options], hold)
+        for line in ended.complaint.splitlines():
+            if line.startswith("warning: "):
+                print(f"{pathlib.Path(folder).name}: {line}", flush=True)
+        return {"wall_s": round(time.time() - began, 1), "cpu_s": round(ended.cpu_s, 1), "matmul": matmul_of(folder)}
 
     def _call(self, arguments, *held):
-        """What the program prints; it inherits the locks that are `held`."""
-        with self._guard:
-            if self.stopping.is_set():
-                raise Failed("stopped")
-            program = subprocess.Popen([self.binary, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, pass_fds=held)
-            self._running.add(program)
-        try:
-            said, complaint = program.communicate()
-        except BaseException:
-            program.terminate()
-            program.wait()
-            raise
-        finally:
+        return self._run(arguments, *held).said
+
+    def _run(self, arguments, *held):
+        """A program of ours to its end; it inherits the locks that are `held`."""
+        with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complaint:
             with self._guard:
-                self._running.discard(program)
-        if program.returncode != 0:
-            raise Failed(f"smartbird {arguments[0]} ended with {program.returncode}: {complaint.strip()}", program.returncode)
-        return said
+                if self.stopping.is_set():
+                    raise Failed("stopped")
+                program = subprocess.Popen([self.binary, *arguments], stdout=said, stderr=complaint, pass_fds=held)
+                self._running.add(program)
+            try:
+                cpu_s = computed(program)
+                program.wait()
+            except BaseException:
+                program.terminate()
+                program.wait()
+                raise
+            finally:
+                with self._guard:
+                    self._running.discard(program)
+            said.seek(0), complaint.seek(0)
+            if program.returncode != 0:
+                raise Failed(f"smartbird {arguments[0]} ended with {program.returncode}: {complaint.read().strip()}", program.returncode)
+            return Ended(said.read(), complaint.read(), cpu_s)
 
     def _evaluate_again(self, folder, options):
         if not options:
@@ -168,10 +189,9 @@ class Runner:
         with locked(f"trunks/{trunk.folder.name}", self.stopping, waiting) as hold:
             if not trunk.made():
                 shutil.rmtree(trunk.folder, ignore_errors=True)
-                began = time.time()
                 stop = [f"--train.stop_after={trunk.steps}"] if trunk.steps else []
-                self._train("pretrain", trunk.config, trunk.seed, trunk.folder, [*trunk.options, *stop], hold)
-                trunk.keep({"wall_s": round(time.time() - began, 1), "commit": self._commit, "threads": self.threads})
+                took = self._train("pretrain", trunk.config, trunk.seed, trunk.folder, [*trunk.options, *stop], hold)
+                trunk.keep({**took, "commit": self._commit, "threads": self.threads})
             return trunk.made()
 
     def _sketch_report(self, folder):
@@ -189,9 +209,26 @@ class Runner:
         return kept
 
 
+def computed(program):
+    """Seconds of all its threads, once it has ended and before anyone waits for it; 0 where one who stopped it has done so already."""
+    try:
+        os.waitid(os.P_PID, program.pid, os.WEXITED | os.WNOWAIT)
+        after_name = pathlib.Path(f"/proc/{program.pid}/stat").read_text().rpartition(")")[2].split()
+    except (ChildProcessError, FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def plain(name):
     """A folder's name; names that differ get folders that differ."""
     return re.sub(r"[^A-Za-z0-9.-]", lambda other: f"_{ord(other[0]):x}", name)
+
+
+def matmul_of(folder):
+    """run.matmul as the processor did it: the program keeps float32 in a run's configuration where bfloat16 was asked in vain."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(folder / "config.ini")
+    return config["run"]["matmul"]
 
 
 def metrics(folder):

@@ -9,7 +9,7 @@ from benchmark_locks import locked
 from benchmark_run import LAST_STEPS
 
 RESULTS = HERE / "results"
-HEAD = ("variant", "seeds", "accuracy", "loss", "bits per byte", "also", "cover", "uniform", "draw of best", "top-k of best", "phi", "minutes", "tokens/s", "options")
+HEAD = ("variant", "seeds", "accuracy", "loss", "bits per byte", "also", "cover", "uniform", "draw of best", "top-k of best", "phi", "minutes", "CPU minutes", "tokens/s", "options")
 
 
 def all_results(name):
@@ -57,7 +57,8 @@ def _write_table(benchmark):
            f"`launch/benchmarks.sh {benchmark.name}`: mean and each seed's value; cover: share of the sampled domain's exact attention "
            f"mass in the picks, in training, mean of the last {LAST_STEPS} steps, beside the same for uniform picks; draw, top-k of best: what the sketch's draw, and as many of its "
            "best keys, hold against the best possible picks, by the sketch report; phi: share of rows that 4 ranks would fetch of each other, with blocks of one row and "
-           "share groups of 64; minutes: of training, after the trunk if there is one.", ""]
+           "share groups of 64; minutes: of training, after the trunk if there is one; CPU minutes: of those what its threads computed, where it was "
+           "measured, which other work on the machine adds little to.", ""]
     if benchmark.trunk_steps:
         out += [f"Every run goes on from step {benchmark.trunk_steps} of a run with the unchanged configuration and its seed.", ""]
     if benchmark.trunk_config:
@@ -68,8 +69,8 @@ def _write_table(benchmark):
     out += [_row(HEAD), _row("---" for _ in HEAD)]
     for variant in dict.fromkeys(result["variant"] for result in results):
         out.append(_row(_cells([result for result in results if result["variant"] == variant])))
-    ran = dict.fromkeys(f"{r['hardware']}, {r['threads']} thread{'s' if r['threads'] > 1 else ''} a run (commit {r['commit']}, {r['date']})"
-                        for r in results)
+    ran = dict.fromkeys(f"{r['hardware']}, {r['threads']} thread{'s' if r['threads'] > 1 else ''} a run, products of {r.get('matmul', 'float32')} "
+                        f"(commit {r['commit']}, {r['date']})" for r in results)
     out += ["", "Ran on " + "; ".join(ran) + ".", ""]
     _write(file, "\n".join(out))
 
@@ -89,6 +90,7 @@ def _cells(results):
     reports = [r["sketch_report"] for r in results if r.get("sketch_report") and "none" not in r["sketch_report"]]
     of_best = {choice: [report["caught"][choice] / report["caught"]["oracle"] for report in reports if report["caught"]["oracle"] > 0]
                for choice in ("sketch", "topk")}
+    computed = [r["cpu_s"] for r in results if "cpu_s" in r]
     phi = [value for report in reports if (value := report["phi_of_4_ranks"]["b 1, g 64"]) is not None]
     options = " ".join(filter(None, (results[0]["options"], results[0].get("trunk_options"))))
     return (results[0]["variant"], str(len(results)), evaluation("accuracy"), evaluation("loss"), evaluation("bits_per_byte"),
@@ -96,7 +98,7 @@ def _cells(results):
             f"{statistics.mean(last('coverage_domain')):.3f}" if probed else "", f"{statistics.mean(last('coverage_uniform')):.3f}" if probed else "",
             *(f"{statistics.mean(shares):.2f}" if shares else "" for shares in of_best.values()),
             f"{statistics.mean(phi):.3f}" if phi else "",
-            f"{statistics.mean(r['wall_s'] for r in results) / 60:.1f}", f"{statistics.mean(last('tokens_per_s')):.0f}",
+            f"{statistics.mean(r['wall_s'] for r in results) / 60:.1f}", f"{statistics.mean(computed) / 60:.1f}" if computed else "", f"{statistics.mean(last('tokens_per_s')):.0f}",
             f"`{options}`" if options else "")
 
 

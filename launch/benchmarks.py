@@ -44,7 +44,7 @@ def read_arguments():
 def missing(benchmark, arguments):
     """[(run, minutes on one core)], the first seeds of all variants first."""
     there = results_of(benchmark)
-    taken = {r["variant"]: r["wall_s"] * r["threads"] / 60 for r in there}
+    taken = {r["variant"]: r.get("cpu_s", r["wall_s"] * r["threads"]) / 60 for r in there}
     done = {(r["variant"], r["seed"]) for r in there}
     runs = [run for run in sorted(benchmark.runs, key=lambda run: run.seed) if (run.variant, run.seed) not in done
             and arguments.only in run.variant and (arguments.full or not run.only_full) and (arguments.seeds == 0 or run.seed <= arguments.seeds)]

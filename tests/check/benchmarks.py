@@ -91,6 +91,7 @@ def runs_are_made_once_and_again_when_their_options_change(folder):
     check("2 runs to do" in benchmarks(folder, "--list", "a")[1], "other options, other results")
     version = subprocess.run([binary, "--version"], capture_output=True, text=True).stdout
     check(all(f"commit {r['commit']}\n" in version for r in made), "the commit is that of the program")
+    check(all(0 < r["cpu_s"] <= r["wall_s"] * r["threads"] + 1 for r in made), f"one thread computes no longer than the clock says: {made}")
 
 
 def a_trunk_is_made_once_and_gone_on_from(folder):
@@ -160,7 +161,7 @@ def books_are_sorted_by_author(folder):
 def what_cannot_be_run_is_said(folder):
     for text, complaint in (
             ("x | 1 | nan |", "MINUTES above 0"), ("x | 1,1 | 1 |", "is there twice"), ("x | 1 | 1 | --run.threads=2", "sets itself"),
-            ("x | 1 | 1 | picks", "is not an option"), ("x | a | 1 |", "expected VARIANT"), ("x | 1 | 1 | '", "No closing quotation"),
+            ("x | 1 | 1 | picks", "is not an option"), ("x | 1 | 1 | --phi=0.5", "is not an option"), ("x | a | 1 |", "expected VARIANT"), ("x | 1 | 1 | '", "No closing quotation"),
             ("config = no.ini", "there is no"), ("config = a.ini\nconfig = a.ini", "is there twice"),
             ("prepare = data listops", "is not a command"), ("x | 1 | 1 | | --model.width=8", "no finetune_from"),
             ("trunk_steps = -1", "not a number"), ("trunk_seed = 1", "no finetune_from"),
