@@ -55,6 +55,7 @@ int train_command(std::unique_ptr<Communicator> everyone, const Arguments& argum
   check_agreement(*everyone, "configuration", dump_ini(parsed));
   const at::Device device = device_of(*everyone, parsed.options);
   const World world = world_of(std::move(everyone), parsed.options);
+  set_products(world, parsed);
   const RunStart start{.kind = finetune ? RunKind::Finetune : RunKind::Pretrain,
                        .command_line = joined(finetune ? "finetune" : "pretrain", arguments),
                        .resume_from = checkpoint_to_resume(world, parsed)};

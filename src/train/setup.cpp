@@ -24,11 +24,28 @@
 namespace smartbird {
 namespace {
 
-// Documents of one token predict nothing; of a few masked tokens a step may hold none.
+// Whether any token after a document's first counts as a target.
+bool counts_any(const Corpus& corpus) {
+  std::vector<uint8_t> counts;
+  for (int64_t d = 0; d < corpus.num_documents(); ++d) {
+    constexpr int64_t kPiece = 1 << 16;
+    const int64_t tokens = corpus.document(d).num_tokens;
+    for (int64_t begin = 1; begin < tokens; begin += kPiece) {
+      counts.resize(static_cast<size_t>(std::min(kPiece, tokens - begin)));
+      corpus.read_target_mask(d, begin, counts);
+      if (std::any_of(counts.begin(), counts.end(), [](uint8_t one) { return one != 0; })) return true;
+    }
+  }
+  return false;
+}
+
+// Documents of one token predict nothing, nor do masks that count none; of a few masked tokens a step may hold none.
 void check_targets(const Options& o, const Corpus& corpus) {
   const int64_t tokens = corpus.num_tokens();
   SB_CHECK(o.data.task != "clm" || tokens > corpus.num_documents(), Data, "data.train has ", tokens, " tokens in ",
            corpus.num_documents(), " documents, nothing for data.task = clm to predict; name more text");
+  SB_CHECK(o.data.task != "clm" || counts_any(corpus), Data, "data.train: none of its ", tokens,
+           " tokens counts as a target (no answer of a prompt, no question of recall); make it anew");
   SB_CHECK(o.data.task != "mlm" || static_cast<double>(tokens) * o.data.mask_share >= 1, Data, "data.train has ",
            tokens, " tokens, of which data.mask_share = ", o.data.mask_share,
            " masks less than one for data.task = mlm to predict; name more text or raise it");
@@ -168,14 +185,20 @@ void set_threads(const World& world, int64_t threads) {
   omp_set_num_threads(static_cast<int>(threads));
 }
 
-void set_products(const World& world, const Options& o) {
+void set_products(const World& world, ParsedOptions& parsed) {
+  Options& o = parsed.options;
   int64_t as_asked = set_matmul(o) ? 1 : 0;
   world.everyone().all_reduce("statistics", &as_asked, 1, DType::i64, ReduceOp::Min);
   if (as_asked == 1) return;
-  Options exact = o;
-  exact.run.matmul = "float32";
-  (void)set_matmul(exact);
+  o.run.matmul = "float32";
+  parsed.source["run.matmul"] += ", but a processor of this run does not round";
+  (void)set_matmul(o);
   if (world.is_root()) std::fputs(kNotRounded, stderr);
+}
+
+void set_products(const World& world, const Options& o) {
+  ParsedOptions once{.options = o, .source = {}};
+  set_products(world, once);
 }
 
 at::TensorOptions weights_of(const Options& o, at::Device device) {

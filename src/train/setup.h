@@ -42,7 +42,10 @@ void check_same_data(const World& world, const std::string& key, const Corpus& c
 void check_tokenizer(const Corpus& corpus, const CheckpointMeta& meta, const std::string& key);
 // run.threads, or OMP_NUM_THREADS, or the cores of this host shared by its ranks.
 void set_threads(const World& world, int64_t threads);
-// run.matmul, on every rank alike: where one rank cannot round none does, and that is said once. Collective.
+// run.matmul, on every rank alike: where one rank cannot round none does, that is said once, and run.matmul of the run and its
+// checkpoints is float32: a resume elsewhere is held against what was. Collective.
+void set_products(const World& world, ParsedOptions& options);
+// The same where nothing is kept.
 void set_products(const World& world, const Options& options);
 // Element type and place of the weights.
 [[nodiscard]] at::TensorOptions weights_of(const Options& options, at::Device device);

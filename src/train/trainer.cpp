@@ -266,7 +266,6 @@ int Trainer::run(const RunStart& start) {
 int train(const World& world, ParsedOptions options, const RunStart& start, at::Device device) {
   catch_stop_signals();
   set_threads(world, options.options.run.threads);
-  set_products(world, options.options);
   return Trainer(world, std::move(options), start.kind, device).run(start);
 }
 
