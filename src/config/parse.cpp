@@ -44,7 +44,8 @@ class Parser {
 
   void read_file(const std::string& name);
   void read_arguments(const std::vector<std::string>& arguments, std::vector<std::string>* rest);
-  [[nodiscard]] ParsedOptions finish() const {
+  [[nodiscard]] ParsedOptions finish() {
+    for (const auto& [name, wrong] : without_repository_) error(wrong);
     SB_CHECK(errors_.empty(), Config, errors_);
     return parsed_;
   }
@@ -68,15 +69,20 @@ class Parser {
   ParsedOptions parsed_;
   std::vector<OptionEntry> entries_;
   std::string errors_;
+  std::map<std::string, std::string> without_repository_;  // by option; a later value of it does away with the error
 };
 
 void Parser::set(const std::string& place, const std::string& name, std::string value) {
   OptionEntry* entry = find(name);
   if (entry == nullptr) return error(join(place, ": unknown key '", name, "'", advice(name, entries_)));
   const std::string variable = "${repository}";
+  without_repository_.erase(name);
   for (size_t at = value.find(variable); at != std::string::npos; at = value.find(variable)) {
-    if (repository_folder().empty())
-      return error(join(place, ": ", name, " = ", value, " needs the repository, which is not above this binary"));
+    if (repository_folder().empty()) {
+      without_repository_[name] =
+          join(place, ": ", name, " = ", value, " needs the repository, which is not above this binary; set another");
+      return;
+    }
     value.replace(at, variable.size(), repository_folder());
   }
   if (holds_control_character(value) || comment_of(value) != std::string::npos)

@@ -83,6 +83,9 @@ void write_files(const std::string& prefix, const Documents& d, const Tokenizer&
 }  // namespace
 
 void check_new_shard(const std::string& prefix) {
+  SB_CHECK(!prefix.ends_with("/") && !fs::is_directory(prefix), Config, prefix,
+           " is a folder; a shard's output is the beginning of its files' names, as in ", prefix,
+           prefix.ends_with("/") ? "" : "/", "train");
   for (const char* ending : {".bin", ".idx"})
     SB_CHECK(!fs::exists(prefix + ending), Data, prefix, ending, " exists already; choose another output or remove it");
 }

@@ -133,8 +133,8 @@ int recall(const Arguments& arguments) {
   check_new_shard(output);
   const GeneratedTask task = generate_recall(o);
   write_shard(output, task.documents, *task.tokenizer);
-  std::printf("%s: %lld samples of %lld tokens\n", output.c_str(), static_cast<long long>(o.count),
-              static_cast<long long>(o.length));
+  std::printf("%s: %lld samples of %lld tokens, %lld questions\n", output.c_str(), static_cast<long long>(o.count),
+              static_cast<long long>(o.length), static_cast<long long>(questions_of(task)));
   return 0;
 }
 

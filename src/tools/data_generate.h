@@ -36,7 +36,9 @@ struct GeneratedTask {
 [[nodiscard]] GeneratedTask generate_listops(const ListOpsOptions& options);
 // Accuracy of answering each root operator's most frequent label.
 [[nodiscard]] double root_operator_baseline(const GeneratedTask& task);
+// ErrorKind::Config where none of the samples has a question.
 [[nodiscard]] GeneratedTask generate_recall(const RecallOptions& options);
+[[nodiscard]] int64_t questions_of(const GeneratedTask& recall);
 
 // data.generate = listops | recall (check_rules has seen to that): writes data.train, data.valid and data.test
 // (200 samples each; of recall fewer from 15,729 tokens a sample on) where missing. Recall trains on easier samples too, four of five.

@@ -14,6 +14,7 @@ namespace {
 constexpr std::array<const char*, 15> kWords{"[MIN", "[MAX", "[MED", "[SM", "]", "0", "1", "2",
                                              "3",    "4",    "5",    "6",   "7", "8", "9"};
 constexpr int32_t kClose = 4, kZero = 5;
+constexpr int64_t kMostInVain = 50'000'000;  // tokens of trees of wrong lengths one after the other; some seconds
 
 // A stream of uniforms for one sample.
 class Dice {
@@ -75,6 +76,16 @@ int32_t evaluate_tokens(std::span<const int32_t> tokens) {
   fail(ErrorKind::Data, "listops: a bracket is left open");
 }
 
+// That the largest tree is no shorter than min_tokens.
+void check_reach(const ListOpsOptions& o) {
+  int64_t most = 1;  // of a tree at the depth limit, then of one level above after the other
+  for (int64_t depth = o.max_depth; depth > 1 && most < o.min_tokens; --depth)
+    most = o.max_arguments > o.min_tokens / most ? o.min_tokens : 2 + o.max_arguments * most;
+  SB_CHECK(most >= o.min_tokens, Config, "listops: trees of depth ", o.max_depth, " with up to ", o.max_arguments,
+           " arguments have at most ", most, " tokens, not ", o.min_tokens,
+           "; raise --max-depth or --max-arguments, or lower --min-tokens");
+}
+
 }  // namespace
 
 GeneratedTask generate_listops(const ListOpsOptions& o) {
@@ -87,15 +98,19 @@ GeneratedTask generate_listops(const ListOpsOptions& o) {
   GeneratedTask out;
   out.tokenizer = make_word_tokenizer({kWords.begin(), kWords.end()});
   for (int digit = 0; digit < 10; ++digit) out.documents.classes.push_back(std::to_string(digit));
-  const int64_t tries = o.count * 100000;
+  check_reach(o);
+  int64_t in_vain = 0;  // tokens since the last sample
   for (int64_t attempt = 0; out.documents.num_documents() < o.count; ++attempt) {
-    SB_CHECK(attempt < tries, Config, "listops: no trees of ", o.min_tokens, " to ", o.max_tokens,
-             " tokens with depth ", o.max_depth);
+    SB_CHECK(in_vain < kMostInVain, Config, "listops: trees of depth ", o.max_depth, " with up to ", o.max_arguments,
+             " arguments have next to never ", o.min_tokens, " to ", o.max_tokens,
+             " tokens; change one of the four (--max-depth, --max-arguments, --min-tokens, --max-tokens)");
     Dice dice(o.seed, static_cast<uint64_t>(attempt));
     std::vector<int32_t> tokens;
     const int32_t value = grow(dice, 1, o, tokens);
+    in_vain += static_cast<int64_t>(tokens.size());
     if (static_cast<int64_t>(tokens.size()) < o.min_tokens || static_cast<int64_t>(tokens.size()) > o.max_tokens)
       continue;
+    in_vain = 0;
     SB_CHECK(evaluate_tokens(tokens) == value, Data, "listops: sample ", attempt, " evaluates to another label");
     out.documents.tokens.insert(out.documents.tokens.end(), tokens.begin(), tokens.end());
     out.documents.labels.push_back(value);

@@ -11,6 +11,8 @@ namespace smartbird {
 
 namespace {
 
+constexpr int64_t kMostWords = 100'000;
+
 int64_t distance_of(const RecallOptions& o) { return o.distance > 0 ? o.distance : std::max<int64_t>(2, o.length / 8); }
 
 void check_recall(const RecallOptions& o) {
@@ -21,6 +23,8 @@ void check_recall(const RecallOptions& o) {
   SB_CHECK(o.easy >= 0 && o.easy <= 1, Config, "recall: easy ", o.easy, " must be from 0 to 1");
   SB_CHECK(o.count <= kMostTokens / std::max<int64_t>(1, o.length), Config, "recall: ", o.count, " samples of ",
            o.length, " tokens are more than the ", kMostTokens, " tokens of a generated shard");
+  SB_CHECK(o.keys <= kMostWords && o.values <= kMostWords, Config, "recall: ", o.keys, " keys and ", o.values,
+           " values; at most ", kMostWords, " each");
   SB_CHECK(o.keys >= o.pairs, Config, "recall: ", o.pairs, " pairs need as many keys, there are ", o.keys);
   SB_CHECK(o.length % 2 == 0 && o.length >= 2 * o.pairs + 2 && o.length >= distance_of(o) + 2, Config,
            "recall: length ", o.length, " must be even and at least 2 x pairs + 2 = ", 2 * o.pairs + 2,
@@ -100,6 +104,10 @@ void append_sample(const RecallOptions& o, Numbers& numbers, Documents& d) {
 
 }  // namespace
 
+int64_t questions_of(const GeneratedTask& task) {
+  return std::count(task.documents.counts.begin(), task.documents.counts.end(), uint8_t{1});
+}
+
 GeneratedTask generate_recall(const RecallOptions& o) {
   check_recall(o);
   GeneratedTask out;
@@ -113,6 +121,9 @@ GeneratedTask generate_recall(const RecallOptions& o) {
     const bool easy = o.easy > 0 && numbers.uniform() < o.easy;
     append_sample(easy ? easier(o, numbers) : o, numbers, out.documents);
   }
+  SB_CHECK(questions_of(out) > 0, Config, "recall: none of ", o.count, " samples asks anything: length ", o.length,
+           " leaves no place ", distance_of(o), " tokens (the distance) behind a key, or density ", o.density,
+           " is too low");
   return out;
 }
 

@@ -90,6 +90,32 @@ TEST_F(StartUpErrors, DataThatIsNotThere) {
                  3, "data.valid: " + path("third.tsv") + ":2: label 'c' is not among the 2 classes of training");
 }
 
+// Shards tell which tokens count; where none does there is nothing to learn.
+TEST_F(StartUpErrors, DataThatAsksNothing) {
+  ASSERT_EQ(smartbird(1, "data recall --count=2 --length=66 --density=1 --output=" + path("silent")).code, 0);
+  folder_->write("silent.mask", std::string(132, '\0'));
+  expect_refused(2, preset("--data.train=" + path("silent")), 3,
+                 "data.train: none of its 132 tokens counts as a target (no answer of a prompt, no question of "
+                 "recall); make it anew");
+}
+
+// ${repository} matters where it is used.
+TEST_F(StartUpErrors, ABinaryThatLiesElsewhere) {
+  fs::copy_file(SMARTBIRD_BINARY, path("elsewhere"), fs::copy_options::overwrite_existing);
+  const std::string pretrain =
+      "pretrain --config " SMARTBIRD_SOURCE_DIR
+      "/configs/tiny.ini --train.steps=1 --train.warmup_steps=1 --eval.sequences=0 --run.dir=" +
+      path("away");
+  const CommandResult without = smartbird(1, pretrain + " --data.valid=", path("elsewhere")),
+                      with =
+                          smartbird(1, pretrain + " --data.valid= --data.train=" + path("text.txt"), path("elsewhere"));
+  EXPECT_EQ(without.code, 2);
+  EXPECT_NE(without.output.find("needs the repository, which is not above this binary; set another\n"),
+            std::string::npos)
+      << without.output;
+  EXPECT_EQ(with.code, 0) << with.output;
+}
+
 // H4: an evaluation of fewer samples than asked is refused, before the first step.
 TEST_F(StartUpErrors, TooFewSequencesToEvaluate) {
   expect_refused(1, "pretrain --data.task=mlm --data.train=" + path("ab.txt") + " --run.dir=" + path("new"), 3,

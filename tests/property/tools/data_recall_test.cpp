@@ -85,6 +85,8 @@ TEST(DataRecall, RefusesWhatCannotBe) {
   refuses({.length = 100, .distance = 100}, "distance + 2 = 102");
   refuses({.keys = 31}, "32 pairs need as many keys, there are 31");
   refuses({.density = 0}, "density 0 must be above 0");
+  refuses({.keys = 100'000'000}, "100000000 keys and 64 values; at most 100000 each");
+  refuses({.count = 3, .length = 4, .pairs = 1, .keys = 1, .density = 1e-6}, "none of 3 samples asks anything");
   refuses({.easy = 2}, "easy 2 must be from 0 to 1");
 }
 

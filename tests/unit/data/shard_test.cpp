@@ -232,6 +232,10 @@ TEST(ShardWriting, RefusesAndCleans) {
   std::filesystem::remove(prefix + ".bin");
   expect_error(ErrorKind::Data, prefix + ".idx exists already; choose another output or remove it",
                [&] { write_shard(prefix, d, *tokenizer); });
+  const std::string names = " is a folder; a shard's output is the beginning of its files' names, as in ";
+  for (const auto& [folder_name, slash] : {std::pair{folder.path("new/"), ""}, {folder.path(""), "/"}})
+    expect_error(ErrorKind::Config, folder_name + names + folder_name + slash + "train",
+                 [&name = folder_name] { check_new_shard(name); });
   folder.write("file", "");
   std::filesystem::create_directories(folder.path("t.bin.tmp"));
   expect_error(ErrorKind::Io, folder.path("t.bin.tmp: cannot be written"),
