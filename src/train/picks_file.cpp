@@ -136,7 +136,9 @@ PicksRecord read_picks(const std::string& path) {
   SB_CHECK(text != file.metadata().end(), Data, path, " holds no picks; name a file that run.record_picks wrote");
   size_t streams = 0;
   try {
-    const auto numbers = nlohmann::json::parse(text->second);
+    auto numbers = nlohmann::json::parse(text->second);
+    if (!numbers.contains("parameter_bytes") && numbers.contains("element_bytes"))
+      numbers["parameter_bytes"] = numbers["element_bytes"];  // files of a time when they were one
     visit_numbers(out, [&](const char* name, auto& value) {
       const bool whole = !std::is_same_v<decltype(value), int64_t&> || numbers.at(name).is_number_integer();
       SB_CHECK(whole, Data, path, ": its description of the model is damaged");

@@ -86,8 +86,12 @@ TEST(Auto, IsNeverDearerThanTheCheapestForcedPlan) {
                 c.block = block, c.ranks = ranks, c.lengths = {tokens, tokens / 2};
                 c.settings.share_rows = share * block, c.settings.picks = picks, c.settings.heads = heads;
                 c.settings.kv_heads = c.settings.pick_heads = 4;
-                c.settings.use = {
-                    .layers = 3, .returns = true, .head_width = kWidth, .element_bytes = 8, .kv_element_bytes = 8};
+                c.settings.use = {.layers = 3,
+                                  .returns = true,
+                                  .head_width = kWidth,
+                                  .element_bytes = 8,
+                                  .kv_element_bytes = 8,
+                                  .log_pi_bytes = 8};
                 double cheapest = std::numeric_limits<double>::infinity();
                 for (ExchangePlan forced : kForced) cheapest = std::min(cheapest, made(c, forced, link).seconds);
                 const Made automatic = made(c, ExchangePlan::Auto, link);

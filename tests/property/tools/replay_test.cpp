@@ -20,7 +20,7 @@ PicksRecord record_of(const PlanCase& c) {
   r.query_block = c.block, r.window = s.window, r.prefix = s.visibility.prefix, r.causal = s.visibility.causal;
   r.global_positions = s.global_positions;
   r.layers_by_sketch = {3};
-  r.element_bytes = r.kv_element_bytes = 8;
+  r.element_bytes = r.kv_element_bytes = r.parameter_bytes = 8;
   return r;
 }
 
@@ -135,6 +135,20 @@ TEST(PicksFile, DamageIsOneSentence) {
   refused([](PicksRecord& r) { r.streams[0].lengths[0] = 0; }, "a sequence of 0 tokens");
   refused([](PicksRecord& r) { r.kv_heads = 0; }, "its description of the model is damaged");
   refused([](PicksRecord& r) { r.layers_by_sketch = {0}; }, "its description of the model is damaged");
+}
+
+// Before products could be narrower than weights, one number was the bytes of both.
+TEST(PicksFile, OfAnEarlierVersionIsRead) {
+  const TempFolder folder;
+  write_picks(folder.path("a"), recorded());
+  std::string bytes = read_bytes(folder.path("a"));
+  const std::string name = "parameter_bytes";
+  const size_t at = bytes.find(name);
+  ASSERT_NE(at, std::string::npos);
+  folder.write("b", bytes.replace(at, name.size(), "something_else_"));
+  const PicksRecord read = read_picks(folder.path("b"));
+  EXPECT_EQ(read.element_bytes, 8);
+  EXPECT_EQ(read.parameter_bytes, 8);
 }
 
 }  // namespace
