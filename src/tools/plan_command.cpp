@@ -132,6 +132,10 @@ int plan_command(const Communicator& everyone, const Arguments& arguments) {
   settle_exchange(out);
   set_threads_of_a_rank(o, a.ranks);
   if (!set_matmul(o)) std::fputs(kNotRounded, stderr);
+  if (o.run.device == "cuda")
+    std::fputs(
+        "warning: run.device = cuda: bytes that travel are those of GPUs, memory, rates and times those of this CPU\n",
+        stderr);
   out.rates = measure_rates(out.plan);
   const double touched = resident_now().file_bytes - opened.file_bytes;  // pages of LibTorch that training runs through
   out.memory =

@@ -84,6 +84,19 @@ TEST(PlanRuns, OfAModelTooLargeForThisMachine) {
   EXPECT_NE(result.output.find("model: 4"), std::string::npos) << result.output;
 }
 
+TEST(PlanRuns, OfAGpuSaysWhatIsTheCpus) {
+  const std::string warning =
+      "warning: run.device = cuda: bytes that travel are those of GPUs, memory, rates and times";
+  for (const std::string device : {"cpu", "cuda"}) {
+    const CommandResult result = smartbird(1,
+                                           "plan --config configs/tiny.ini --model.heads=1 --model.kv_heads=1 "
+                                           "--model.width=32 --sketch.width=16 --run.device=" +
+                                               device);
+    EXPECT_EQ(result.code, 0) << result.output;
+    EXPECT_EQ(result.output.find(warning) != std::string::npos, device == "cuda") << result.output;
+  }
+}
+
 TEST(PlanRuns, ErrorsAreOneSentence) {
   const struct {
     std::string arguments, message;
