@@ -39,7 +39,7 @@ struct ModelOptions {
 };
 
 struct SketchOptions {
-  std::string location;
+  std::string location, target;
   int64_t width = 0, inner_width = 0, convolution = 0, probes = 0, every = 0;
   double floor = 0, temperature = 0, rotary_base = 0;
   template <class V>
@@ -55,6 +55,8 @@ struct SketchOptions {
     v("sketch.rotary_base", rotary_base, 10000.0, positive(), "base of the sketch's rotary positions");
     v("sketch.probes", probes, 16, at_least(0),
       "expected probe blocks per optimizer step, from which the sketch learns; 0 = it does not learn");
+    v("sketch.target", target, "sampled", one_of({"sampled", "visible"}),
+      "keys of a probe whose exact attention the sketch learns: those it draws from, or all that are visible");
     v("sketch.temperature", temperature, 1.0, positive(), "factor of the sketch's scores to start with; it learns");
     v("sketch.floor", floor, 0.1, between(0.0, 1.0), "share of the inclusion probability that is uniform");
   }

@@ -25,14 +25,14 @@ Span my_rows_of(const std::vector<int64_t>& tokens, const Sequence& sequence) {
 
 Probes::Probes(const StepContext& context, const ModelShape& shape, double rate, int64_t picks, int64_t sketch,
                const at::TensorOptions& options)
-    : shape_(shape), mass_(at::zeros({4}, options.dtype(at::kDouble))) {
+    : shape_(shape), mass_(at::zeros({5}, options.dtype(at::kDouble))) {
   find(context, rate, picks, sketch, options.device());
 }
 
 ProbeMass Probes::mass() const {
   const at::Tensor here = mass_.cpu();
   const double* values = here.const_data_ptr<double>();
-  return {.all = values[0], .domain = values[1], .picked = values[2], .uniform = values[3]};
+  return {.all = values[0], .domain = values[1], .picked = values[2], .uniform = values[3], .target = values[4]};
 }
 
 void Probes::find(const StepContext& context, double rate, int64_t picks, int64_t sketch, at::Device device) {
@@ -71,6 +71,9 @@ void Probes::find(const StepContext& context, double rate, int64_t picks, int64_
       probe.seen_keys = std::lower_bound(position_of + mine.begin, position_of + mine.end,
                                          s.visibility.end(block.end - 1, sequence.length)) -
                         position_of - mine.begin;
+      probe.learned = probe.domain;
+      if (shape_.sketch_of_visible)
+        probe.learned = at::arange(mine.end - mine.begin, my_position.options()) < probe.seen_keys;
       probe.seen = seen_by(probe, device);
       const int64_t size = kernels::domain_size(domain, s.global_positions);
       probe.uniform_share = size > 0 ? std::min(1.0, static_cast<double>(picks) / static_cast<double>(size)) : 0.0;
@@ -201,13 +204,17 @@ void Probes::add_layer(const StepContext& context, const at::Tensor& q_in, const
 
 // by_head [pick heads, keys seen]: a layer's attention, summed over rows.
 void Probes::add_mass(Probe& probe, const at::Tensor& by_head) {
-  const at::Tensor all = by_head.sum(0),
-                   in_domain = at::where(probe.domain.narrow(0, 0, probe.seen_keys), all, at::zeros_like(all));
+  const at::Tensor all = by_head.sum(0);
+  const auto of = [&](const at::Tensor& keys) {
+    return at::where(keys.narrow(0, 0, probe.seen_keys), all, at::zeros_like(all));
+  };
+  const at::Tensor in_domain = of(probe.domain), learned = of(probe.learned);
   if (!probe.target.defined()) probe.target = at::zeros({probe.key_end - probe.key_begin}, by_head.options());
-  probe.target.narrow(0, 0, probe.seen_keys).add_(in_domain);
+  probe.target.narrow(0, 0, probe.seen_keys).add_(learned);
   const at::Tensor domain = in_domain.sum().to(at::kDouble),
                    picked = by_head.view(-1).index_select(0, probe.picked).sum().to(at::kDouble);
-  mass_ += at::stack({all.sum().to(at::kDouble), domain, picked, domain * probe.uniform_share});
+  mass_ += at::stack(
+      {all.sum().to(at::kDouble), domain, picked, domain * probe.uniform_share, learned.sum().to(at::kDouble)});
 }
 
 }  // namespace smartbird

@@ -2,6 +2,7 @@
 // for any world size, replica split and micro-steps. Each served layer adds the probes' exact attention over the sampled
 // domain E, summed over rows and heads; every rank scores its own keys, log-sum-exp by all-reduce, no row travels.
 //   loss = Σ_probes Σ_j a_j (log(a_j/Σa) - log p_j),  p = softmax_E of the sketch;  gradient at the scores: Σa·p - a
+// (with ModelShape::sketch_of_visible over all visible keys in place of E).
 // The loss is a plain sum: the caller divides by the step's total mass Σa.
 #pragma once
 
@@ -17,6 +18,7 @@ struct ProbeMass {
   double domain = 0;   // in E
   double picked = 0;   // in the picks
   double uniform = 0;  // expected in uniform picks of the same budget
+  double target = 0;   // what the sketch learns from
 };
 
 class Probes {
@@ -44,6 +46,7 @@ class Probes {
     int64_t seen_keys = 0;               // the first of those, that its last row sees
     SeenKeys seen;                       // [rows · H/G] of those, a row's heads alike
     at::Tensor domain;                   // [my keys] bool: in E
+    at::Tensor learned;                  // [my keys] bool: in the target
     at::Tensor picked;                   // [picks] int64: pick head · seen keys + picked key, among mine
     double uniform_share = 0;            // min(1, K / |E|)
     at::Tensor target;                   // [my keys] a
@@ -60,7 +63,7 @@ class Probes {
   at::Tensor my_rows_, my_blocks_;          // indices of my probe rows and blocks
   std::vector<int64_t> rows_by_rank_, probes_by_rank_;
   int64_t total_rows_ = 0;
-  at::Tensor mass_;  // [4] double: all, domain, picked, uniform
+  at::Tensor mass_;  // [5] double, as in ProbeMass
 };
 
 }  // namespace smartbird

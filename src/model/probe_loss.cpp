@@ -46,7 +46,7 @@ at::Tensor Probes::loss(const StepContext& context, const SketchOutput& sketch) 
     const int64_t mine = probe.key_end - probe.key_begin;
     if (!probe.target.defined()) probe.target = at::zeros({mine}, keys.options());
     dots[static_cast<size_t>(p)] = at::mv(keys.narrow(0, probe.key_begin, mine), queries[p]) / root;
-    in[static_cast<size_t>(p)] = (dots[static_cast<size_t>(p)] * tau).masked_fill(probe.domain.logical_not(), none);
+    in[static_cast<size_t>(p)] = (dots[static_cast<size_t>(p)] * tau).masked_fill(probe.learned.logical_not(), none);
     if (mine > 0) largest[p] = in[static_cast<size_t>(p)].max();
   }
   all_reduce_(context.tensors(), "probe_sums", largest, ReduceOp::Max);
@@ -62,7 +62,7 @@ at::Tensor Probes::loss(const StepContext& context, const SketchOutput& sketch) 
   for (int64_t p = 0; p < count; ++p) {
     const Probe& probe = probes_[static_cast<size_t>(p)];
     const at::Tensor &a = probe.target, total = sums[1][p];
-    if (sums_here.const_data_ptr<double>()[p] <= 0) continue;  // an empty E: no pair, no loss
+    if (sums_here.const_data_ptr<double>()[p] <= 0) continue;  // an empty target: no pair, no loss
     const at::Tensor log_p = in[static_cast<size_t>(p)] - largest[p] - sums[0][p].log();
     value += at::where(a > 0, a * ((a / total).log() - log_p), at::zeros_like(a)).sum();
     const at::Tensor grad = total * log_p.exp() - a;  // at the scores τ·dot

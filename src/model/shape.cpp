@@ -112,6 +112,7 @@ ModelShape make_shape(const Options& o, int64_t vocabulary, int64_t classes) {
   s.sketch_per_layer = o.sketch.location == "layer", s.sketch_every = o.sketch.every;
   s.sketch_width = o.sketch.width, s.sketch_inner = sketch_inner_width(o.sketch), s.sketch_taps = o.sketch.convolution;
   s.sketch_temperature = o.sketch.temperature, s.sketch_rotary_base = o.sketch.rotary_base;
+  s.sketch_of_visible = o.sketch.target == "visible";
   s.draw_temperature = o.attention.draw_temperature, s.redraw_layers = o.attention.redraw == "layer";
   s.attention = attention_from(o, s);
   s.recompute_layers = o.memory.recompute == "layer", s.keep_mlp = o.memory.recompute == "none";

@@ -24,6 +24,7 @@ struct ModelShape {
   bool sketch_per_layer = false;
   int64_t sketch_every = 1, sketch_width = 0, sketch_inner = 0, sketch_taps = 0;  // M, M'
   double sketch_temperature = 1, sketch_rotary_base = 10000;                      // temperature: to start with
+  bool sketch_of_visible = false;                                                 // learns from all visible keys, not E
   double draw_temperature = 1;                                                    // of the picks alone
   bool redraw_layers = false;   // each layer has picks of its own from its sketch
   AttentionSettings attention;  // of sparse layers; pattern is set per layer

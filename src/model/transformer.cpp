@@ -59,6 +59,7 @@ class Planner {
       const ProbeMass mass = sketching.probes->mass();
       out_.probe_mass.all += mass.all, out_.probe_mass.domain += mass.domain;
       out_.probe_mass.picked += mass.picked, out_.probe_mass.uniform += mass.uniform;
+      out_.probe_mass.target += mass.target;
     }
   }
 

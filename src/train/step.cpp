@@ -77,7 +77,7 @@ StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus
   }
   totals.reduce(setup.world);
   const GradNorms norms =
-      optimizer.step(step, totals.mass.all > 0 && totals.mass.domain > 0 ? 1 / totals.mass.domain : 0.0, timer);
+      optimizer.step(step, totals.mass.all > 0 && totals.mass.target > 0 ? 1 / totals.mass.target : 0.0, timer);
 
   if (o.run.check_comm) check_same_parameters(setup.world.everyone(), step, setup.model.parameters().flat());
 

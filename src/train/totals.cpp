@@ -65,6 +65,7 @@ void Totals::add(const Forward& forward, const Stream& stream) {
   if (forward.sketch_loss.defined()) sketch_loss += forward.sketch_loss.item<double>();
   mass.all += forward.probe_mass.all, mass.domain += forward.probe_mass.domain;
   mass.picked += forward.probe_mass.picked, mass.uniform += forward.probe_mass.uniform;
+  mass.target += forward.probe_mass.target;
   stats.add(forward.stats);
 }
 
@@ -72,10 +73,11 @@ void Totals::reduce(const World& world) {
   Communicator& all = world.everyone();
   int64_t most[] = {stats.scan_pairs, stats.sent_rows, static_cast<int64_t>(stats.picked_by_head.size())};
   all.all_reduce("statistics", most, std::size(most), DType::i64, ReduceOp::Max);
-  double sums[] = {loss, correct, counted, bytes, sketch_loss, mass.all, mass.domain, mass.picked, mass.uniform};
+  double sums[] = {loss,     correct,     counted,     bytes,        sketch_loss,
+                   mass.all, mass.domain, mass.picked, mass.uniform, mass.target};
   all.all_reduce("statistics", sums, std::size(sums), DType::f64);
   loss = sums[0], correct = sums[1], counted = sums[2], bytes = sums[3], sketch_loss = sums[4];
-  mass = {sums[5], sums[6], sums[7], sums[8]};
+  mass = {sums[5], sums[6], sums[7], sums[8], sums[9]};
   const int64_t low = static_cast<int64_t>(stats.picks_hash & 0xFFFFFFFFu),
                 high = static_cast<int64_t>(stats.picks_hash >> 32);
   std::vector<int64_t> counts{
@@ -100,7 +102,7 @@ StepRecord Totals::record(const World& world, double targets) const {
   StepRecord out;
   out.loss = ratio(loss, targets);
   out.bits_per_byte = ratio(loss / std::log(2.0), bytes);
-  out.sketch_loss = ratio(sketch_loss, mass.domain);
+  out.sketch_loss = ratio(sketch_loss, mass.target);
   out.coverage = ratio(mass.all - mass.domain + mass.picked, mass.all);
   out.coverage_domain = ratio(mass.picked, mass.domain);
   out.coverage_uniform = ratio(mass.uniform, mass.domain);

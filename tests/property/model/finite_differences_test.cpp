@@ -60,6 +60,8 @@ std::vector<NamedCase<Case>> cases() {
        {{"one sketch", [](Case&) {}},
         {"a sketch a layer", [](Case& c) { c.run.shape.sketch_per_layer = true; }},
         {"a draw a layer", [](Case& c) { c.run.shape.redraw_layers = true; }}},
+       {{"learns what it draws from", [](Case&) {}},
+        {"learns all that is visible", [](Case& c) { c.run.shape.sketch_of_visible = true; }}},
        {{"four taps", [](Case&) {}},
         {"three taps", [](Case& c) { c.run.shape.sketch_taps = 3; }},
         {"no taps", [](Case& c) { c.run.shape.sketch_taps = 0; }}},

@@ -72,6 +72,30 @@ TEST(Laws, LayersThatDrawAloneDifferInTheirPicks) {
   EXPECT_NEAR(first.mass.picked, run_tiny(run, 2).mass.picked, 1e-12 * first.mass.picked);
 }
 
+// In one layer the exact attention knows no window; what the sketch learns of all visible keys does not either.
+TEST(Laws, TheTargetIsWhatIsSampledOrAllThatIsVisible) {
+  for (const int block : {1, 4}) {
+    TinyRun run;
+    run.shape = tiny_shape();
+    run.shape.layers = 1, run.shape.pattern = {Pattern::Sparse}, run.shape.rotary_base = {10000};
+    run.query_block = block, run.probe_rate = 1;
+    const auto with = [&](bool visible, int64_t window, int ranks) {
+      run.shape.sketch_of_visible = visible, run.shape.attention.window = window;
+      return run_tiny(run, ranks);
+    };
+    const TinyResult sampled = with(false, 2, 3), all = with(true, 2, 3), far = with(true, 9, 3);
+    EXPECT_EQ(sampled.mass.target, sampled.mass.domain);
+    EXPECT_NEAR(all.mass.target, all.mass.all, 1e-12 * all.mass.all);
+    EXPECT_GT(all.mass.target, 1.1 * sampled.mass.target);
+    EXPECT_NEAR(all.sketch_loss, far.sketch_loss, 1e-10 * all.sketch_loss);
+    EXPECT_TRUE(at::allclose(all.sketch_grad, far.sketch_grad, 1e-9, 1e-12));
+    EXPECT_GT(std::abs(with(false, 9, 3).sketch_loss - sampled.sketch_loss), 1e-3 * sampled.sketch_loss);
+    const TinyResult alone = with(true, 2, 1);
+    EXPECT_NEAR(alone.sketch_loss, all.sketch_loss, 1e-10 * all.sketch_loss);
+    EXPECT_TRUE(at::allclose(alone.sketch_grad, all.sketch_grad, 1e-9, 1e-12));
+  }
+}
+
 TEST(Laws, NoBudgetIsTheWindow) {
   for (const bool causal : {true, false})
     for (const int block : {1, 16}) {
