@@ -30,7 +30,7 @@ class Trainer {
   int run(const RunStart& start);
 
  private:
-  void start_from_checkpoint();
+  bool start_from_checkpoint();
   void resume(const std::string& folder);
   [[nodiscard]] bool nothing_left() const;
   void open_run_folder(const RunStart& start);
@@ -90,10 +90,11 @@ Trainer::Trainer(const World& world, ParsedOptions options, RunKind kind, at::De
   optimizer_ = std::make_unique<Optimizer>(world_, model_->parameters(), o.train);
 }
 
-void Trainer::start_from_checkpoint() {
+// False when a signal came in between.
+bool Trainer::start_from_checkpoint() {
   const auto fresh = load_initial_weights(world_, options_.options, *data_.train, model_->parameters());
-  if (std::find(fresh.begin(), fresh.end(), "classifier.whitening") != fresh.end())
-    whiten_label_head(setup(), *data_.train, *sampler_, kWhiteningSequences);
+  return std::find(fresh.begin(), fresh.end(), "classifier.whitening") == fresh.end() ||
+         whiten_label_head(setup(), *data_.train, *sampler_, kWhiteningSequences, [this] { return stop_agreed(); });
 }
 
 void Trainer::resume(const std::string& folder) {
@@ -249,7 +250,10 @@ int Trainer::run(const RunStart& start) {
                   static_cast<long long>(o.train.steps));
     return 0;
   }
-  if (start.resume_from.empty() && start.kind == RunKind::Finetune) start_from_checkpoint();
+  if (start.resume_from.empty() && start.kind == RunKind::Finetune && !start_from_checkpoint()) {
+    if (world_.is_root()) std::puts("stopped by a signal before the first step; nothing was written, run it again");
+    return kExitResumable;
+  }
   open_run_folder(start);
   bool stopped = stop_agreed() || evaluate_if_due();
   while (!stopped && state_.step < last_step() && !patience_over()) {

@@ -14,13 +14,16 @@ struct Moments {
   int64_t count = 0;
 };
 
-Moments pooled_moments(const StepSetup& setup, const Corpus& corpus, const Sampler& sampler, int64_t sequences) {
+// Of no sequence: it was stopped.
+Moments pooled_moments(const StepSetup& setup, const Corpus& corpus, const Sampler& sampler, int64_t sequences,
+                       const std::function<bool()>& stop) {
   const Options& o = setup.options;
   const at::TensorOptions wide = setup.model.parameters().flat().options().dtype(at::kDouble);
   const int64_t width = pooled_width(setup.model.shape()), end = std::min(sampler.epoch_begin(1), sequences);
   Moments m{at::zeros({width}, wide), at::zeros({width, width}, wide), 0};
   StageTimer timer;
   for (int64_t next = 0; next < end;) {
+    if (stop()) return {};
     const std::vector<Sample> batch = sampler.batch(next, o.train.batch_tokens);
     next += static_cast<int64_t>(batch.size()), m.count += static_cast<int64_t>(batch.size());
     for (const MicroStep& micro :
@@ -38,9 +41,11 @@ Moments pooled_moments(const StepSetup& setup, const Corpus& corpus, const Sampl
 
 }  // namespace
 
-void whiten_label_head(const StepSetup& setup, const Corpus& corpus, const Sampler& sampler, int64_t sequences) {
+bool whiten_label_head(const StepSetup& setup, const Corpus& corpus, const Sampler& sampler, int64_t sequences,
+                       const std::function<bool()>& stop) {
   const at::NoGradGuard no_grad;
-  const Moments m = pooled_moments(setup, corpus, sampler, sequences);
+  const Moments m = pooled_moments(setup, corpus, sampler, sequences, stop);
+  if (m.count == 0) return false;
   const at::Tensor mean = m.sum / m.count, covariance = m.squares / m.count - at::outer(mean, mean);
   const auto [values, vectors] = at::linalg_eigh(covariance);  // ascending
   const at::Tensor largest = values.narrow(0, values.size(0) - 1, 1).clamp_min(1e-12);
@@ -52,6 +57,7 @@ void whiten_label_head(const StepSetup& setup, const Corpus& corpus, const Sampl
                                    0);  // hosts may differ in the eigenvectors
   to_mean.copy_(mean);
   to_whitening.copy_(whitening);
+  return true;
 }
 
 }  // namespace smartbird

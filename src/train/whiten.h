@@ -6,6 +6,8 @@
 // eigenvectors, nor on their choice where there are fewer sequences than columns, which rounding decides.
 #pragma once
 
+#include <functional>
+
 #include "train/step.h"
 
 namespace smartbird {
@@ -13,7 +15,9 @@ namespace smartbird {
 inline constexpr double kWhiteningFloor = 1e-2;  // ε
 
 // Reads the first `sequences` samples (at most an epoch) without gradients. Collective; beyond rounding the same for any
-// number of ranks, and the same bits on all ranks.
-void whiten_label_head(const StepSetup& setup, const Corpus& corpus, const Sampler& sampler, int64_t sequences);
+// number of ranks, and the same bits on all ranks. stop: asked before every batch, collective; where it says yes nothing is set, and
+// the answer is false.
+[[nodiscard]] bool whiten_label_head(const StepSetup& setup, const Corpus& corpus, const Sampler& sampler,
+                                     int64_t sequences, const std::function<bool()>& stop);
 
 }  // namespace smartbird

@@ -42,7 +42,7 @@ Whitened whiten(int ranks, int64_t sequences = 60, const std::string& batch_toke
     const Sampler sampler(corpus, {.seed = 1, .sequence_tokens = 40, .cut_documents = false});
     Transformer model(make_shape(options, corpus.tokenizer().vocabulary(), 3), at::kDouble, 1);
     const StepSetup setup{world, model, options, Task::Classify};
-    whiten_label_head(setup, corpus, sampler, sequences);
+    EXPECT_TRUE(whiten_label_head(setup, corpus, sampler, sequences, [] { return false; }));
     if (!world.is_root()) return;
     out.mean = model.parameters().value("classifier.mean").clone();
     out.whitening = model.parameters().value("classifier.whitening").clone();
@@ -73,6 +73,22 @@ TEST(Whiten, PooledRowsHaveMeanZeroAndCovarianceOneUpToTheFloor) {
   const at::Tensor raised = covariance + kWhiteningFloor * largest * at::eye(8, at::kDouble);
   const at::Tensor whitened = at::mm(at::mm(w.whitening, raised), w.whitening.t());
   EXPECT_LT((whitened - at::eye(8, at::kDouble)).abs().max().item<double>(), 1e-8);
+}
+
+TEST(Whiten, AStopInBetweenSetsNothing) {
+  const Options options = small_options("200");
+  const MemoryCorpus corpus = labelled_corpus();
+  for_ranks(2, [&](Communicator& group) {
+    const World world(group.split(0, group.rank()), 0);
+    const Sampler sampler(corpus, {.seed = 1, .sequence_tokens = 40, .cut_documents = false});
+    Transformer model(make_shape(options, corpus.tokenizer().vocabulary(), 3), at::kDouble, 1);
+    const at::Tensor before = model.parameters().flat().clone();
+    int asked = 0;
+    const StepSetup setup{world, model, options, Task::Classify};
+    EXPECT_FALSE(whiten_label_head(setup, corpus, sampler, 60, [&] { return ++asked == 3; }));
+    EXPECT_EQ(asked, 3);
+    EXPECT_TRUE(at::equal(model.parameters().flat(), before));
+  });
 }
 
 TEST(Whiten, RanksChangeNothing) {
