@@ -144,7 +144,7 @@ def books_are_sorted_by_author(folder):
         book = sorted(path for path in (repository / "tests/data/books/train" / author).rglob("*") if path.is_file())[0]
         for split in ("train", "test", "none"):
             (folder / "texts/books" / f"{author}_{split}.txt").write_bytes(book.read_bytes()[:3000])
-            rows.append(f"{author}_{split}.txt\t{author}\tnone\t{split}\t3000\t500")
+            rows.append(f"{author}_{split}.txt\t{author}\t{'train' if split == 'train' else 'none'}\t{split}\t3000\t500")
     (folder / "texts/books/manifest.tsv").write_text("\n".join(rows) + "\n")
     who = folder / "who"
     books = TINY.replace(f"{repository}/tests/data/books/train/wells", f"{who}/train")
@@ -154,8 +154,15 @@ def books_are_sorted_by_author(folder):
     check(code == 0, said)
     made = sorted(str(path.relative_to(who)) for path in who.rglob("*.txt"))
     check(made == [f"{split}/{author}/{author}_{split}.txt" for split in ("test", "train") for author in ("conrad", "wells")], made)
-    check(results(folder, "h")[0]["evaluation"]["sequences"] == 2 * (3000 // 64), "whole pieces of the books to tell")
-    (who / "train/wells/wells_train.txt").resolve(strict=True)
+    words = {path.stem: path.read_text() for path in who.rglob("*.txt")}
+    check(all(re.fullmatch("[a-z]+( [a-z]+)*", text) and len(text) > 2000 for text in words.values()), "lower-case words")
+    check(words["wells_train"].split()[:9] == re.findall("[a-z]+", (folder / "texts/books/wells_train.txt").read_text().lower())[:9], "all of them")
+    pieces = sum(len(words[name]) // 64 for name in ("conrad_test", "wells_test"))
+    check(results(folder, "h")[0]["evaluation"]["sequences"] == pieces, "whole pieces of the books to tell")
+    write(folder, i__ini=TINY, i__runs=f"prepare = novels --output={folder}/novels\noptions = --data.train={folder}/novels/train\nx | 1 | 1 |\n")
+    code, said = benchmarks(folder, "i", f"--data={folder / 'texts'}")
+    check(code == 0, said)
+    check([path.name for path in sorted((folder / "novels").rglob("*.txt"))] == ["conrad_train.txt", "wells_train.txt"], "those to learn from")
 
 
 def what_cannot_be_run_is_said(folder):
