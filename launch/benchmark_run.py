@@ -136,7 +136,7 @@ class Runner:
         its products were rounded to."""
         began = time.time()
         ended = self._run([command, "--config", str(config), f"--run.seed={seed}", f"--run.dir={folder}", "--run.progress=none",
-                              f"--run.threads={self.threads}", *options], hold)
+                           f"--run.threads={self.threads}", *options], hold)
         for line in ended.complaint.splitlines():
             if line.startswith("warning: "):
                 print(f"{pathlib.Path(folder).name}: {line}", flush=True)
