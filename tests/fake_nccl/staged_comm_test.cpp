@@ -1,15 +1,11 @@
 // StagedComm, which copies through host memory: the bodies that every back end must pass.
-#include <gtest/gtest.h>
-
 #include "comm/cuda_staged_comm.h"
 #include "comm/nccl_groups.h"
-#include "tests/support/fake_nccl/state.h"
+#include "tests/fake_nccl/over_nccl.h"
 #include "tests/support/rank_tests.h"
 
 namespace smartbird::testing {
 namespace {
-
-void nothing_was_misused(Communicator&) { EXPECT_EQ(fake_nccl::misuses(), 0); }
 
 int run_tests(const Session& session) {
   const auto everyone = session.everyone();
