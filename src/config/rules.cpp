@@ -106,6 +106,9 @@ void check_rules(const Options& o, int num_ranks) {
        " rounds the factors of float32, not of run.dtype = ", o.run.dtype, "; leave it out");
   rule(o.eval.seen_before == "off" || o.data.task == "clm", "eval.seen_before = ", o.eval.seen_before,
        " sorts the targets of data.task = clm; data.task is ", o.data.task);
+  rule(o.eval.draw == "same" || sparse,
+       "eval.draw = dense makes sparse layers dense, and attention.pattern has none; set eval.draw = same, or "
+       "attention.pattern = dense to make all layers dense");
   rule(o.attention.warmup_steps == 0 || (sparse && o.attention.draw != "none"),
        "attention.warmup_steps = ", o.attention.warmup_steps,
        " changes the picks of no layer: it needs a sparse one in attention.pattern, and draws");

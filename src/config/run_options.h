@@ -61,7 +61,8 @@ struct EvalOptions {
     v("eval.sequences", sequences, 0, at_least(0), "sequences of an evaluation, no more than there are; 0 = all");
     v("eval.sequence_tokens", sequence_tokens, 0, at_least(0),
       "longest sequence in evaluation; 0 = data.sequence_tokens");
-    v("eval.draw", draw, "same", one_of({"same", "dense"}), "attention in evaluation: as trained, or dense");
+    v("eval.draw", draw, "same", one_of({"same", "dense"}),
+      "attention of sparse layers in evaluation: as trained, or dense");
     v("eval.metric", metric, "loss", one_of({"loss", "accuracy"}),
       "metric of the best checkpoint and of early stopping");
     v("eval.seen_before", seen_before, "off", one_of({"off", "word", "token"}),

@@ -23,6 +23,10 @@ Span my_rows_of(const std::vector<int64_t>& tokens, const Sequence& sequence) {
 
 }  // namespace
 
+void ProbeMass::add(const ProbeMass& other) {
+  all += other.all, domain += other.domain, picked += other.picked, uniform += other.uniform, target += other.target;
+}
+
 Probes::Probes(const StepContext& context, const ModelShape& shape, double rate, int64_t picks, int64_t sketch,
                const at::TensorOptions& options)
     : shape_(shape), mass_(at::zeros({5}, options.dtype(at::kDouble))) {

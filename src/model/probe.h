@@ -19,6 +19,8 @@ struct ProbeMass {
   double picked = 0;   // in the picks
   double uniform = 0;  // expected in uniform picks of the same budget
   double target = 0;   // what the sketch learns from
+
+  void add(const ProbeMass& other);
 };
 
 class Probes {

@@ -38,7 +38,8 @@ class Planner {
 
   // h: input of the layer, embeddings: input of the first.
   Served serve(int64_t layer, const at::Tensor& h, const at::Tensor& embeddings, const RowInfo& rows) {
-    const Pattern pattern = options_.dense ? Pattern::Dense : shape_.pattern[static_cast<size_t>(layer)];
+    Pattern pattern = shape_.pattern[static_cast<size_t>(layer)];
+    if (options_.dense && pattern == Pattern::Sparse) pattern = Pattern::Dense;
     if (pattern != Pattern::Sparse) return {fixed_plan(pattern, h.options()), nullptr};
     const bool oracle = shape_.attention.draw == kernels::DrawMode::Oracle;
     if (oracle && options_.all_keys) return {fixed_plan(Pattern::Dense, h.options()), nullptr};
@@ -56,10 +57,7 @@ class Planner {
       if (!sketching.probes) continue;
       const at::Tensor loss = sketching.probes->loss(context_, sketching.output);
       out_.sketch_loss = out_.sketch_loss.defined() ? out_.sketch_loss + loss : loss;
-      const ProbeMass mass = sketching.probes->mass();
-      out_.probe_mass.all += mass.all, out_.probe_mass.domain += mass.domain;
-      out_.probe_mass.picked += mass.picked, out_.probe_mass.uniform += mass.uniform;
-      out_.probe_mass.target += mass.target;
+      out_.probe_mass.add(sketching.probes->mass());
     }
   }
 
@@ -156,7 +154,7 @@ class Planner {
   // That the one dense plan serves, by pattern or because of options.
   int64_t dense_layers() const {
     return std::count_if(shape_.pattern.begin(), shape_.pattern.end(), [&](Pattern p) {
-      return p == Pattern::Dense || options_.dense || (options_.all_keys && p == Pattern::Sparse);
+      return p == Pattern::Dense || (p == Pattern::Sparse && (options_.dense || options_.all_keys));
     });
   }
 

@@ -18,7 +18,7 @@ namespace smartbird {
 struct ForwardOptions {
   Task task = Task::Clm;
   double probe_rate = 0;     // probability of a block to be a probe; < 0 = no probes at all (no collective)
-  bool dense = false;        // every layer dense (eval.draw = dense)
+  bool dense = false;        // sparse layers are dense, no sketch runs (eval.draw = dense)
   bool body_frozen = false;  // the task loss stops at the label head
   int64_t picks = -1;        // in place of attention.picks (attention.warmup_picks); -1 = those
   bool all_keys = false;     // sparse layers are dense, and their sketches learn from them (attention.warmup_picks = 0)

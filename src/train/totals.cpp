@@ -63,9 +63,7 @@ void Totals::add(const Forward& forward, const Stream& stream) {
   correct += static_cast<double>(forward.correct), counted += static_cast<double>(forward.counted);
   bytes += static_cast<double>(stream.target_bytes);
   if (forward.sketch_loss.defined()) sketch_loss += forward.sketch_loss.item<double>();
-  mass.all += forward.probe_mass.all, mass.domain += forward.probe_mass.domain;
-  mass.picked += forward.probe_mass.picked, mass.uniform += forward.probe_mass.uniform;
-  mass.target += forward.probe_mass.target;
+  mass.add(forward.probe_mass);
   stats.add(forward.stats);
 }
 

@@ -133,8 +133,7 @@ inline TinyResult run_tiny(const TinyRun& run, int ranks) {
     if (forward.sketch_loss.defined()) result.sketch_loss += forward.sketch_loss.item<double>();
     result.picks_hash += forward.stats.picks_hash;
     result.fetched_rows += forward.stats.fetched_rows;
-    result.mass.all += forward.probe_mass.all, result.mass.domain += forward.probe_mass.domain,
-        result.mass.picked += forward.probe_mass.picked, result.mass.target += forward.probe_mass.target;
+    result.mass.add(forward.probe_mass);
     if (group.rank() == 0)
       result.task_grad = task_grad, result.sketch_grad = sketch_grad, result.sketch_begin = parameters.sketch_begin();
   });

@@ -92,6 +92,22 @@ TEST(FullBudgetTooSmall, IsNotDense) {
   EXPECT_GT(std::abs(sparse - dense), 1e-9 * dense);
 }
 
+// Windows that a model was trained with are its own, however its sampled layers are served.
+TEST(ServedDense, LeavesTheOtherLayersAlone) {
+  TinyRun served;
+  served.shape = tiny_shape();
+  served.shape.pattern = {Pattern::Window, Pattern::Sparse};
+  served.dense = true;
+  TinyRun said = served, all = served;
+  said.shape.pattern = {Pattern::Window, Pattern::Dense}, said.dense = false;
+  all.shape.pattern = {Pattern::Dense, Pattern::Dense}, all.dense = false;
+  for (const int ranks : {1, 3}) {
+    const double want = run_tiny(said, ranks).loss;
+    EXPECT_EQ(run_tiny(served, ranks).loss, want);
+    EXPECT_GT(std::abs(run_tiny(all, ranks).loss - want), 1e-6 * want);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Types, FullBudget, ::testing::Values(at::kDouble, at::kFloat));
 
 }  // namespace

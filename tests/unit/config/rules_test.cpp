@@ -73,6 +73,9 @@ const std::vector<Violation> kViolations{
      "run.record_picks = 2 has nothing to record: no layer of attention.pattern is sparse"},
     {{"--run.record_picks=2", "--attention.draw=oracle"},
      "run.record_picks = 2 records the picks of sketches; attention.draw = oracle has none"},
+    {{"--eval.draw=dense", "--attention.pattern=window,dense"},
+     "eval.draw = dense makes sparse layers dense, and attention.pattern has none; set eval.draw = same, or "
+     "attention.pattern = dense to make all layers dense"},
     {{"--attention.warmup_steps=3", "--attention.draw=none"},
      "attention.warmup_steps = 3 changes the picks of no layer: it needs a sparse one in attention.pattern, and draws"},
     {{"--attention.warmup_steps=3", "--attention.pattern=dense"},
