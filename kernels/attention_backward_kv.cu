@@ -3,7 +3,8 @@
 //   dk = scale Σ dz q,  dv = Σ P do
 // Bound by the gather of q and do. Of a unit that very many rows pick, the picks beyond the first kPicksOfWarp are
 // summed by other warps before; its own adds their sums in order. A warp is a block, since units have very different
-// numbers of picks.
+// numbers of picks. In bfloat16 the rows of the band were summed before as well, by tiles.
+#include "kernels/attention_tiles.h"
 #include "kernels/gather_keys.cuh"
 
 namespace smartbird::kernels {
@@ -153,14 +154,17 @@ __global__ void __launch_bounds__(kWarp, kUnitBlocks<WordOf<Element>, kWidth>)
 template <class Element, int kWidth>
 __global__ void __launch_bounds__(kWarp, kUnitBlocks<WordOf<Element>, kWidth>)
     backward_kv(DeviceAttentionInput<Element> in, PicksByKey picks, Global<const WordOf<Element>> kv, BandBySlot band,
-                Queries<WordOf<Element>> from, Global<const float> tails, Global<Element> grad_kv) {
+                Queries<WordOf<Element>> from, Global<const float> tails, Global<const float> in_band,
+                Global<Element> grad_kv) {
   using Word = WordOf<Element>;
   using S = Spread<Word, kWidth>;
   const int64_t unit = device::block_in_grid();
   const int group = device::thread_in_block() / 4;
   Unit<Word, kWidth> key;
   key.load(kv, unit);
-  if (unit < in.slots * in.kv_heads) {
+  const bool has_band = unit < in.slots * in.kv_heads;
+  constexpr bool kByTiles = std::is_same_v<Element, uint16_t>;
+  if (!kByTiles && has_band) {
     const uint32_t heads = static_cast<uint32_t>(in.heads / in.kv_heads);
     const int64_t slot = unit % in.slots, first_head = unit / in.slots * heads, first = band.begin[slot],
                   count = (band.end[slot] - first) * heads;
@@ -189,6 +193,8 @@ __global__ void __launch_bounds__(kWarp, kUnitBlocks<WordOf<Element>, kWidth>)
       const int64_t tail = cut / kPicksOfWarp;
       key.dk[i] += tails[2 * tail * kWidth + at], key.dv[i] += tails[(2 * tail + 1) * kWidth + at];
     }
+    if (kByTiles && has_band)
+      key.dk[i] += in_band[2 * unit * kWidth + at], key.dv[i] += in_band[(2 * unit + 1) * kWidth + at];
     put(key.dk[i] * in.scale, grad_kv[2 * unit * kWidth + at]);
     put(key.dv[i], grad_kv[(2 * unit + 1) * kWidth + at]);
   }
@@ -203,7 +209,8 @@ void backward_with(Stream stream, const DeviceAttentionInput<Element>& in, const
     device::launch("attention_backward_kv", sum_tails<Element, kWidth>, attention_tails(by_key.picks), kWarp, stream,
                    in, picks, by_key.picks, words(in.kv), from, by_key.tails);
   device::launch("attention_backward_kv", backward_kv<Element, kWidth>, in.units, kWarp, stream, in, picks,
-                 words(in.kv), BandBySlot{by_key.slot_begin, by_key.slot_end}, from, by_key.tails, grad_kv);
+                 words(in.kv), BandBySlot{by_key.slot_begin, by_key.slot_end}, from, by_key.tails, by_key.band,
+                 grad_kv);
 }
 
 }  // namespace
@@ -211,6 +218,10 @@ void backward_with(Stream stream, const DeviceAttentionInput<Element>& in, const
 template <class Element>
 void attention_backward_kv(Stream stream, const DeviceAttentionInput<Element>& input, const DeviceKeyLists& lists,
                            const Element* grad_o, const float* sums, Element* grad_kv) {
+  if constexpr (std::is_same_v<Element, uint16_t>) {
+    if (is_band_alone(input)) return attention_backward_band(stream, input, lists, grad_o, sums, grad_kv);
+    attention_backward_band(stream, input, lists, grad_o, sums);
+  }
   switch (input.width) {
     case 32: backward_with<Element, 32>(stream, input, lists, grad_o, sums, grad_kv); break;
     case 64: backward_with<Element, 64>(stream, input, lists, grad_o, sums, grad_kv); break;

@@ -2,6 +2,7 @@
 // (gather_keys.cuh):
 //   P = exp(z - lse), dz = P (do·v - Δ), Δ = do·o;  dq = scale Σ dz k
 // lse and Δ lie together for the pass over keys. Bound by the gather: 2 D numbers a key.
+#include "kernels/attention_tiles.h"
 #include "kernels/gather_keys.cuh"
 
 namespace smartbird::kernels {
@@ -60,6 +61,8 @@ void backward_with(Stream stream, const DeviceAttentionInput<Element>& in, const
 template <class Element>
 void attention_backward_q(Stream stream, const DeviceAttentionInput<Element>& input, const Element* o, const float* lse,
                           const Element* grad_o, Element* grad_q, float* sums) {
+  if constexpr (std::is_same_v<Element, uint16_t>)
+    if (attention_in_tiles(input)) return attention_backward_q_in_tiles(stream, input, o, lse, grad_o, grad_q, sums);
   switch (input.width) {
     case 32: backward_with<Element, 32>(stream, input, o, lse, grad_o, grad_q, sums); break;
     case 64: backward_with<Element, 64>(stream, input, o, lse, grad_o, grad_q, sums); break;

@@ -1,5 +1,7 @@
-// Sparse attention (sparse_attention.h) on a GPU: the same lists and the same formula, sums in float. Deterministic; a row's
-// bits do not depend on other rows. Element: float, or uint16_t for the bits of bfloat16 (of q, keys, values and output).
+// Sparse attention (sparse_attention.h) on a GPU: the same lists and the same formula, sums in float. Deterministic. Element:
+// float, or uint16_t for the bits of bfloat16 (of q, keys, values and output). A row's bits do not depend on other rows, but
+// where the picks of tiles are given on those of its tile of 16. There, and in the band in bfloat16, all numbers must be
+// finite: one that is not spoils its tile.
 #pragma once
 
 #include "kernels/device_stream.h"
@@ -7,7 +9,8 @@
 
 namespace smartbird::kernels {
 
-// As AttentionInput, with pointers to the GPU's memory; rows of q, kv, o and grad_o are 16-byte aligned.
+// As AttentionInput, with pointers to the GPU's memory; rows of numbers here and below are 16-byte aligned. Fewer than 2^31
+// picks, and rows times heads.
 template <class Element>
 struct DeviceAttentionInput {
   int64_t rows = 0, units = 0;                               // T, U
@@ -23,6 +26,11 @@ struct DeviceAttentionInput {
   const int64_t* pick_start = nullptr;                       // [Q · pick_heads + 1]
   const int32_t* pick_unit = nullptr;                        // [picks]
   const float* pick_log_pi = nullptr;                        // [picks], as subtracted
+  // In bfloat16 the picks of tiles of 16 rows (pick_unite.h), to go through them together, 16 keys a step, fewer than 2^27
+  // steps; null: row by row.
+  const int64_t* tile_start = nullptr;
+  const int32_t* tile_unit = nullptr;
+  const uint16_t* tile_bits = nullptr;
 };
 
 // o [T, H, D], lse [T, H]; a row without any key: 0 and -inf. ErrorKind::Shape for another width.
@@ -44,14 +52,15 @@ struct DeviceKeyLists {
   const float* log_pi = nullptr;                             // [picks]
   int64_t picks = 0;
   float* tails = nullptr;  // [attention_tails(picks), 2D], worked in
+  float* band = nullptr;   // [G · S, 2D], worked in; in bfloat16 alone, unless the band is all there is
 };
 
 // A unit's picks are cut at multiples of this, so that a key that every row picks does not keep one warp busy.
 inline constexpr int64_t kPicksOfWarp = 512;
 [[nodiscard]] inline int64_t attention_tails(int64_t picks) { return (picks + kPicksOfWarp - 1) / kPicksOfWarp; }
 
-// grad_kv [U, 2D] from grad_o and sums. A unit's sum runs over the rows of its band,
-// then over its picks, kPicksOfWarp at a time, in a fixed order.
+// grad_kv [U, 2D] from grad_o and sums. A unit's sum runs over the rows of its band, then over its picks, kPicksOfWarp at a
+// time, in a fixed order; in bfloat16 the band's part is added last.
 template <class Element>
 void attention_backward_kv(Stream stream, const DeviceAttentionInput<Element>& input, const DeviceKeyLists& lists,
                            const Element* grad_o, const float* sums, Element* grad_kv);

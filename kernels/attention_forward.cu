@@ -1,5 +1,6 @@
 // Attention of band and picks on a GPU, one warp a row and query head (gather_keys.cuh). Every group of lanes keeps its
 // own (max, sum, accumulator), joined by shuffles at the end. Bound by the gather: 2 D numbers a key.
+#include "kernels/attention_tiles.h"
 #include "kernels/gather_keys.cuh"
 
 namespace smartbird::kernels {
@@ -80,6 +81,8 @@ void forward_with(Stream stream, const DeviceAttentionInput<Element>& in, Elemen
 
 template <class Element>
 void attention_forward(Stream stream, const DeviceAttentionInput<Element>& input, Element* o, float* lse) {
+  if constexpr (std::is_same_v<Element, uint16_t>)
+    if (attention_in_tiles(input)) return attention_forward_in_tiles(stream, input, o, lse);
   switch (input.width) {
     case 32: forward_with<Element, 32>(stream, input, o, lse); break;
     case 64: forward_with<Element, 64>(stream, input, o, lse); break;

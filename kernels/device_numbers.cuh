@@ -8,13 +8,6 @@ namespace smartbird::kernels {
 __device__ inline float number(float x) { return x; }
 __device__ inline float number(uint16_t bits) { return device::float_of(static_cast<uint32_t>(bits) << 16); }
 __device__ inline void put(float x, float& to) { to = x; }
-__device__ inline void put(float x, uint16_t& to) {  // to nearest, ties to even
-  if (x != x) {                                      // rounding would carry the GPU's NaN, 0x7fffffff, into the sign
-    to = 0x7fff;
-    return;
-  }
-  const uint32_t bits = device::bits_of(x);
-  to = static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
+__device__ inline void put(float x, uint16_t& to) { to = static_cast<uint16_t>(device::pair_of(x, 0)); }
 
 }  // namespace smartbird::kernels

@@ -138,11 +138,15 @@ struct KeyLists {
   device::Global<const int64_t> row_block, pick_start;
   device::Global<const int32_t> pick_unit;
   device::Global<const float> pick_log_pi;
+  device::Global<const int64_t> tile_start;
+  device::Global<const int32_t> tile_unit;
+  device::Global<const uint16_t> tile_bits;
 };
 
 template <class Element>
 KeyLists lists_of(const DeviceAttentionInput<Element>& in) {
-  return {in.band_begin, in.band_end, in.token_slot, in.row_block, in.pick_start, in.pick_unit, in.pick_log_pi};
+  return {in.band_begin, in.band_end,    in.token_slot, in.row_block, in.pick_start,
+          in.pick_unit,  in.pick_log_pi, in.tile_start, in.tile_unit, in.tile_bits};
 }
 template <class Element>
 int64_t blocks_of_rows(const DeviceAttentionInput<Element>& in) {
@@ -151,6 +155,10 @@ int64_t blocks_of_rows(const DeviceAttentionInput<Element>& in) {
 template <class Element>
 const WordOf<Element>* words(const Element* numbers) {
   return reinterpret_cast<const WordOf<Element>*>(numbers);
+}
+template <class Element>
+WordOf<Element>* words(Element* numbers) {
+  return reinterpret_cast<WordOf<Element>*>(numbers);
 }
 [[noreturn]] inline void refuse_width(const char* what, int width) {
   fail(ErrorKind::Shape, what, ": head width ", width, ", on a GPU 32, 64 or 128");

@@ -5,6 +5,7 @@
 #include "kernels/draw_device.h"
 #include "kernels/dropout.h"
 #include "kernels/pick_transpose.h"
+#include "kernels/pick_unite.h"
 #include "kernels/row_sums.h"
 #include "kernels/sketch_rows.h"
 #include "kernels/token_loss.h"
@@ -39,6 +40,8 @@ void write_picks(Stream, const ScanTile*, int64_t, const DrawOptions&, const Dev
 }
 int64_t pick_transpose_bytes(int64_t) { refuse(); }
 void pick_transpose(Stream, int64_t, int64_t, const PicksByRow&, void*, PicksByUnit) { refuse(); }
+void count_united_steps(Stream, const DevicePickLists&, int64_t*) { refuse(); }
+void pick_unite(Stream, const DevicePickLists&, const int64_t*, int32_t*, uint16_t*) { refuse(); }
 
 template <class Element>
 void attention_forward(Stream, const DeviceAttentionInput<Element>&, Element*, float*) {

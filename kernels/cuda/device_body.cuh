@@ -22,12 +22,17 @@ __device__ inline int64_t block_in_grid() { return blockIdx.x; }
 __device__ inline int64_t blocks_in_grid() { return gridDim.x; }
 
 __device__ inline void sync_block() { __syncthreads(); }
-__device__ inline void sync_warp(uint32_t mask = kAllLanes) { __syncwarp(mask); }
+__device__ inline void sync_warp() { __syncwarp(); }
+template <class T>
+__device__ T shuffle(T value, int lane) {
+  return __shfl_sync(kAllLanes, value, lane);
+}
 template <class T>
 __device__ T shuffle_xor(T value, int lanes) {
   return __shfl_xor_sync(kAllLanes, value, lanes);
 }
 __device__ inline uint32_t ballot(bool vote) { return __ballot_sync(kAllLanes, vote); }
+__device__ inline int32_t least(int32_t value) { return __reduce_min_sync(kAllLanes, value); }
 
 __device__ inline float exp2_fast(float x) {
   float out;
@@ -47,6 +52,11 @@ __device__ inline double root(double x) { return __dsqrt_rn(x); }
 
 __device__ inline uint32_t bits_of(float x) { return __float_as_uint(x); }
 __device__ inline float float_of(uint32_t bits) { return __uint_as_float(bits); }
+__device__ inline uint32_t pair_of(float low, float high) {
+  uint32_t out;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(out) : "f"(high), "f"(low));
+  return out;
+}
 __device__ inline uint32_t opaque(uint32_t x) {
   asm volatile("" : "+r"(x));
   return x;
@@ -64,6 +74,18 @@ __device__ void load16(const T* from, int64_t i, bool valid, T (&to)[kCount]) {
   both.words = valid ? __ldg(reinterpret_cast<const uint4*>(from + i)) : make_uint4(0, 0, 0, 0);
 #pragma unroll
   for (int n = 0; n < kCount; ++n) to[n] = both.out[n];
+}
+
+template <class T, int kCount>
+__device__ void store16(const T (&from)[kCount], T* to, int64_t i) {
+  static_assert(sizeof(from) == 16);
+  union {
+    uint4 words;
+    T in[kCount];
+  } both;
+#pragma unroll
+  for (int n = 0; n < kCount; ++n) both.in[n] = from[n];
+  *reinterpret_cast<uint4*>(to + i) = both.words;
 }
 
 template <class T, int kCount>

@@ -16,11 +16,15 @@ struct DevicePlan {
   at::Tensor pick_unit;                        // [picks] int32
   at::Tensor pick_log_pi;                      // [picks] float
   at::Tensor start, list, log_pi;              // [U + 1] int64, [picks] int32 and float: picks by unit
+  // Picks of tiles (kernels/pick_unite.h), where in bfloat16 rows share so many keys that it pays: [lists + 1] int64,
+  // [steps, 16] int32 and int16. Undefined: rows go through their keys one by one.
+  at::Tensor tile_start, tile_unit, tile_bits;
   int64_t block_rows = 1;
 };
-[[nodiscard]] DevicePlan to_device(const Plan& plan, at::Device device);
+// queries: of those that will attend, where they lie and of which type they are.
+[[nodiscard]] DevicePlan to_device(const Plan& plan, const at::TensorOptions& queries);
 // Those of a plan, made when they are first asked for. By the one thread that computes with the plan.
-[[nodiscard]] const DevicePlan& device_lists(const Plan& plan, at::Device device);
+[[nodiscard]] const DevicePlan& device_lists(const Plan& plan, const at::TensorOptions& queries);
 
 struct DeviceAttended {
   at::Tensor o, lse;  // [T, H, D] as q, [T, H] float

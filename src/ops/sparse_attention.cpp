@@ -62,7 +62,7 @@ Attended forward_with(const at::Tensor& q, const at::Tensor& units, const Plan& 
 }
 
 Attended forward_of(const at::Tensor& q, const at::Tensor& units, const Plan& plan) {
-  if (on_device(q)) return device_attention(q, units, plan, device_lists(plan, q.device()));
+  if (on_device(q)) return device_attention(q, units, plan, device_lists(plan, q.options()));
   return forward_with(q, units, plan, [&](auto& pass) { pass.add_band(0, pass.in.rows); });
 }
 
@@ -115,7 +115,7 @@ AttentionGrads backward_with(const at::Tensor& q, const at::Tensor& units, const
 
 AttentionGrads backward_of(const at::Tensor& q, const at::Tensor& units, const Attended& out, const at::Tensor& grad_o,
                            const Plan& plan) {
-  if (on_device(q)) return device_attention_gradient(q, units, out, grad_o, plan, device_lists(plan, q.device()));
+  if (on_device(q)) return device_attention_gradient(q, units, out, grad_o, plan, device_lists(plan, q.options()));
   return backward_with(q, units, out, grad_o, plan,
                        [](const auto& in, auto* o, auto* lse, auto* grad, auto* to_q, auto* to_units, const auto&) {
                          kernels::attention_backward(in, o, lse, grad, to_q, to_units);

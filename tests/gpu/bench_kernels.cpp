@@ -1,6 +1,7 @@
 // Times each kernel of sparse attention on a GPU against its floor, which follows from ceilings measured in the same process.
 //   bench_gpu [tokens...]    a JSON line each on stdout
 // Not causal, 8 heads of 64, 64 picks a row and head, query block 1, 64 rows share random numbers, sketch width 32, bfloat16.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +13,7 @@
 #include "kernels/attention_device.h"
 #include "kernels/draw_device.h"
 #include "kernels/pick_transpose.h"
+#include "kernels/pick_unite.h"
 #include "kernels/scan_tiles.h"
 #include "tests/gpu/ceilings.h"
 #include "tests/gpu/timing.h"
@@ -105,22 +107,41 @@ Drawn bench_draw(int64_t tokens, const Ceilings& ceilings) {
   return out;
 }
 
-void bench_attention(int64_t tokens, const Drawn& drawn, const Ceilings& ceilings) {
+// Keys that 16 neighbouring rows of a head pick at least once, over all tiles.
+int64_t united_picks(int64_t tokens, const Drawn& drawn) {
+  int64_t out = 0;
+  std::vector<int64_t> seen(static_cast<size_t>(tokens), -1);
+  for (int head = 0; head < kHeads; ++head)
+    for (int64_t row = 0; row < tokens; ++row) {
+      const size_t list = static_cast<size_t>(row * kHeads + head);
+      const int64_t tile = head * tokens + row / 16;
+      for (int64_t i = drawn.start[list]; i < drawn.start[list + 1]; ++i) {
+        int64_t& last = seen[static_cast<size_t>(drawn.key[static_cast<size_t>(i)])];
+        out += last != tile;
+        last = tile;
+      }
+    }
+  return out;
+}
+
+// With a band of `window` keys. Floors: what must come from L2, a key read once for those that read it together.
+void bench_attention(int64_t tokens, int64_t window, const Drawn& drawn, const Ceilings& ceilings) {
   const size_t n = static_cast<size_t>(tokens), picks = drawn.key.size();
-  std::vector<int64_t> row(n + 1);
+  std::vector<int64_t> row(n + 1), band_begin(n), slot_end(n);
   std::vector<int32_t> slot(n), unit(picks), list(picks);
   for (size_t i = 0; i <= n; ++i) row[i] = static_cast<int64_t>(i);
-  for (size_t i = 0; i < n; ++i) slot[i] = static_cast<int32_t>(i);
+  for (size_t i = 0; i < n; ++i) {
+    slot[i] = static_cast<int32_t>(i);
+    band_begin[i] = std::max(row[i] - window + 1, int64_t{0}), slot_end[i] = std::min(row[i] + window, tokens);
+  }
   for (size_t l = 0; l + 1 < drawn.start.size(); ++l)
     for (int64_t i = drawn.start[l]; i < drawn.start[l + 1]; ++i) {
       const size_t at = static_cast<size_t>(i);
       unit[at] = static_cast<int32_t>(static_cast<int64_t>(l % kHeads) * tokens + drawn.key[at]);
       list[at] = static_cast<int32_t>(l);
     }
-  DeviceArray<int64_t> rows(row), start(drawn.start), by_unit(n * kHeads + 1);
-  std::vector<int64_t> next_row(row.begin() + 1, row.end());
-  DeviceArray<int64_t> next_rows(next_row);
-  DeviceArray<int32_t> slots(slot), units(unit), lists(list), sorted_lists(picks);
+  DeviceArray<int64_t> rows(row), begins(band_begin), slot_ends(slot_end), start(drawn.start), by_unit(n * kHeads + 1);
+  DeviceArray<int32_t> pick_keys(drawn.key), slots(slot), units(unit), lists(list), sorted_lists(picks);
   DeviceArray<float> log_pi(drawn.log_pi), sorted_log_pi(picks), lse(n * kHeads), sums(2 * n * kHeads);
   const size_t numbers = n * kHeads * kWidth;
   DeviceArray<uint16_t> q(random_bits(numbers, 1, 3)), kv(random_bits(2 * numbers, 1, 4)), o(numbers),
@@ -128,28 +149,62 @@ void bench_attention(int64_t tokens, const Drawn& drawn, const Ceilings& ceiling
   DeviceAttentionInput<uint16_t> in;
   in.rows = tokens, in.units = tokens * kHeads, in.heads = in.kv_heads = in.pick_heads = kHeads, in.width = kWidth;
   in.scale = 0.125F, in.q = q.data(), in.kv = kv.data();
-  in.band_begin = rows.data(), in.band_end = rows.data() + 1, in.token_slot = slots.data(), in.slots = tokens;
+  in.band_begin = begins.data(), in.band_end = rows.data() + 1, in.token_slot = slots.data(), in.slots = tokens;
   in.row_block = rows.data(), in.pick_start = start.data(), in.pick_unit = units.data(), in.pick_log_pi = log_pi.data();
-  const double gather_ms = 1e3 * static_cast<double>(picks) * 4 * kWidth / ceilings.gather_bytes_per_s;
-  print(tokens, "attention_forward", median_ms([&] { attention_forward(Stream{}, in, o.data(), lse.data()); }),
-        gather_ms);
-  print(tokens, "attention_backward_q", median_ms([&] {
-          attention_backward_q(Stream{}, in, o.data(), lse.data(), grad_o.data(), grad_q.data(), sums.data());
-        }),
-        gather_ms);
+  const std::string suffix = window > 1 ? ", band of " + std::to_string(window) : "";
+  const auto print_gather = [&](const std::string& kernel, double keys, double ms) {
+    print(tokens, (kernel + suffix).c_str(), ms, 1e3 * keys * 4 * kWidth / ceilings.gather_bytes_per_s);
+  };
+  const double all_rows = static_cast<double>(numbers / kWidth), all_picks = static_cast<double>(picks),
+               band_of_tiles = all_rows * static_cast<double>(window + 15) / 16,
+               united_keys = static_cast<double>(united_picks(tokens, drawn)),
+               gathered = all_picks + all_rows * static_cast<double>(window);
+  const DevicePickLists pick_lists{tokens, kHeads, rows.data(), start.data(), pick_keys.data(), units.data()};
+  DeviceArray<int64_t> steps(static_cast<size_t>(united_lists(tokens, kHeads)));
+  const auto count = [&] { count_united_steps(Stream{}, pick_lists, steps.data()); };
+  const double count_ms = median_ms(count);
+  count();
+  std::vector<int64_t> ends{0};
+  for (const int64_t n : steps.values()) ends.push_back(ends.back() + n);
+  DeviceArray<int64_t> tile_start(ends);
+  DeviceArray<int32_t> tile_unit(static_cast<size_t>(ends.back() * kUnitedKeys));
+  DeviceArray<uint16_t> tile_bits(static_cast<size_t>(ends.back() * kUnitedKeys));
+  const double unite_ms =
+      median_ms([&] { pick_unite(Stream{}, pick_lists, tile_start.data(), tile_unit.data(), tile_bits.data()); });
+  if (window == 1)
+    print(tokens, "pick_unite, both passes", count_ms + unite_ms,
+          (2 * 4e3 * all_picks + 6e3 * united_keys) / ceilings.copy_bytes_per_s);
+  for (const bool tiles : {true, false}) {
+    in.tile_start = tiles ? tile_start.data() : nullptr;
+    in.tile_unit = tile_unit.data(), in.tile_bits = tile_bits.data();
+    const std::string how = tiles ? "" : ", row by row";
+    const double keys = tiles ? united_keys + band_of_tiles : gathered;
+    print_gather("attention_forward" + how, keys,
+                 median_ms([&] { attention_forward(Stream{}, in, o.data(), lse.data()); }));
+    print_gather("attention_backward_q" + how, keys, median_ms([&] {
+                   attention_backward_q(Stream{}, in, o.data(), lse.data(), grad_o.data(), grad_q.data(), sums.data());
+                 }));
+  }
   DeviceArray<std::byte> memory(static_cast<size_t>(pick_transpose_bytes(static_cast<int64_t>(picks))));
-  print(tokens, "pick_transpose", median_ms([&] {
-          pick_transpose(Stream{}, static_cast<int64_t>(picks), in.units, {units.data(), lists.data(), log_pi.data()},
-                         memory.data(), {by_unit.data(), sorted_lists.data(), sorted_log_pi.data()});
-        }),
-        48e3 * static_cast<double>(picks) / ceilings.copy_bytes_per_s);
-  DeviceArray<float> tails(static_cast<size_t>(attention_tails(static_cast<int64_t>(picks)) * 2 * kWidth));
-  const DeviceKeyLists by_key{rows.data(),    next_rows.data(),    rows.data(),          1,
-                              by_unit.data(), sorted_lists.data(), sorted_log_pi.data(), static_cast<int64_t>(picks),
-                              tails.data()};
-  print(tokens, "attention_backward_kv",
-        median_ms([&] { attention_backward_kv(Stream{}, in, by_key, grad_o.data(), sums.data(), grad_kv.data()); }),
-        gather_ms);
+  const double transpose_ms = median_ms([&] {
+    pick_transpose(Stream{}, static_cast<int64_t>(picks), in.units, {units.data(), lists.data(), log_pi.data()},
+                   memory.data(), {by_unit.data(), sorted_lists.data(), sorted_log_pi.data()});
+  });
+  if (window == 1) print(tokens, "pick_transpose", transpose_ms, 48e3 * all_picks / ceilings.copy_bytes_per_s);
+  DeviceArray<float> tails(static_cast<size_t>(attention_tails(static_cast<int64_t>(picks)) * 2 * kWidth)),
+      band(2 * numbers);
+  const DeviceKeyLists by_key{.slot_begin = rows.data(),
+                              .slot_end = slot_ends.data(),
+                              .block_begin = rows.data(),
+                              .start = by_unit.data(),
+                              .list = sorted_lists.data(),
+                              .log_pi = sorted_log_pi.data(),
+                              .picks = static_cast<int64_t>(picks),
+                              .tails = tails.data(),
+                              .band = band.data()};
+  print_gather("attention_backward_kv", all_picks + band_of_tiles, median_ms([&] {
+                 attention_backward_kv(Stream{}, in, by_key, grad_o.data(), sums.data(), grad_kv.data());
+               }));
 }
 
 void bench_adamw(const Ceilings& ceilings) {
@@ -172,7 +227,8 @@ int main(int argc, char** argv) {
               ceilings.copy_bytes_per_s * 1e-12, ceilings.exp2_per_s * 1e-12, ceilings.gather_bytes_per_s * 1e-12);
   for (int i = 1; i < argc; ++i) {
     const int64_t tokens = std::atoll(argv[i]);
-    bench_attention(tokens, bench_draw(tokens, ceilings), ceilings);
+    const Drawn drawn = bench_draw(tokens, ceilings);
+    for (const int64_t window : {1, 64}) bench_attention(tokens, window, drawn, ceilings);
   }
   bench_adamw(ceilings);
 }

@@ -54,7 +54,7 @@ struct AttentionCase {
       for (int64_t h = 0; h < shape.heads; ++h) {
         const int64_t base = (row * shape.heads + h) * units;
         for (int64_t j = band_begin[row]; j < band_end[row]; ++j)
-          out.on[base + h / (shape.heads / shape.kv_heads) * slots + token_slot[j]] = 1;
+          if (token_slot[j] >= 0) out.on[base + h / (shape.heads / shape.kv_heads) * slots + token_slot[j]] = 1;
         if (shape.pick_heads == 0) continue;
         const int64_t list = row_block[row] * shape.pick_heads + h / (shape.heads / shape.pick_heads);
         for (int64_t i = pick_start[list]; i < pick_start[list + 1]; ++i)

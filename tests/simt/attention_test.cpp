@@ -11,6 +11,7 @@
 #include "kernels/pick_transpose.h"
 #include "tests/reference/random_attention.h"
 #include "tests/simt/elements.h"
+#include "tests/simt/united.h"
 
 namespace smartbird::kernels {
 namespace {
@@ -81,8 +82,10 @@ struct ByKey {
   DeviceKeyLists lists;
 };
 
+enum class Rows { OneByOne, InTiles };
+
 template <class Element>
-Attended<Element> attend_on_device(const reference::AttentionCase<double>& c, bool keys = true) {
+Attended<Element> attend_on_device(const reference::AttentionCase<double>& c, Rows rows, bool keys = true) {
   const auto device = [](const std::vector<double>& x) {
     return elements<Element>(std::vector<float>(x.begin(), x.end()));
   };
@@ -98,12 +101,18 @@ Attended<Element> attend_on_device(const reference::AttentionCase<double>& c, bo
   in.token_slot = token_slot.data(), in.slots = c.slots, in.pick_heads = c.shape.pick_heads;
   in.row_block = row_block.data(), in.pick_start = start.data(), in.pick_unit = unit.data();
   in.pick_log_pi = log_pi.data();
+  DeviceArray<int32_t> pick_token(c.pick_token);
+  United united(in, pick_token.data());
+  if (rows == Rows::InTiles && in.pick_heads > 0)
+    in.tile_start = united.start.data(), in.tile_unit = united.unit.data(), in.tile_bits = united.bits.data();
   attention_forward<Element>(Stream{}, in, o.data(), lse.data());
   DeviceArray<Element> grad_o(device(c.grad_o)), grad_q(c.q.size(), Element(9));
   DeviceArray<float> sums(static_cast<size_t>(2 * c.shape.rows * c.shape.heads), 9.0F);
   attention_backward_q<Element>(Stream{}, in, o.data(), lse.data(), grad_o.data(), grad_q.data(), sums.data());
   if (!keys) return {o.values(), lse.values(), grad_q.values(), {}};
   ByKey by_key(c);
+  DeviceArray<float> band(static_cast<size_t>(c.slots * c.shape.kv_heads * 2 * c.shape.width), std::nanf(""));
+  if (std::is_same_v<Element, uint16_t>) by_key.lists.band = band.data();
   DeviceArray<Element> grad_kv(c.kv.size(), Element(9));
   attention_backward_kv<Element>(Stream{}, in, by_key.lists, grad_o.data(), sums.data(), grad_kv.data());
   return {o.values(), lse.values(), grad_q.values(), grad_kv.values()};
@@ -124,17 +133,19 @@ double max_magnitude(const std::vector<double>& x) {
   return most;
 }
 
-// The output's own rounding, and sums in float.
+// The output's own rounding, and sums in float; of tiles also that of the weights, to within 2^-9 each.
 template <class Element>
-void expect_dense_attention(reference::AttentionCase<double>& c, double of_output) {
+void expect_dense_attention(reference::AttentionCase<double>& c, double of_output, Rows rows, double of_gradient = 1) {
   round_to<Element>(c.q), round_to<Element>(c.kv), round_to<Element>(c.grad_o), round_to<float>(c.log_pi);
   const auto want = reference::attention(c.dense(), c.grad_o);
-  const Attended<Element> got = attend_on_device<Element>(c);
+  const Attended<Element> got = attend_on_device<Element>(c, rows);
+  const bool in_tiles = !std::is_same_v<Element, float> && (rows == Rows::InTiles || c.shape.pick_heads == 0);
+  const double of_weights = in_tiles ? 0x1p-9 * max_magnitude(c.kv) : 0;
   for (size_t i = 0; i < got.o.size(); ++i)
-    ASSERT_NEAR(value_of(got.o[i]), want.o[i], of_output * std::abs(want.o[i]) + 2e-6) << i;
+    ASSERT_NEAR(value_of(got.o[i]), want.o[i], of_output * std::abs(want.o[i]) + of_weights + 2e-6) << i;
   // Of bfloat16, o and with it Δ was rounded.
   const auto expect_gradient = [&](const std::vector<Element>& gradient, const std::vector<double>& wanted) {
-    const double within = (2 * of_output + 1e-6) * max_magnitude(wanted) + 1e-5;
+    const double within = of_gradient * ((in_tiles ? 4 : 2) * of_output + 1e-6) * max_magnitude(wanted) + 1e-5;
     for (size_t i = 0; i < gradient.size(); ++i) ASSERT_NEAR(value_of(gradient[i]), wanted[i], within) << i;
   };
   expect_gradient(got.grad_q, want.grad_q);
@@ -147,7 +158,7 @@ void expect_dense_attention(reference::AttentionCase<double>& c, double of_outpu
 }
 
 template <class Element>
-void expect_dense_attention(double of_output) {
+void expect_dense_attention(double of_output, Rows rows) {
   std::mt19937 random(4);
   for (const reference::AttentionShape& shape : std::vector<reference::AttentionShape>{
            {.rows = 0, .heads = 2, .kv_heads = 1, .width = 32, .pick_heads = 1},
@@ -155,52 +166,78 @@ void expect_dense_attention(double of_output) {
            {.rows = 37, .window = 9, .heads = 4, .kv_heads = 2, .width = 64, .pick_heads = 2},
            {.rows = 41, .block = 4, .window = 1, .heads = 4, .kv_heads = 2, .width = 32, .pick_heads = 4},
            {.rows = 30, .block = 7, .window = 0, .heads = 6, .kv_heads = 3, .width = 128, .pick_heads = 3},
-           {.rows = 29, .window = 40, .heads = 3, .kv_heads = 3, .width = 32, .pick_heads = 0}}) {
+           {.rows = 29, .window = 40, .heads = 3, .kv_heads = 3, .width = 32, .pick_heads = 0},
+           {.rows = 70, .window = 20, .heads = 2, .kv_heads = 1, .width = 64, .pick_heads = 1},
+           {.rows = 32, .window = 5, .heads = 2, .kv_heads = 1, .width = 128, .pick_heads = 1}}) {
     SCOPED_TRACE(::testing::Message() << "rows " << shape.rows << " width " << shape.width);
     auto c = reference::random_attention<double>(shape, random);
-    expect_dense_attention<Element>(c, of_output);
+    expect_dense_attention<Element>(c, of_output, rows);
   }
 }
 
-TEST(Attention, IsDenseAttentionInFloat) { expect_dense_attention<float>(0); }
-TEST(Attention, IsDenseAttentionInBfloat16) { expect_dense_attention<uint16_t>(0x1p-8); }
+TEST(Attention, IsDenseAttentionInFloat) { expect_dense_attention<float>(0, Rows::OneByOne); }
+TEST(Attention, IsDenseAttentionInBfloat16) { expect_dense_attention<uint16_t>(0x1p-8, Rows::OneByOne); }
+TEST(Attention, IsDenseAttentionInTiles) { expect_dense_attention<uint16_t>(0x1p-8, Rows::InTiles); }
+
+// Tokens of a band that are not on this rank, and scores so large that exponents overflow without a maximum.
+TEST(Attention, InTilesSeesWhatIsThere) {
+  std::mt19937 random(6);
+  for (const bool large : {false, true}) {
+    SCOPED_TRACE(large);
+    auto c = reference::random_attention<double>(
+        {.rows = 40, .window = 12, .heads = 2, .kv_heads = 2, .width = 64, .pick_heads = 2}, random);
+    for (const size_t gone : {9, 10, 30}) c.token_slot[gone] = -1;
+    if (large)
+      for (double& x : c.q) x *= 100;
+    // Where one key has nearly all, gradients are small beside the error of Δ.
+    expect_dense_attention<uint16_t>(c, 0x1p-8, Rows::InTiles, large ? 4 : 1);
+  }
+}
 
 // Units whose picks are cut: by all rows, by one more than fit a warp, by as many, by one less.
-TEST(Attention, CutsHeavyUnits) {
+template <class Element>
+void expect_heavy_units_cut(double of_output) {
   std::mt19937 random(5);
   auto c = reference::random_attention<double>({.rows = 1100, .window = 0, .width = 32, .pick_heads = 1}, random);
-  c.pick_unit.clear(), c.pick_start = {0}, c.log_pi.clear();
+  c.pick_unit.clear(), c.pick_token.clear(), c.pick_start = {0}, c.log_pi.clear();
   const int64_t picked_by[] = {1100, 513, 512, 511, 3, 1024};
   for (int64_t row = 0; row < c.shape.rows; ++row) {
     for (int32_t i = 0; i < 6; ++i)
       if (row < picked_by[i]) {
-        c.pick_unit.push_back(static_cast<int32_t>(c.slots) + i);
+        c.pick_unit.push_back(static_cast<int32_t>(c.slots) + i), c.pick_token.push_back(i);
         c.log_pi.push_back(-0.1 * i);
       }
     c.pick_start.push_back(static_cast<int64_t>(c.pick_unit.size()));
   }
-  expect_dense_attention<float>(c, 0);
+  expect_dense_attention<Element>(c, of_output, Rows::OneByOne);
 }
+TEST(Attention, CutsHeavyUnits) { expect_heavy_units_cut<float>(0); }
+TEST(Attention, CutsHeavyUnitsInBfloat16) { expect_heavy_units_cut<uint16_t>(0x1p-8); }
 
 // A row alone, and the same row among others: the same bits.
-TEST(Attention, RowsStandAlone) {
+template <class Element>
+void expect_rows_stand_alone(int pick_heads) {
   std::mt19937 random(5);
   const auto c = reference::random_attention<double>(
-      {.rows = 11, .window = 3, .heads = 2, .kv_heads = 1, .width = 64, .pick_heads = 1}, random);
-  const auto all = attend_on_device<float>(c, false);
-  for (const int64_t row : {0, 6, 10}) {
+      {.rows = 21, .window = 9, .heads = 2, .kv_heads = 1, .width = 64, .pick_heads = pick_heads}, random);
+  const auto all = attend_on_device<Element>(c, Rows::OneByOne, false);
+  for (const int64_t row : {0, 6, 17}) {
     auto one = c;
     one.shape.rows = 1;
     const auto row_of = [&](auto& x, int64_t width) { x = {x.begin() + row * width, x.begin() + (row + 1) * width}; };
     row_of(one.q, 128), row_of(one.grad_o, 128), row_of(one.band_begin, 1), row_of(one.band_end, 1),
         row_of(one.row_block, 1);
-    const auto alone = attend_on_device<float>(one, false);
+    const auto alone = attend_on_device<Element>(one, Rows::OneByOne, false);
     for (size_t i = 0; i < alone.o.size(); ++i) {
       EXPECT_EQ(alone.o[i], all.o[static_cast<size_t>(row) * 128 + i]);
       EXPECT_EQ(alone.grad_q[i], all.grad_q[static_cast<size_t>(row) * 128 + i]);
     }
   }
 }
+
+TEST(Attention, RowsStandAlone) { expect_rows_stand_alone<float>(1); }
+TEST(Attention, RowsStandAloneInBfloat16) { expect_rows_stand_alone<uint16_t>(1); }
+TEST(Attention, RowsOfBandsInTilesStandAlone) { expect_rows_stand_alone<uint16_t>(0); }
 
 }  // namespace
 }  // namespace smartbird::kernels

@@ -101,6 +101,26 @@ TEST(Emulator, FindsDivergentBarriers) {
   EXPECT_THAT(fault_of(half_a_warp_shuffles, 1, 32, out.data()), HasSubstr("divergent barrier"));
 }
 
+__global__ void ask_around(Global<const int> from, Global<int> to, int64_t place) {
+  const int i = device::thread_in_block(), mine = from[i];
+  const int four[4] = {device::shuffle(mine, 31 - i), device::shuffle_xor(mine, 1), device::least(mine - 20 * i),
+                       static_cast<int>(device::pair_of(1.00390625F, -1.01171875F))};
+  device::store16(four, to, place + 4 * i);
+}
+
+TEST(Emulator, LanesGiveAndStoreTogether) {
+  std::vector<int> numbers(32);
+  for (int i = 0; i < 32; ++i) numbers[static_cast<size_t>(i)] = i * i;
+  DeviceArray<int> from(numbers), to(132);
+  EXPECT_EQ(fault_of(ask_around, 1, 32, from.data(), to.data(), int64_t{0}), "");
+  const std::vector<int> got = to.values();
+  EXPECT_EQ(std::vector<int>(got.begin() + 20, got.begin() + 24),
+            (std::vector<int>{26 * 26, 16, -100, static_cast<int>(0xbf823f80)}));  // ties to even
+  EXPECT_THAT(fault_of(ask_around, 1, 32, from.data(), to.data(), int64_t{1}), HasSubstr("store of 16 bytes"));
+  EXPECT_THAT(fault_of(ask_around, 1, 32, from.data(), to.data(), int64_t{8}), HasSubstr("of device memory"));
+  EXPECT_THAT(fault_of(ask_around, 1, 20, from.data(), to.data(), int64_t{0}), HasSubstr("that has 20 lanes"));
+}
+
 __global__ void copy_all(Global<const int> from, Global<int> to, int64_t count, bool guarded) {
   const int64_t i = device::block_in_grid() * 32 + device::thread_in_block();
   if (!guarded || i < count) to[i] = from[i];

@@ -1,6 +1,7 @@
 // The host's side of kernels/device.cuh: what the emulator does where a GPU has an instruction.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <utility>
@@ -16,23 +17,21 @@
 namespace smartbird::kernels::device {
 
 using simt::Global, simt::Shared, simt::Site;
-inline constexpr uint32_t kAllLanes = ~uint32_t{0};
 
 inline int thread_in_block() { return simt::Block::current().place().thread; }
 inline int64_t block_in_grid() { return simt::Block::current().place().block; }
 inline int64_t blocks_in_grid() { return simt::Block::current().place().blocks; }
 inline void sync_block(Site site = Site::current()) { simt::Block::current().sync_block(site); }
-inline void sync_warp(uint32_t mask = kAllLanes, Site site = Site::current()) {
-  simt::Block::current().sync_warp(mask, site);
+inline void sync_warp(Site site = Site::current()) { simt::Block::current().sync_warp(site); }
+auto all_lanes(auto value, Site site) { return simt::Block::current().exchange(value, site); }
+auto shuffle(auto value, int lane, Site site = Site::current()) { return all_lanes(value, site).at(lane); }
+auto shuffle_xor(auto value, int lanes, Site site = Site::current()) {
+  return all_lanes(value, site)[static_cast<size_t>(thread_in_block() % 32 ^ lanes)];
 }
-template <class T>
-T shuffle_xor(T value, int lanes, Site site = Site::current()) {
-  return simt::Block::current().exchange(kAllLanes, value, site)[static_cast<size_t>(thread_in_block() % 32 ^ lanes)];
-}
+inline int32_t least(int32_t value, Site site = Site::current()) { return std::ranges::min(all_lanes(value, site)); }
 inline uint32_t ballot(bool vote, Site site = Site::current()) {
   uint32_t out = 0;
-  const auto votes = simt::Block::current().exchange(kAllLanes, vote, site);
-  for (size_t lane = 0; lane < 32; ++lane) out |= static_cast<uint32_t>(votes[lane]) << lane;
+  for (const bool other : all_lanes(vote, site)) out = out >> 1 | static_cast<uint32_t>(other) << 31;
   return out;
 }
 
@@ -43,6 +42,12 @@ inline auto root(auto x) { return std::sqrt(x); }
 inline float larger(float a, float b) { return std::fmax(a, b); }
 inline uint32_t bits_of(float x) { return std::bit_cast<uint32_t>(x); }
 inline float float_of(uint32_t bits) { return std::bit_cast<float>(bits); }
+inline uint32_t pair_of(float low, float high) {
+  const auto rounded = [](uint32_t x) {
+    return (x & 0x7fffffffU) > 0x7f800000U ? 0x7fffU : (x + 0x7fffU + (x >> 16 & 1)) >> 16;
+  };
+  return rounded(bits_of(low)) | rounded(bits_of(high)) << 16;
+}
 inline uint32_t opaque(uint32_t x) { return x; }
 inline int count_bits(uint32_t bits) { return std::popcount(bits); }
 
@@ -51,6 +56,13 @@ void load16(Global<const T> from, int64_t i, bool valid, T (&to)[kCount]) {
   const T* source = valid ? from.checked(i, kCount) : nullptr;
   if (reinterpret_cast<uintptr_t>(source) % 16 != 0) throw simt::Fault("a load of 16 bytes that are not aligned");
   for (int n = 0; n < kCount; ++n) to[n] = source == nullptr ? T{} : source[n];
+}
+
+template <class T, int kCount>
+void store16(const T (&from)[kCount], Global<T> to, int64_t i) {
+  T* target = to.checked(i, kCount);
+  if (reinterpret_cast<uintptr_t>(target) % 16 != 0) throw simt::Fault("a store of 16 bytes that are not aligned");
+  std::copy_n(from, kCount, target);
 }
 
 template <class T, int kCount>
@@ -85,7 +97,7 @@ constexpr auto await_copies = [] { simt::SharedMemory::current().wait(kGroups); 
 // 2t + 8 (i / 2) and the next; b[i] rows 2t + 8 i and the next, column g; c[i] row g + 8 (i / 2), column 2t + i % 2.
 inline void mma_16x8x16(const uint32_t (&a)[4], const uint32_t (&b)[2], const float (&c)[4], float (&d)[4],
                         Site site = Site::current()) {
-  const auto all = simt::Block::current().exchange(kAllLanes, std::array{a[0], a[1], a[2], a[3], b[0], b[1]}, site);
+  const auto all = all_lanes(std::array{a[0], a[1], a[2], a[3], b[0], b[1]}, site);
   const auto half = [](uint32_t word, size_t odd) { return float_of(odd != 0 ? word & 0xffff0000U : word << 16); };
   for (size_t i = 0, lane = static_cast<size_t>(thread_in_block() % 32); i < 4; ++i) {
     const size_t row = lane / 4, column = lane % 4 * 2 + i % 2;

@@ -77,14 +77,12 @@ void Block::run(const std::function<void()>& kernel) {
   }
 }
 
-void Block::meet(uint32_t mask, bool orders, const Site& site) {
-  if ((mask >> (current_ % kLanes) & 1) == 0)
-    throw Fault(text_of(site) + ": thread " + std::to_string(current_) + " is not in the mask it meets with");
-  threads_[static_cast<size_t>(current_)].mask = mask, threads_[static_cast<size_t>(current_)].orders = orders;
+void Block::meet(bool orders, const Site& site) {
+  threads_[static_cast<size_t>(current_)].orders = orders;
   give_way(State::AtWarp, site);
 }
 
-void Block::sync_warp(uint32_t mask, const Site& site) { meet(mask, true, site); }
+void Block::sync_warp(const Site& site) { meet(true, site); }
 void Block::sync_block(const Site& site) { give_way(State::AtBlock, site); }
 
 // All threads of the block at one barrier.
@@ -100,30 +98,21 @@ bool Block::release_block() {
   return true;
 }
 
-// Every group of lanes that stands at one place with one mask which names just them.
+// Every warp whose lanes all stand at one place.
 bool Block::release_warps() {
   bool released = false;
   for (size_t w = 0; w < warps_.size(); ++w) {
     const size_t begin = w * kLanes, count = std::min<size_t>(kLanes, threads_.size() - begin);
-    for (size_t i = 0; i < count; ++i) {
-      const Fiber& one = threads_[begin + i];
-      if (one.state != State::AtWarp) continue;
-      bool complete = true;
-      for (size_t lane = 0; lane < kLanes && complete; ++lane) {
-        if ((one.mask >> lane & 1) == 0) continue;
-        if (lane >= count) throw Fault(text_of(one.site) + ": the mask names lanes that the block does not have");
-        const Fiber& other = threads_[begin + lane];
-        complete = other.state == State::AtWarp && other.mask == one.mask && same(other.site, one.site);
-      }
-      if (!complete) continue;
-      for (size_t lane = 0; lane < count; ++lane) {
-        if ((one.mask >> lane & 1) == 0) continue;
-        warps_[w].got[lane] = warps_[w].given[lane];
-        threads_[begin + lane].state = State::Ready;
-      }
-      if (one.mask == ~uint32_t{0} && one.orders) ++warps_[w].epoch;
-      released = true;
-    }
+    Fiber* const lanes = &threads_[begin];
+    if (!std::all_of(lanes, lanes + count,
+                     [&](const Fiber& lane) { return lane.state == State::AtWarp && same(lane.site, lanes->site); }))
+      continue;
+    if (count < kLanes)
+      throw Fault(text_of(lanes->site) + ": a warp meets that has " + std::to_string(count) + " lanes");
+    warps_[w].got = warps_[w].given;
+    for (size_t lane = 0; lane < count; ++lane) lanes[lane].state = State::Ready;
+    warps_[w].epoch += lanes->orders ? 1 : 0;
+    released = true;
   }
   return released;
 }

@@ -46,17 +46,16 @@ class Block {
   // From within a thread:
   [[nodiscard]] Place place() const { return {index_, blocks_, current_, static_cast<int>(threads_.size())}; }
   void sync_block(const Site& site);
-  void sync_warp(uint32_t mask, const Site& site);
-  // Every lane of `mask` gives a value and gets those of all; all must call at the same place.
+  void sync_warp(const Site& site);
+  // Every lane of the warp gives a value and gets those of all; all must call at the same place.
   template <class V>
-  [[nodiscard]] std::array<V, kLanes> exchange(uint32_t mask, const V& value, const Site& site) {
+  [[nodiscard]] std::array<V, kLanes> exchange(const V& value, const Site& site) {
     static_assert(sizeof(V) <= sizeof(Gift) && std::is_trivially_copyable_v<V>);
     Warp& warp = warps_[static_cast<size_t>(current_ / kLanes)];
     std::memcpy(warp.given[static_cast<size_t>(current_ % kLanes)].data(), &value, sizeof(V));
-    meet(mask, false, site);
+    meet(false, site);
     std::array<V, kLanes> out{};
-    for (size_t lane = 0; lane < kLanes; ++lane)
-      if ((mask >> lane & 1) != 0) std::memcpy(&out[lane], warp.got[lane].data(), sizeof(V));
+    for (size_t lane = 0; lane < kLanes; ++lane) std::memcpy(&out[lane], warp.got[lane].data(), sizeof(V));
     return out;
   }
   // How often the block, and the whole of a warp by sync_warp, has met: accesses to memory before and after are ordered.
@@ -72,7 +71,6 @@ class Block {
     std::unique_ptr<std::byte[]> stack;
     State state = State::Ready;
     Site site;
-    uint32_t mask = 0;
     bool orders = false;  // a barrier: memory before and after it
   };
   using Gift = std::array<std::byte, 64>;
@@ -81,7 +79,7 @@ class Block {
     uint32_t epoch = 0;
   };
   static void enter();
-  void meet(uint32_t mask, bool orders, const Site& site);
+  void meet(bool orders, const Site& site);
   void give_way(State state, const Site& site);
   void resume(int thread);
   bool release_block();
