@@ -10,6 +10,7 @@
 namespace smartbird::kernels {
 
 inline constexpr int32_t kNoKey = INT32_MAX;
+static_assert(kMmaRows == kUnitedRows && kMmaRows == kUnitedKeys);
 
 // Which tile and head a warp takes: neighbouring tiles of one head share a block.
 struct TileOfWarp {

@@ -33,20 +33,17 @@ void tags_wrap_around(Communicator& group) {
   }
 }
 
-int run_tests(const Session& session) {
-  const auto everyone = session.everyone();
-  report_from_rank_0(session.rank());
+int run_tests(const Session& session, Communicator& everyone) {
   MpiComm chunked(MPI_COMM_WORLD, 509);
   const auto half = chunked.split(session.rank() % 2, -session.rank());
-  register_bodies("MpiComm", *everyone);
+  register_bodies("MpiComm", everyone);
   register_bodies("MpiCommInChunks", chunked);
   register_bodies("MpiCommSplit", *half);
-  register_bodies("MpiOnly", *everyone,
+  register_bodies("MpiOnly", everyone,
                   {{"WorldOfPairs", world_of_pairs},
                    {"ChunkLimitIsChecked", chunk_limit_is_checked},
                    {"TagsWrapAround", tags_wrap_around}});
-  const int failed = RUN_ALL_TESTS();
-  return everyone->reduce_value("failed", int32_t{failed}, ReduceOp::Max);
+  return run_on_all(everyone);
 }
 
 }  // namespace

@@ -68,23 +68,20 @@ void asking_leaves_no_error(Communicator& group) {
   EXPECT_EQ(cudaGetLastError(), cudaSuccess);
 }
 
-int run_tests(const Session& session) {
-  const auto everyone = session.everyone();
-  report_from_rank_0(session.rank());
+int run_tests(const Session& session, Communicator& everyone) {
   std::vector<CommBody> bodies;
   std::copy_if(kCommBodies.begin(), kCommBodies.end(), std::back_inserter(bodies), promised);
-  const auto nccl = over_nccl(*everyone);
+  const auto nccl = over_nccl(everyone);
   const auto half = nccl->split(session.rank() % 2, -session.rank());
   register_bodies("NcclComm", *nccl, bodies);
   register_bodies("NcclCommSplit", *half, bodies);
-  register_bodies("NcclOnly", *everyone,
+  register_bodies("NcclOnly", everyone,
                   {{"AskingLeavesNoError", asking_leaves_no_error},
                    {"WorldWithTwoGroups", world_with_two_groups},
                    {"MoreThanAnIntCounts", more_than_an_int_counts},
                    {"FinishWaitsForWhatWasAwaited", finish_waits_for_what_was_awaited}});
-  register_bodies("NcclLast", *everyone, {{"NothingWasMisused", nothing_was_misused}});
-  const int failed = RUN_ALL_TESTS();
-  return everyone->reduce_value("failed", int32_t{failed}, ReduceOp::Max);
+  register_bodies("NcclLast", everyone, {{"NothingWasMisused", nothing_was_misused}});
+  return run_on_all(everyone);
 }
 
 }  // namespace

@@ -7,16 +7,13 @@
 namespace smartbird::testing {
 namespace {
 
-int run_tests(const Session& session) {
-  const auto everyone = session.everyone();
-  report_from_rank_0(session.rank());
-  StagedComm staged(everyone->split(0, session.rank()), default_stream);
+int run_tests(const Session& session, Communicator& everyone) {
+  StagedComm staged(everyone.split(0, session.rank()), default_stream);
   const auto part = staged.split(session.rank() % 2, -session.rank());
   register_bodies("StagedComm", staged, {kCommBodies.begin(), kCommBodies.end()});
   register_bodies("StagedCommSplit", *part, {kCommBodies.begin(), kCommBodies.end()});
-  register_bodies("StagedLast", *everyone, {{"NothingWasMisused", nothing_was_misused}});
-  const int failed = RUN_ALL_TESTS();
-  return everyone->reduce_value("failed", int32_t{failed}, ReduceOp::Max);
+  register_bodies("StagedLast", everyone, {{"NothingWasMisused", nothing_was_misused}});
+  return run_on_all(everyone);
 }
 
 }  // namespace

@@ -46,13 +46,21 @@ inline void report_from_rank_0(int rank) {
   listeners.Append(new FailurePrinter(rank));
 }
 
-inline int rank_tests_main(int argc, char** argv, const std::function<int(const Session&)>& run_tests) {
+// What has been registered, by all ranks: the most failures of any.
+inline int run_on_all(Communicator& everyone) {
+  const int failed = RUN_ALL_TESTS();
+  return everyone.reduce_value("failed", int32_t{failed}, ReduceOp::Max);
+}
+
+// run_tests registers bodies and ends with run_on_all, so that its communicators live as long.
+inline int rank_tests_main(int argc, char** argv, int (*run_tests)(const Session&, Communicator& everyone)) {
   ::testing::InitGoogleTest(&argc, argv);
   // A body that throws on one rank would leave the others waiting: it ends the job instead.
   GTEST_FLAG_SET(catch_exceptions, false);
   const Session session(&argc, &argv);
+  report_from_rank_0(session.rank());
   try {
-    return run_tests(session);
+    return run_tests(session, *session.everyone());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "rank %d: %s\n", session.rank(), error.what());
     session.abort(1);
