@@ -13,6 +13,7 @@ template <int kWidth>
 constexpr int kForwardBlocks = kWidth < 128 ? 4 : 2;  // of kGatherThreads on a multiprocessor
 
 // Softmax-weighted sums of two rows' values, in base 2. A row's four lanes agree on its maximum; each has a sum of its own.
+// The maximum is an integer above the scores', so that weights are rounded alike whichever keys came before.
 template <int kWidth>
 struct RunningTile {
   float max[2] = {kNothing, kNothing}, sum[2] = {0, 0};
@@ -28,8 +29,8 @@ struct RunningTile {
       most = device::larger(most, device::shuffle_xor(most, 1));
       most = device::larger(most, device::shuffle_xor(most, 2));
       if (most > max[half] + kFar) {
-        const float by = max[half] == kNothing ? 0 : device::exp2_fast(max[half] - most);
-        sum[half] *= by, value.scale(half, by), max[half] = most;
+        const float next = ceilf(most), by = max[half] == kNothing ? 0 : device::exp2_fast(max[half] - next);
+        sum[half] *= by, value.scale(half, by), max[half] = next;
       }
 #pragma unroll
       for (int n = 0; n < 4; ++n) {

@@ -72,13 +72,15 @@ TEST(DeviceRun, MultipliesInBfloat16) {
   }
 }
 
-// Whatever way rows take, the first loss is that of one rank to the order of sums; gradients are rounded where they travel.
+// Whatever way rows take, the first loss is that of one rank to the order of sums, and so are gradients, which are rounded where they
+// travel. The next loss is that of weights whose smallest gradients had another sign: its own rounding is another one, 0.001 or two.
 TEST(DeviceRun, MultipliesInBfloat16ByOtherWays) {
   const TempFolder folders;
   const std::string steps = kShape +
                             "--train.steps=2 --train.warmup_steps=1 --parallel.layout=zigzag --init.scale=0.2 "
                             "--run.device=cuda --run.matmul=";
   const auto loss = [](const TrainingRun& run, int step) { return run.steps.at(step).at("loss").get<double>(); };
+  const auto norm = [](const TrainingRun& run) { return run.steps.at(1).at("grad_norm").get<double>(); };
   const TrainingRun wide = train_tiny(folders.path("wide"), 1, steps + "float32", kStandIn),
                     one = train_tiny(folders.path("one"), 1, steps + "bfloat16", kStandIn);
   EXPECT_GT(std::abs(loss(one, 1) - loss(wide, 1)), 1e-5) << "rounding shows";
@@ -88,7 +90,8 @@ TEST(DeviceRun, MultipliesInBfloat16ByOtherWays) {
         train_tiny(folders.path(std::to_string(way.size())), 2, steps + "bfloat16 " + way, kStandIn);
     EXPECT_EQ(run.steps.at(1).at("picks_hash"), one.steps.at(1).at("picks_hash")) << way;
     EXPECT_NEAR(loss(run, 1), loss(one, 1), 2e-6 * loss(one, 1)) << way;
-    EXPECT_NEAR(loss(run, 2), loss(one, 2), 2e-4 * loss(one, 2)) << way;
+    EXPECT_NEAR(norm(run), norm(one), 5e-4 * norm(one)) << way;
+    EXPECT_NEAR(loss(run, 2), loss(one, 2), 2e-3 * loss(one, 2)) << way;
   }
 }
 
