@@ -36,7 +36,7 @@ std::string SketchWatch::step(const StepRecord& record) {
   if (++steps_ < kSteps) return "";
   const double caught = caught_ / kSteps, uniform = uniform_ / kSteps;
   steps_ = 0, caught_ = 0, uniform_ = 0;
-  if (caught > uniform) return "";
+  if (caught > uniform * (1 + kMargin * (1 - uniform))) return "";
   watches_ = false;
   return join(
       "warning: in the last ", kSteps, " steps the picks held ", in_percent(caught),

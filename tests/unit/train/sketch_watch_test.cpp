@@ -36,6 +36,12 @@ TEST(SketchWatch, SpeaksOnceOfASketchThatIsNoBetterThanUniform) {
   EXPECT_TRUE(watched(watch, 1000, 0.03, 0.03).empty());
 }
 
+// The means of a ListOps run whose sketch had learned nothing in 1,000 steps.
+TEST(SketchWatch, ALittleMoreThanUniformIsNothing) {
+  SketchWatch watch(options_with({}));
+  EXPECT_EQ(watched(watch, 200, 0.031385, 0.031054).size(), 1U);
+}
+
 TEST(SketchWatch, AnEarlierBetterTimeDoesNotExcuse) {
   SketchWatch watch(options_with({}));
   EXPECT_TRUE(watched(watch, 200, 0.5, 0.03).empty());
