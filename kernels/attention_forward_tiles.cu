@@ -13,14 +13,16 @@ template <int kWidth>
 constexpr int kForwardBlocks = kWidth < 128 ? 4 : 2;  // of kGatherThreads on a multiprocessor
 
 // Softmax-weighted sums of two rows' values, in base 2. A row's four lanes agree on its maximum; each has a sum of its own.
-// The maximum is an integer above the scores', so that weights are rounded alike whichever keys came before.
+// The maximum is an integer above the scores', so that weights are rounded alike whichever keys came before. Values are
+// divided by the sum of their rounded weights: where all are equal they come out as they are.
 template <int kWidth>
 struct RunningTile {
   float max[2] = {kNothing, kNothing}, sum[2] = {0, 0};
+  float rounded[4] = {0, 0, 0, 0};  // [2 half]: all lanes' sum
   TileSums<kWidth> value;
 
-  // score[c][i] as products() leaves them -> weights.
-  __device__ void weigh(float (&score)[2][4]) {
+  // score[c][i] as products() leaves them -> weights, as the left factor of sums.
+  __device__ void weigh(float (&score)[2][4], uint32_t (&left)[4]) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       float most = kNothing;
@@ -30,7 +32,7 @@ struct RunningTile {
       most = device::larger(most, device::shuffle_xor(most, 2));
       if (most > max[half] + kFar) {
         const float next = ceilf(most), by = max[half] == kNothing ? 0 : device::exp2_fast(max[half] - next);
-        sum[half] *= by, value.scale(half, by), max[half] = next;
+        sum[half] *= by, rounded[2 * half] *= by, value.scale(half, by), max[half] = next;
       }
 #pragma unroll
       for (int n = 0; n < 4; ++n) {
@@ -39,6 +41,9 @@ struct RunningTile {
         sum[half] += x;
       }
     }
+    weights(score, left);
+    const uint32_t ones[2] = {device::pair_of(1, 1), device::pair_of(1, 1)};
+    device::mma_16x8x16(left, ones, rounded, rounded);
   }
 };
 
@@ -72,9 +77,8 @@ __global__ void __launch_bounds__(kGatherThreads, kForwardBlocks<kWidth>)
         score[c][i] = bias[c][i] == kNothing ? kNothing : device::fused(score[c][i], scale, bias[c][i]);
     }
     FourUnits<kWidth, 1> values(units, kv);
-    running.weigh(score);
     uint32_t left[4];
-    weights(score, left);
+    running.weigh(score, left);
     values.add_to(running.value, left, kv);
   });
   const uint32_t again = device::opaque(static_cast<uint32_t>(first));  // in place of registers that hold `at` so long
@@ -85,7 +89,8 @@ __global__ void __launch_bounds__(kGatherThreads, kForwardBlocks<kWidth>)
     sum += device::shuffle_xor(sum, 1);
     sum += device::shuffle_xor(sum, 2);
     if (row >= in.rows) continue;
-    running.value.store(half, sum > 0 ? 1 / sum : 0, o, place);
+    const float rounded = running.rounded[2 * half];
+    running.value.store(half, rounded > 0 ? 1 / rounded : 0, o, place);
     if (lane_turn() == 0) lse[place] = sum > 0 ? (running.max[half] + log2f(sum)) / kLog2OfE : kNothing;
   }
 }

@@ -194,6 +194,23 @@ TEST(Attention, InTilesSeesWhatIsThere) {
   }
 }
 
+// A row with one key gives its value and learns nothing from the score, whatever its weight was rounded to.
+TEST(Attention, OneKeyIsItsValueInTiles) {
+  std::mt19937 random(7);
+  for (const int width : {32, 64, 128}) {
+    SCOPED_TRACE(width);
+    auto c = reference::random_attention<double>(
+        {.rows = 20, .window = 0, .heads = 2, .kv_heads = 1, .width = width, .pick_heads = 0}, random);
+    round_to<uint16_t>(c.q), round_to<uint16_t>(c.kv), round_to<uint16_t>(c.grad_o);
+    const auto want = reference::attention(c.dense(), c.grad_o);
+    const auto got = attend_on_device<uint16_t>(c, Rows::InTiles);
+    for (size_t i = 0; i < got.o.size(); ++i) {
+      ASSERT_EQ(value_of(got.o[i]), want.o[i]) << i;
+      ASSERT_NEAR(value_of(got.grad_q[i]), 0, 1e-5) << i;
+    }
+  }
+}
+
 // Units whose picks are cut: by all rows, by one more than fit a warp, by as many, by one less.
 template <class Element>
 void expect_heavy_units_cut(double of_output) {

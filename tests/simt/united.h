@@ -1,6 +1,7 @@
 // The united picks of a problem, on the device.
 #pragma once
 
+#include <numeric>
 #include <vector>
 
 #include "device_array.h"
@@ -20,8 +21,9 @@ struct United {
     const size_t count = lists.pick_heads == 0 ? 0 : static_cast<size_t>(united_lists(lists.rows, lists.pick_heads));
     device_test::DeviceArray<int64_t> steps(count, -7);
     if (count > 0) count_united_steps(Stream{}, lists, steps.data());
-    std::vector<int64_t> out{0};
-    for (const int64_t n : steps.values()) out.push_back(out.back() + n);
+    const std::vector<int64_t> counted = steps.values();
+    std::vector<int64_t> out(count + 1, 0);
+    std::partial_sum(counted.begin(), counted.end(), out.begin() + 1);
     return out;
   }
   [[nodiscard]] size_t numbers() const { return static_cast<size_t>(start.values().back() * kUnitedKeys); }
