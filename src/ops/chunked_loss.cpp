@@ -118,6 +118,11 @@ struct ChunkedLoss : Function<ChunkedLoss> {
   }
 };
 
+// rows[i] at place[i] of `count`, 0 elsewhere.
+at::Tensor spread(const at::Tensor& rows, const at::Tensor& place, int64_t count) {
+  return at::zeros({count}, rows.options()).index_copy_(0, place, rows);
+}
+
 }  // namespace
 
 LossSum chunked_loss(const at::Tensor& h, const at::Tensor& w, const at::Tensor& target, int64_t chunk_rows,
@@ -127,9 +132,15 @@ LossSum chunked_loss(const at::Tensor& h, const at::Tensor& w, const at::Tensor&
            ", expected [T, C], [V, C], [T]");
   LossSum out;
   const bool with_gradient = at::GradMode::is_enabled() && (h.requires_grad() || w.requires_grad());
-  out.loss = ChunkedLoss::apply(h.contiguous(), w, target.to(h.device()).contiguous(), chunk_rows, factors,
-                                with_gradient, &out);
-  out.counted = (target >= 0).sum().item<int64_t>();
+  const at::Tensor counted = (target >= 0).nonzero().view({-1});
+  out.counted = counted.size(0);
+  const bool all = out.counted == h.size(0);
+  const at::Tensor place = counted.to(h.device());
+  out.loss =
+      ChunkedLoss::apply(all ? h.contiguous() : h.index_select(0, place), w,
+                         target.index_select(0, counted).to(h.device()), chunk_rows, factors, with_gradient, &out);
+  if (!all && out.row_loss.defined())
+    out.row_loss = spread(out.row_loss, place, h.size(0)), out.row_correct = spread(out.row_correct, place, h.size(0));
   return out;
 }
 

@@ -88,6 +88,7 @@ PlanCase make_plan_case(const Options& o, int64_t ranks, const Corpus* corpus) {
       check_positions(sum(lengths));
       plan.streams.push_back(std::move(lengths));
     }
+  if (o.data.task == "mlm") plan.counted = o.data.mask_share;
   plan.probes = static_cast<double>(o.sketch.probes);
   plan.phi = expected_phi(plan);
   return plan;

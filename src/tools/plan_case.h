@@ -18,6 +18,7 @@ struct PlanCase {
   int query_block = 1;                    // b
   LayoutKind layout = LayoutKind::Contiguous;
   int64_t element_bytes = 4;  // e
+  double counted = 1;         // share of rows with a target
   double probes = 0;          // R, expected probe blocks of a step
   double phi = 0;             // share of remote rows that a rank picks and does not have in a halo
   // Sequence lengths of every stream (micro-step of a replica) of a step.

@@ -30,7 +30,7 @@ std::vector<WorkStage> predict_work(const PlanCase& plan) {
   out.push_back(layer("projections", Rate::Gemm, projections, 2 * projections));
   const double inside = s.keep_mlp ? 0 : mlp * 2 / 3;  // gate and up are formed again; a replay leaves down out
   out.push_back({"MLP", Rate::Gemm, mlp, 2 * mlp + inside});
-  const double head = s.classes > 0 ? 0 : 2 * t * c * static_cast<double>(s.vocabulary);
+  const double head = s.classes > 0 ? 0 : 2 * plan.counted * t * c * static_cast<double>(s.vocabulary);
   out.push_back({"loss", Rate::Gemm, 3 * head, 0});
   const double sketch = sketches * 2 * t * (c * inner + 2 * inner * m + taps * inner);
   out.push_back({"sketch", Rate::Gemm, sketch, plan.probes > 0 ? 2 * sketch : 0});

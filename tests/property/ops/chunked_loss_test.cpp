@@ -54,6 +54,27 @@ TEST(ChunkedLoss, UncountedRowsHaveNoGradient) {
     EXPECT_EQ(grad[i].abs().sum().item<double>() == 0, target[i].item<int64_t>() < 0) << "row " << i;
 }
 
+// They are not multiplied: what they hold, be it no number at all, is nowhere seen.
+TEST(ChunkedLoss, WhatUncountedRowsHoldIsNotSeen) {
+  std::mt19937 random(5);
+  const at::Tensor target = targets(random, kRows, false), uncounted = (target < 0).unsqueeze(1),
+                   plain = random_tensor(random, {kRows, kWidth}), w = random_tensor(random, {kVocabulary, kWidth});
+  const auto answer = [&](const at::Tensor& rows) {
+    const at::Tensor h = rows.clone().requires_grad_(true), weight = w.clone().requires_grad_(true);
+    const LossSum sum = chunked_loss(h, weight, target, 5);
+    Tensors out = torch::autograd::grad({sum.loss}, {h, weight});
+    const at::NoGradGuard no_grad;
+    const LossSum rows_too = chunked_loss(h, weight, target, 5);
+    EXPECT_EQ(rows_too.row_correct.sum().item<int64_t>(), sum.correct);
+    EXPECT_NEAR(rows_too.row_loss.sum().item<double>(), sum.loss.item<double>(), 1e-12);
+    EXPECT_TRUE(at::equal(rows_too.row_loss == 0, target < 0));
+    out.push_back(sum.loss), out.push_back(rows_too.row_loss);
+    return out;
+  };
+  const Tensors want = answer(plain), got = answer(plain.masked_fill(uncounted, std::nan("")));
+  for (size_t i = 0; i < want.size(); ++i) EXPECT_TRUE(at::equal(got[i], want[i])) << i;
+}
+
 TEST(ChunkedLoss, FiniteDifferences) {
   std::mt19937 random(3);
   const at::Tensor target = targets(random, kRows, false);

@@ -48,6 +48,8 @@ TEST(PlanFlops, StagesAreThoseCountedByHand) {
   EXPECT_EQ(stage(plan, "projections").backward, 2 * stage(plan, "projections").forward);
   EXPECT_EQ(stage(plan, "MLP").forward, layers * 2 * t * 3 * 8 * 16);
   EXPECT_EQ(stage(plan, "loss").forward, 3 * 2 * t * 8 * 258);
+  EXPECT_NEAR(stage(plan_of(small_and({"--data.task=mlm", "--data.mask_share=0.2"})), "loss").forward,
+              0.2 * 3 * 2 * t * 8 * 258, 1e-9);
   EXPECT_EQ(stage(plan, "scan").forward, 2 * 4 * 56);
   EXPECT_EQ(stage(plan, "draw").forward, 2 * 4 * 56);
   EXPECT_EQ(stage(plan, "band").forward, layers * 4 * 8 * 54);
