@@ -82,7 +82,8 @@ void open_shard(SourcesCorpus& corpus, SourcesCorpus::Source& source, const std:
 void read_text(SourcesCorpus& corpus, SourcesCorpus::Source& source, const std::string& path, const std::string& key,
                const DataOptions& options) {
   SB_CHECK(options.tokenizer == "bytes", Config, key,
-           ": raw text needs data.tokenizer = bytes; write shards for a word vocabulary");
+           ": raw text needs data.tokenizer = bytes; for words of a vocabulary write shards, with smartbird data "
+           "tokenize --words=FILE");
   adopt_tokenizer(corpus, make_byte_tokenizer()->to_json(), key, path);
   source.reader = std::make_unique<TextReader>(key, options, *corpus.own_tokenizer);
   source.reader->add(path);

@@ -111,7 +111,7 @@ void TextReader::add_file(const std::string& path, const std::string& label) {
            " has no label; classify takes TSV, JSONL or a folder with one folder a class");
   check_label(path, label);
   std::vector<int32_t> ids;
-  tokenizer_.encode(text, ids);
+  encode(path, text, ids);
   const size_t piece = static_cast<size_t>(options_.sequence_tokens);
   SB_CHECK(ids.size() >= piece, Data, path, ": ", ids.size(),
            " tokens are less than one piece of data.sequence_tokens = ", piece);
@@ -175,12 +175,20 @@ void TextReader::add_tsv(const std::string& path) {
   }
 }
 
+void TextReader::encode(const std::string& place, std::string_view text, std::vector<int32_t>& ids) const {
+  try {
+    tokenizer_.encode(text, ids);
+  } catch (const Error& error) {
+    fail(error.kind(), place, ": ", error.what());
+  }
+}
+
 void TextReader::add_document(const std::string& place, std::string_view prompt, std::string_view text,
                               const std::string& label, bool has_prompt) {
   const size_t before = out_.tokens.size();
-  tokenizer_.encode(prompt, out_.tokens);
+  encode(place, prompt, out_.tokens);
   out_.counts.resize(out_.tokens.size(), has_prompt ? 0 : 1);
-  tokenizer_.encode(text, out_.tokens);
+  encode(place, text, out_.tokens);
   SB_CHECK(out_.tokens.size() > before, Data, place, ": the document is empty");
   SB_CHECK(!classify_ || !label.empty(), Data, place, ": the label is empty");
   check_label(place, label);

@@ -24,6 +24,7 @@ class TextReader {
   void add_file(const std::string& path, const std::string& label);
   void add_jsonl(const std::string& path);
   void add_tsv(const std::string& path);
+  void encode(const std::string& place, std::string_view text, std::vector<int32_t>& ids) const;
   void add_document(const std::string& place, std::string_view prompt, std::string_view text, const std::string& label,
                     bool has_prompt);
 

@@ -27,6 +27,8 @@ class Tokenizer {
 
 [[nodiscard]] std::unique_ptr<Tokenizer> make_byte_tokenizer();
 [[nodiscard]] std::unique_ptr<Tokenizer> make_word_tokenizer(std::vector<std::string> words);
+// A vocabulary as a file, a word a line, in the order of its ids. Errors: ErrorKind::Data with file and line.
+[[nodiscard]] std::vector<std::string> read_words(const std::string& path);
 [[nodiscard]] std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json);
 
 // Words and labels are stored as JSON, which holds UTF-8 only.

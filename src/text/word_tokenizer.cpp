@@ -1,6 +1,7 @@
 // White-space separated words of a fixed vocabulary, and tokenizers from their JSON.
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
@@ -79,6 +80,25 @@ std::string printable(const std::string& text) {
 
 std::unique_ptr<Tokenizer> make_word_tokenizer(std::vector<std::string> words) {
   return std::make_unique<WordTokenizer>(std::move(words));
+}
+
+std::vector<std::string> read_words(const std::string& path) {
+  std::ifstream in(path);
+  std::vector<std::string> words;
+  std::unordered_map<std::string, size_t> line_of;
+  for (std::string line; std::getline(in, line);) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    words.push_back(line);
+    const std::string place = join(path, ":", words.size(), ": ");
+    SB_CHECK(!line.empty() && line.find_first_of(kSpace) == std::string::npos, Data, place,
+             "expected one word a line, without white space, got '", printable(line), "'");
+    SB_CHECK(is_utf8(line), Data, place, "'", printable(line),
+             "' is not UTF-8; convert the vocabulary and its texts to UTF-8");
+    const auto [before, is_new] = line_of.emplace(line, words.size());
+    SB_CHECK(is_new, Data, place, "'", line, "' stands in line ", before->second, " too");
+  }
+  SB_CHECK(in.eof() && !words.empty(), Data, path, ": empty or unreadable; a vocabulary has one word a line");
+  return words;
 }
 
 std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view text) {

@@ -20,7 +20,8 @@ namespace po = boost::program_options;
 using Arguments = std::vector<std::string>;
 
 constexpr const char* kUsage =
-    "smartbird data tokenize --input=PATH --output=PREFIX   text, folder, TSV or JSONL -> a shard\n"
+    "smartbird data tokenize --input=PATH --output=PREFIX   text, folder, TSV or JSONL -> a shard, of bytes or "
+    "--words=FILE\n"
     "smartbird data inspect PREFIX                          counts, lengths, first documents\n"
     "smartbird data listops --output=PREFIX                 Long Range Arena's ListOps\n"
     "smartbird data recall --output=PREFIX                  multi-query associative recall\n"
@@ -35,11 +36,13 @@ bool help_printed(const char* command, po::options_description& described, const
 
 int tokenize(const Arguments& arguments) {
   Arguments inputs;
-  std::string output;
+  std::string output, words;
   DataOptions o = default_options().data;
   po::options_description described("smartbird data tokenize");
   described.add_options()("input", po::value(&inputs), "file, folder or glob; repeatable")(
       "output", po::value(&output), "PREFIX of the shard")("task", value_of(o.task), "clm, mlm or classify")(
+      "words", po::value(&words),
+      "vocabulary, a file with one word a line: tokens are words, apart by white space, and not bytes")(
       "field", value_of(o.field), "text column")("label-field", value_of(o.label_field), "label column")(
       "prompt-field", value_of(o.prompt_field), "JSONL prompt")(
       "response-field", value_of(o.response_field), "JSONL response")("sequence-tokens", value_of(o.sequence_tokens),
@@ -52,7 +55,7 @@ int tokenize(const Arguments& arguments) {
   SB_CHECK(o.sequence_tokens > 0, Config, "data tokenize: --sequence-tokens=", o.sequence_tokens,
            " must be at least 1");
   check_new_shard(output);
-  const auto tokenizer = make_byte_tokenizer();
+  const auto tokenizer = words.empty() ? make_byte_tokenizer() : make_word_tokenizer(read_words(words));
   TextReader reader("--input", o, *tokenizer);
   for (const std::string& input : inputs) reader.add(input);
   std::set<std::string> labels;

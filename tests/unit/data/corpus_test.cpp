@@ -104,9 +104,11 @@ TEST_F(CorpusTest, OneTokenizerForAll) {
 }
 
 TEST_F(CorpusTest, RawTextHasNoWordVocabulary) {
-  expect_refused(ErrorKind::Config,
-                 "data.train: raw text needs data.tokenizer = bytes; write shards for a word vocabulary",
-                 {folder_.write("t.txt", "ab")}, {"--data.tokenizer=words"});
+  expect_refused(
+      ErrorKind::Config,
+      "data.train: raw text needs data.tokenizer = bytes; for words of a vocabulary write shards, with smartbird "
+      "data tokenize --words=FILE",
+      {folder_.write("t.txt", "ab")}, {"--data.tokenizer=words"});
 }
 
 TEST_F(CorpusTest, ClassesAreTheUnionOverSourcesWhateverTheirOrder) {

@@ -174,6 +174,21 @@ TEST_F(TextSourceTest, AByteOrderMarkBelongsToNoField) {
   EXPECT_EQ(texts_of(*open_text("a.tsv", mark + "text\tlabel\na\tx\n")), Texts{"a|"});
 }
 
+// What a tokenizer does not know is told with its place, of a classifier's pieces that of the file.
+TEST_F(TextSourceTest, WordsThatAreNotInTheVocabulary) {
+  const auto tokenizer = make_word_tokenizer({"a", "b"});
+  const auto expect_unknown = [&](const std::string& path, const std::string& place, const Texts& arguments) {
+    const DataOptions options = data_options(arguments);
+    expect_error(ErrorKind::Data, place + ": word tokenizer: 'c' is not among the 2 words of the vocabulary",
+                 [&] { TextReader("--input", options, *tokenizer).add(path); });
+  };
+  const std::string file = folder_.write("a.txt", "a\nb c"), table = folder_.write("a.tsv", "text\na b\nb c\n");
+  expect_unknown(file, file, {});
+  expect_unknown(table, table + ":3", {});
+  folder_.write("d/x/a.txt", "a b a c");
+  expect_unknown(folder_.path("d"), folder_.path("d/x/a.txt"), kClassify);
+}
+
 // Labels travel in JSON (shards, checkpoints): another encoding is refused when read, not when the first checkpoint is saved.
 TEST_F(TextSourceTest, LabelsThatAreNotUtf8) {
   const std::string table = folder_.write("a.tsv", "text\tlabel\na\tcaf\xe9\n");

@@ -127,6 +127,25 @@ TEST(WordTokenizer, Errors) {
         });
 }
 
+TEST(WordTokenizer, AVocabularyFileIsItsLines) {
+  const testing::TempFolder folder;
+  const std::string path = folder.path("v");
+  const auto read = [&](const std::string& bytes) { return read_words(folder.write("v", bytes)); };
+  EXPECT_EQ(read("a\nb\r\ncaf\xc3\xa9"), (std::vector<std::string>{"a", "b", "caf\xc3\xa9"}));
+  const std::pair<std::string, std::string> refused[] = {
+      {"", ": empty or unreadable; a vocabulary has one word a line"},
+      {"a\n\nb\n", ":2: expected one word a line, without white space, got ''"},
+      {"a b\n", ":1: expected one word a line, without white space, got 'a b'"},
+      {"a\nb\na\n", ":3: 'a' stands in line 1 too"},
+      {"a\ncaf\xe9\n", ":2: 'caf\\xe9' is not UTF-8; convert the vocabulary and its texts to UTF-8"}};
+  for (const auto& [bytes, message] : refused)
+    expect_error(ErrorKind::Data, path + message, [&, text = bytes] { (void)read(text); });
+  expect_error(ErrorKind::Data, folder.path("none") + ": empty or unreadable; a vocabulary has one word a line",
+               [&] { (void)read_words(folder.path("none")); });
+  expect_error(ErrorKind::Data, folder.path() + ": empty or unreadable; a vocabulary has one word a line",
+               [&] { (void)read_words(folder.path()); });
+}
+
 TEST(TokenizerDescription, RebuildsTheSameTokenizer) {
   std::mt19937 random(3);
   std::vector<std::unique_ptr<Tokenizer>> tokenizers;
