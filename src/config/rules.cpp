@@ -83,6 +83,8 @@ void check_rules(const Options& o, int num_ranks) {
   rule(o.data.prefix_tokens == 0 || o.data.prefix_tokens < o.data.sequence_tokens,
        "data.prefix_tokens = ", o.data.prefix_tokens,
        " leaves nothing to predict of data.sequence_tokens = ", o.data.sequence_tokens);
+  rule(o.data.vocabulary.empty() || o.data.tokenizer == "words", "data.vocabulary = ", o.data.vocabulary,
+       " is for data.tokenizer = words; set that, or leave it out");
   rule(o.data.limit_tokens == 0 || o.data.task != "classify", "data.limit_tokens = ", o.data.limit_tokens,
        " would cut a labelled document; it needs data.task = clm or mlm");
   rule(o.data.limit_tokens != 1 || o.data.task != "clm",

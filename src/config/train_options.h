@@ -50,7 +50,7 @@ struct TrainOptions {
 
 struct DataOptions {
   std::vector<std::string> train, valid, test;
-  std::string task, tokenizer, field, prompt_field, response_field, label_field, generate;
+  std::string task, tokenizer, vocabulary, field, prompt_field, response_field, label_field, generate;
   int64_t sequence_tokens = 0, prefix_tokens = 0, limit_tokens = 0;
   double mask_share = 0;
   template <class V>
@@ -65,6 +65,8 @@ struct DataOptions {
       "next token, masked tokens, or one label a document");
     v("data.tokenizer", tokenizer, "bytes", one_of({"bytes", "words"}),
       "tokenizer for raw text; shards carry their own");
+    v("data.vocabulary", vocabulary, "", any(),
+      "of words: a file with a word a line; white space parts words in a text, all of which must be in it");
     v("data.sequence_tokens", sequence_tokens, 1024, at_least(1), "longest sequence; longer documents are cut");
     v("data.limit_tokens", limit_tokens, 0, at_least(0),
       "clm, mlm: only the first tokens of data.train are used, in the order of its sources; 0 = all");

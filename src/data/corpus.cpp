@@ -24,6 +24,7 @@ class SourcesCorpus : public Corpus {
   };
   std::vector<Source> sources;
   std::unique_ptr<Tokenizer> own_tokenizer;
+  std::string own_json;  // the tokenizer's, as the first source has it
   std::vector<std::string> class_names;
   int64_t documents = 0, tokens = 0;
 
@@ -62,7 +63,8 @@ class SourcesCorpus : public Corpus {
 };
 
 void adopt_tokenizer(SourcesCorpus& corpus, const std::string& json, const std::string& key, const std::string& path) {
-  if (!corpus.own_tokenizer) corpus.own_tokenizer = tokenizer_from_json(json);
+  if (!corpus.own_tokenizer) corpus.own_tokenizer = tokenizer_from_json(json), corpus.own_json = json;
+  if (json == corpus.own_json) return;
   SB_CHECK(corpus.own_tokenizer->to_json() == tokenizer_from_json(json)->to_json(), Data, key, ": ", path,
            " has another tokenizer than the sources before it");
 }
@@ -79,12 +81,11 @@ void open_shard(SourcesCorpus& corpus, SourcesCorpus::Source& source, const std:
   SB_CHECK(corpus.class_names == source.shard->classes(), Data, key, ": ", prefix, " has other classes than training");
 }
 
+// tokenizer_json: that of raw text, made for the first such source.
 void read_text(SourcesCorpus& corpus, SourcesCorpus::Source& source, const std::string& path, const std::string& key,
-               const DataOptions& options) {
-  SB_CHECK(options.tokenizer == "bytes", Config, key,
-           ": raw text needs data.tokenizer = bytes; for words of a vocabulary write shards, with smartbird data "
-           "tokenize --words=FILE");
-  adopt_tokenizer(corpus, make_byte_tokenizer()->to_json(), key, path);
+               const DataOptions& options, std::string& tokenizer_json) {
+  if (tokenizer_json.empty()) tokenizer_json = make_text_tokenizer(key, options)->to_json();
+  adopt_tokenizer(corpus, tokenizer_json, key, path);
   source.reader = std::make_unique<TextReader>(key, options, *corpus.own_tokenizer);
   source.reader->add(path);
 }
@@ -124,6 +125,7 @@ std::unique_ptr<Corpus> open_corpus(const std::string& key, const std::vector<st
   corpus->class_names = classes;
   SB_CHECK(!names.empty(), Config, key, " is empty; give --", key, "=PATH");
   const bool classify = options.task == "classify";
+  std::string text_tokenizer;
   for (const std::string& text : names) {
     const SourceEntry entry = parse_source(key, text);
     for (const SourceName& name : expand_source(key, entry.path)) {
@@ -132,7 +134,7 @@ std::unique_ptr<Corpus> open_corpus(const std::string& key, const std::vector<st
       if (name.is_shard)
         open_shard(*corpus, source, name.path, key, classify);
       else
-        read_text(*corpus, source, name.path, key, options);
+        read_text(*corpus, source, name.path, key, options, text_tokenizer);
     }
   }
   number_labels(*corpus);

@@ -83,6 +83,13 @@ std::string unescape(const std::string& text) {
 
 }  // namespace
 
+std::unique_ptr<Tokenizer> make_text_tokenizer(const std::string& key, const DataOptions& options) {
+  if (options.tokenizer == "bytes") return make_byte_tokenizer();
+  SB_CHECK(!options.vocabulary.empty(), Config, key,
+           ": raw text in words needs data.vocabulary = FILE, a file with one word a line");
+  return make_word_tokenizer(read_words(options.vocabulary));
+}
+
 TextReader::TextReader(std::string key, const DataOptions& options, const Tokenizer& tokenizer)
     : key_(std::move(key)), options_(options), tokenizer_(tokenizer), classify_(options.task == "classify") {}
 

@@ -11,6 +11,9 @@
 
 namespace smartbird {
 
+// data.tokenizer, of words with the file data.vocabulary. Errors: ErrorKind::Config without it, Data with file and line.
+[[nodiscard]] std::unique_ptr<Tokenizer> make_text_tokenizer(const std::string& key, const DataOptions& options);
+
 // Collects the documents of several paths. Labels are names until finish numbers them by their place in `classes`
 // (a label that is not among them: ErrorKind::Data).
 class TextReader {

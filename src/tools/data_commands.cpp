@@ -36,13 +36,14 @@ bool help_printed(const char* command, po::options_description& described, const
 
 int tokenize(const Arguments& arguments) {
   Arguments inputs;
-  std::string output, words;
+  std::string output;
   DataOptions o = default_options().data;
   po::options_description described("smartbird data tokenize");
   described.add_options()("input", po::value(&inputs), "file, folder or glob; repeatable")(
       "output", po::value(&output), "PREFIX of the shard")("task", value_of(o.task), "clm, mlm or classify")(
-      "words", po::value(&words),
-      "vocabulary, a file with one word a line: tokens are words, apart by white space, and not bytes")(
+      "vocabulary",
+      po::value<std::string>()->notifier([&](const std::string& file) { o.tokenizer = "words", o.vocabulary = file; }),
+      "a file with one word a line: tokens are words, apart by white space, and not bytes")(
       "field", value_of(o.field), "text column")("label-field", value_of(o.label_field), "label column")(
       "prompt-field", value_of(o.prompt_field), "JSONL prompt")(
       "response-field", value_of(o.response_field), "JSONL response")("sequence-tokens", value_of(o.sequence_tokens),
@@ -55,7 +56,7 @@ int tokenize(const Arguments& arguments) {
   SB_CHECK(o.sequence_tokens > 0, Config, "data tokenize: --sequence-tokens=", o.sequence_tokens,
            " must be at least 1");
   check_new_shard(output);
-  const auto tokenizer = words.empty() ? make_byte_tokenizer() : make_word_tokenizer(read_words(words));
+  const auto tokenizer = make_text_tokenizer("data tokenize", o);
   TextReader reader("--input", o, *tokenizer);
   for (const std::string& input : inputs) reader.add(input);
   std::set<std::string> labels;

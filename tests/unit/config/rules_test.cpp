@@ -54,6 +54,8 @@ const std::vector<Violation> kViolations{
      "data.limit_tokens = 9 would cut a labelled document; it needs data.task = clm or mlm"},
     {{"--data.sequence_tokens=1"},
      "data.sequence_tokens = 1 leaves data.task = clm nothing to predict; set it to 2 or more"},
+    {{"--data.vocabulary=words.txt"},
+     "data.vocabulary = words.txt is for data.tokenizer = words; set that, or leave it out"},
     {{"--data.limit_tokens=1"},
      "data.limit_tokens = 1 leaves data.task = clm nothing to predict; set it to 2 or more, or to 0 for all"},
     {{"--model.causal=off"}, "data.task = clm needs a causal model; model.causal = off"},

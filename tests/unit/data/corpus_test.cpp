@@ -103,12 +103,19 @@ TEST_F(CorpusTest, OneTokenizerForAll) {
   EXPECT_EQ(open({first, third})->tokenizer().vocabulary(), 4);
 }
 
-TEST_F(CorpusTest, RawTextHasNoWordVocabulary) {
-  expect_refused(
-      ErrorKind::Config,
-      "data.train: raw text needs data.tokenizer = bytes; for words of a vocabulary write shards, with smartbird "
-      "data tokenize --words=FILE",
-      {folder_.write("t.txt", "ab")}, {"--data.tokenizer=words"});
+TEST_F(CorpusTest, RawTextInWordsOfAVocabulary) {
+  const std::string words = "--data.tokenizer=words", text = folder_.write("t.txt", "b a\nb"),
+                    vocabulary = "--data.vocabulary=" + folder_.write("v", "a\nb\n");
+  const std::string like = shard("like", {"a a"}, *make_word_tokenizer({"a", "b"})),
+                    other = shard("other", {"b"}, *make_word_tokenizer({"b", "a"}));
+  const auto corpus = open({text, folder_.write("u.txt", "a"), like}, {words, vocabulary});
+  EXPECT_EQ(corpus->tokenizer().vocabulary(), 4);
+  EXPECT_EQ(corpus->num_tokens(), 3 + 1 + 1 + 1 + 2);  // a separator after each text
+  expect_refused(ErrorKind::Data, "data.train: " + other + " has another tokenizer than the sources before it",
+                 {text, other}, {words, vocabulary});
+  expect_refused(ErrorKind::Config,
+                 "data.train: raw text in words needs data.vocabulary = FILE, a file with one word a line", {text},
+                 {words});
 }
 
 TEST_F(CorpusTest, ClassesAreTheUnionOverSourcesWhateverTheirOrder) {
