@@ -5,7 +5,7 @@ of a run on one core as first guess, OPTIONS for smartbird beside --config NAME.
 KEY = VALUE  hold for all runs of the file:
   config = FILE         a configuration of this folder in place of NAME.ini
   options = OPTIONS     of every run, before its own; {data} is the folder that --data names
-  prepare = COMMAND     smartbird COMMAND, as in  data listops --output=PATH ..., or  authors | novels --output=FOLDER  (benchmark_data.py), where
+  prepare = COMMAND     smartbird COMMAND, as in  data listops --output=PATH ..., or  words --output=FOLDER  (benchmark_data.py), where
                         its output is not there yet; may come several times
   also_evaluate = OPTIONS  every run's last checkpoint is evaluated a second time, with these
   trunk_steps = N       every run goes on from step N of one with the seed and the unchanged configuration, which all share

@@ -137,32 +137,38 @@ def data_are_prepared_once(folder):
     check("majority_accuracy" in results(folder, "g")[0]["evaluation"], "the prepared data were read")
 
 
-def books_are_sorted_by_author(folder):
-    rows = ["file\tauthor\tlm_split\tauthor_split\tbytes\twords"]
-    (folder / "texts/books").mkdir(parents=True)
+def texts_become_words_of_one_vocabulary(folder):
+    texts, words = folder / "texts", folder / "words"
+    (texts / "books").mkdir(parents=True)
+    (texts / "movie_reviews").mkdir()
+    rows, book_bytes = ["file\tauthor\tlm_split\tauthor_split\tbytes\twords"], 3000
     for author in ("wells", "conrad"):
-        book = sorted(path for path in (repository / "tests/data/books/train" / author).rglob("*") if path.is_file())[0]
-        for split in ("train", "test", "none"):
-            (folder / "texts/books" / f"{author}_{split}.txt").write_bytes(book.read_bytes()[:3000])
-            rows.append(f"{author}_{split}.txt\t{author}\t{'train' if split == 'train' else 'none'}\t{split}\t3000\t500")
-    (folder / "texts/books/manifest.tsv").write_text("\n".join(rows) + "\n")
-    who = folder / "who"
-    books = TINY.replace(f"{repository}/tests/data/books/train/wells", f"{who}/train")
-    books = books.replace(f"{repository}/tests/data/books/unseen", f"{who}/test")
-    write(folder, h__ini=books, h__runs=f"prepare = authors --output={who}\noptions = --data.task=classify --eval.sequences=0\nx | 1 | 1 |\n")
-    code, said = benchmarks(folder, "h", f"--data={folder / 'texts'}")
+        book = sorted(path for path in (repository / "tests/data/books/train" / author).rglob("*") if path.is_file())[0].read_bytes()
+        for number, split in enumerate(("train", "test", "none")):
+            file = f"{author}_{split}.txt"
+            (texts / "books" / file).write_bytes(book[number * book_bytes:(number + 1) * book_bytes])
+            rows.append(f"{file}\t{author}\t{({'train': 'train', 'test': 'none', 'none': 'valid'})[split]}\t{split}\t{book_bytes}\t500")
+    (texts / "books/manifest.tsv").write_text("\n".join(rows) + "\n")
+    for split, name in (("train", "train-1"), ("train", "train-2"), ("valid", "valid"), ("test", "test")):
+        review = f"Never, in a tale:\\n{split} xylograph_{name} " + "long " * 200
+        (texts / "movie_reviews" / f"{name}.tsv").write_text(f"label\tid\ttext\n1\t{name}_7\t{review}\n0\t{name}_7\t...\n")
+    ini = TINY.replace(f"{repository}/tests/data/books/train/wells", f"{words}/authors_1024/train.tsv")
+    ini = ini.replace(f"{repository}/tests/data/books/unseen", f"{words}/authors_1024/test.tsv")
+    write(folder, h__ini=ini, h__runs=f"prepare = words --output={words}\noptions = --data.task=classify --eval.sequences=0 "
+                                      f"--data.tokenizer=words --data.vocabulary={words}/vocabulary\nx | 1 | 1 |\n")
+    code, said = benchmarks(folder, "h", f"--data={texts}")
     check(code == 0, said)
-    made = sorted(str(path.relative_to(who)) for path in who.rglob("*.txt"))
-    check(made == [f"{split}/{author}/{author}_{split}.txt" for split in ("test", "train") for author in ("conrad", "wells")], made)
-    words = {path.stem: path.read_text() for path in who.rglob("*.txt")}
-    check(all(re.fullmatch("[a-z]+( [a-z]+)*", text) and len(text) > 2000 for text in words.values()), "lower-case words")
-    check(words["wells_train"].split()[:9] == re.findall("[a-z]+", (folder / "texts/books/wells_train.txt").read_text().lower())[:9], "all of them")
-    pieces = sum(len(words[name]) // 64 for name in ("conrad_test", "wells_test"))
-    check(results(folder, "h")[0]["evaluation"]["sequences"] == pieces, "whole pieces of the books to tell")
-    write(folder, i__ini=TINY, i__runs=f"prepare = novels --output={folder}/novels\noptions = --data.train={folder}/novels/train\nx | 1 | 1 |\n")
-    code, said = benchmarks(folder, "i", f"--data={folder / 'texts'}")
-    check(code == 0, said)
-    check([path.name for path in sorted((folder / "novels").rglob("*.txt"))] == ["conrad_train.txt", "wells_train.txt"], "those to learn from")
+    check(results(folder, "h")[0]["evaluation"]["sequences"] == 2 * (book_bytes // 1024), "whole pieces of the books to tell")
+    vocabulary = (words / "vocabulary").read_text().split("\n")[:-1]
+    wells, conrad = (re.findall("[a-z]+", (texts / f"books/{who}_train.txt").read_text(errors="replace").lower()) for who in ("wells", "conrad"))
+    reviews = {"never", "in", "a", "tale", "train", "xylograph", "long"}
+    check(vocabulary == ["?", *sorted(set(wells) & set(conrad) | reviews)], "words of two thirds of the novels, or of a review in fifty")
+    made = sorted(str(path.relative_to(words / "pretrain")) for path in (words / "pretrain").rglob("*.txt"))
+    check(made == ["train/conrad_train.txt", "train/train-1_7_1.txt", "train/train-2_7_1.txt", "train/wells_train.txt", "valid/conrad_none.txt",
+                   "valid/wells_none.txt"], f"without a review that has no word: {made}")
+    check((words / "pretrain/train/wells_train.txt").read_text().split() == [word if word in vocabulary else "?" for word in wells], "in their order")
+    header, review = (words / "reviews_512/test.tsv").read_text().splitlines()
+    check(header == "label\ttext" and review.startswith("1\tnever in a tale ? xylograph ? long long"), review)
 
 
 def what_cannot_be_run_is_said(folder):
@@ -180,7 +186,7 @@ def what_cannot_be_run_is_said(folder):
         code, said = benchmarks(folder, "d", "--data=/nowhere")
         said = said.replace("1 runs to do, about 0.0 hours\n", "")
         check(code == 1 and complaint in said and said.count("\n") == 1, f"{text!r}: {said}")
-    write(folder, d__runs=f"prepare = authors --output={folder}/nobody\nx | 1 | 1 |\n")
+    write(folder, d__runs=f"prepare = words --output={folder}/nobody\nx | 1 | 1 |\n")
     code, said = benchmarks(folder, "d", f"--data={folder}")
     check(code == 1 and "cannot be prepared" in said and "manifest.tsv" in said and "Traceback" not in said, said)
     write(folder, d__runs="options = --data.train={data}/none\nx | 1 | 1 |\n")
@@ -271,7 +277,7 @@ def what_another_launch_made_is_not_made_again(folder):
 with tempfile.TemporaryDirectory() as name:
     the_lists_of_the_repository_are_read()
     for test in (runs_are_made_once_and_again_when_their_options_change, a_trunk_is_made_once_and_gone_on_from,
-                 a_trained_model_is_fine_tuned, data_are_prepared_once, books_are_sorted_by_author, what_cannot_be_run_is_said,
+                 a_trained_model_is_fine_tuned, data_are_prepared_once, texts_become_words_of_one_vocabulary, what_cannot_be_run_is_said,
                  a_stop_ends_it_quietly, a_stop_before_the_first_run_does_too, launches_go_on_side_by_side,
                  what_another_launch_made_is_not_made_again):
         test(pathlib.Path(name))
