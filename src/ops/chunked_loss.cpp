@@ -65,9 +65,10 @@ class LossTotals {
     for (int64_t i = 0; i < rows; ++i)
       loss_ += losses_.const_data_ptr<double>()[i], hit_count_ += hits_.const_data_ptr<uint8_t>()[i];
   }
-  // Of the rows that were added last.
-  void copy_rows(at::Tensor loss, at::Tensor correct) const {
-    loss.copy_(losses_.narrow(0, 0, loss.size(0))), correct.copy_(hits_.narrow(0, 0, loss.size(0)));
+  // Of the rows that were added last, to their places.
+  void copy_rows(const at::Tensor& place, at::Tensor loss, at::Tensor correct) const {
+    loss.index_copy_(0, place, losses_.narrow(0, 0, place.size(0)));
+    correct.index_copy_(0, place, hits_.narrow(0, 0, place.size(0)));
   }
   // (loss, hits)
   std::pair<double, int64_t> get() const {
@@ -84,27 +85,28 @@ class LossTotals {
 };
 
 struct ChunkedLoss : Function<ChunkedLoss> {
-  static Variable forward(AutogradContext* ctx, const Variable& h, const Variable& w_in, const Variable& target,
-                          int64_t chunk, Factors factors, bool with_gradient, LossSum* out) {
-    at::Tensor grad_h = with_gradient ? at::empty_like(h) : at::Tensor(),
+  // counted [n] int64: the rows with a target, on the host as target is.
+  static Variable forward(AutogradContext* ctx, const Variable& h, const Variable& w_in, const at::Tensor& counted,
+                          const at::Tensor& target, int64_t chunk, Factors factors, bool with_gradient, LossSum* out) {
+    at::Tensor grad_h = with_gradient ? at::zeros_like(h) : at::Tensor(),
                grad_w = with_gradient ? at::zeros_like(w_in) : at::Tensor();
-    const at::Tensor w = factor(w_in, factors);
-    const int64_t most = std::min(chunk, h.size(0));
-    const ChunkBuffer buffer(h, most, w.size(0));
+    const at::Tensor w = factor(w_in, factors), place = counted.to(h.device()),
+                     wanted = target.index_select(0, counted).to(h.device());
+    const int64_t most = std::min(chunk, counted.size(0));
+    const ChunkBuffer buffer(h, most, w.size(0)), back(h, with_gradient ? most : 0, h.size(1));
     LossTotals totals(h, most);
     if (!with_gradient)
-      out->row_loss = at::empty({h.size(0)}, h.options().dtype(at::kDouble)),
-      out->row_correct = at::empty({h.size(0)}, h.options().dtype(at::kByte));
-    for_chunks(h.size(0), chunk, [&](int64_t first, int64_t rows) {
-      const at::Tensor x = factor(h.narrow(0, first, rows), factors);
-      at::Tensor logits = buffer.of(rows);
+      out->row_loss = at::zeros({h.size(0)}, h.options().dtype(at::kDouble)),
+      out->row_correct = at::zeros({h.size(0)}, h.options().dtype(at::kByte));
+    for_chunks(counted.size(0), chunk, [&](int64_t first, int64_t rows) {
+      const at::Tensor here = place.narrow(0, first, rows), x = factor(h.index_select(0, here), factors);
+      at::Tensor logits = buffer.of(rows), grad_x = back.of(with_gradient ? rows : 0);
       product_into(logits, {}, x, w.t());
-      totals.add(logits, target.narrow(0, first, rows), with_gradient);
-      if (!with_gradient)
-        totals.copy_rows(out->row_loss.narrow(0, first, rows), out->row_correct.narrow(0, first, rows));
-      if (!with_gradient) return;
+      totals.add(logits, wanted.narrow(0, first, rows), with_gradient);
+      if (!with_gradient) return totals.copy_rows(here, out->row_loss, out->row_correct);
       const at::Tensor gradient = factor(logits, factors);
-      product_into(grad_h.narrow(0, first, rows), {}, gradient, w);
+      product_into(grad_x, {}, gradient, w);
+      grad_h.index_copy_(0, here, grad_x);
       add_product(grad_w, gradient.t(), x);
     });
     if (with_gradient) ctx->save_for_backward({grad_h, grad_w});
@@ -114,14 +116,9 @@ struct ChunkedLoss : Function<ChunkedLoss> {
   }
   static variable_list backward(AutogradContext* ctx, variable_list grads) {
     const auto saved = ctx->get_saved_variables();
-    return {saved[0] * grads[0], saved[1] * grads[0], {}, {}, {}, {}, {}};
+    return {saved[0] * grads[0], saved[1] * grads[0], {}, {}, {}, {}, {}, {}};
   }
 };
-
-// rows[i] at place[i] of `count`, 0 elsewhere.
-at::Tensor spread(const at::Tensor& rows, const at::Tensor& place, int64_t count) {
-  return at::zeros({count}, rows.options()).index_copy_(0, place, rows);
-}
 
 }  // namespace
 
@@ -134,13 +131,7 @@ LossSum chunked_loss(const at::Tensor& h, const at::Tensor& w, const at::Tensor&
   const bool with_gradient = at::GradMode::is_enabled() && (h.requires_grad() || w.requires_grad());
   const at::Tensor counted = (target >= 0).nonzero().view({-1});
   out.counted = counted.size(0);
-  const bool all = out.counted == h.size(0);
-  const at::Tensor place = counted.to(h.device());
-  out.loss =
-      ChunkedLoss::apply(all ? h.contiguous() : h.index_select(0, place), w,
-                         target.index_select(0, counted).to(h.device()), chunk_rows, factors, with_gradient, &out);
-  if (!all && out.row_loss.defined())
-    out.row_loss = spread(out.row_loss, place, h.size(0)), out.row_correct = spread(out.row_correct, place, h.size(0));
+  out.loss = ChunkedLoss::apply(h.contiguous(), w, counted, target, chunk_rows, factors, with_gradient, &out);
   return out;
 }
 

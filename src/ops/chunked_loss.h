@@ -1,5 +1,5 @@
-// Cross-entropy over a large vocabulary without logits of all rows: those with a target go through in chunks, and the gradients of
-// the sum are formed in the same pass, so that nothing of size [T, V] is held.
+// Cross-entropy over a large vocabulary without logits of all rows: those with a target go through in chunks, and the
+// gradients of the sum are formed in the same pass, so that nothing of size [T, V] is held.
 //   loss = Σ_t [target_t >= 0] (log Σ_v exp(h_t·w_v) - h_t·w_target)
 #pragma once
 
