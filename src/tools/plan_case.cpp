@@ -8,6 +8,7 @@
 #include "config/rules.h"
 #include "core/error.h"
 #include "data/sampler.h"
+#include "data/text_source.h"
 #include "model/heads.h"
 #include "ops/domains.h"
 #include "ops/plan.h"
@@ -47,6 +48,20 @@ std::vector<Sample> largest_batch(const Options& o, const Corpus& corpus) {
   return largest;
 }
 
+// Of rows that are to predict the token behind them, which may lie beyond the sequence's end.
+double share_counted(const Options& o, const Corpus& corpus, const std::vector<Sample>& samples) {
+  int64_t counted = 0;
+  std::vector<uint8_t> counts;
+  for (const Sample& sample : samples) {
+    const int64_t known = std::min(sample.length + 1, corpus.document(sample.document).num_tokens - sample.begin);
+    counts.assign(static_cast<size_t>(known), 0);
+    corpus.read_target_mask(sample.document, sample.begin, counts);
+    const int64_t first = std::min(std::max<int64_t>(1, o.data.prefix_tokens), known);
+    counted += std::count(counts.begin() + first, counts.end(), 1);
+  }
+  return static_cast<double>(counted) / static_cast<double>(std::max<int64_t>(1, tokens_of(samples)));
+}
+
 }  // namespace
 
 const std::vector<int64_t>& PlanCase::largest_stream() const {
@@ -71,10 +86,10 @@ Layout PlanCase::layout_of(const std::vector<int64_t>& stream) const {
 }
 
 PlanCase make_plan_case(const Options& o, int64_t ranks, const Corpus* corpus) {
-  constexpr int64_t kByteVocabulary = 258;
   PlanCase plan;
-  plan.shape = make_shape(o, corpus != nullptr ? corpus->tokenizer().vocabulary() : kByteVocabulary,
-                          corpus != nullptr ? static_cast<int64_t>(corpus->classes().size()) : 0);
+  plan.shape = make_shape(
+      o, corpus != nullptr ? corpus->tokenizer().vocabulary() : make_text_tokenizer("plan", o.data)->vocabulary(),
+      corpus != nullptr ? static_cast<int64_t>(corpus->classes().size()) : 0);
   plan.ranks = ranks;
   plan.sequence_ranks = o.parallel.sequence_ranks > 0 ? o.parallel.sequence_ranks : ranks;
   plan.query_block = static_cast<int>(o.attention.query_block);
@@ -88,7 +103,7 @@ PlanCase make_plan_case(const Options& o, int64_t ranks, const Corpus* corpus) {
       check_positions(sum(lengths));
       plan.streams.push_back(std::move(lengths));
     }
-  if (o.data.task == "mlm") plan.counted = o.data.mask_share;
+  plan.counted = o.data.task == "mlm" ? o.data.mask_share : corpus != nullptr ? share_counted(o, *corpus, batch) : 1;
   plan.probes = static_cast<double>(o.sketch.probes);
   plan.phi = expected_phi(plan);
   return plan;

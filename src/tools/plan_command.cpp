@@ -85,7 +85,7 @@ Corpora open_data(const Options& o) {
   const bool written =
       !o.data.train.empty() && (o.data.generate.empty() || std::filesystem::exists(o.data.train[0] + ".json"));
   if (written) return open_corpora(o, {});
-  std::printf("no data.train: planning for whole sequences of %lld bytes\n",
+  std::printf("no data.train: planning for whole sequences of %lld tokens\n",
               static_cast<long long>(o.data.sequence_tokens));
   return {};
 }
