@@ -66,7 +66,8 @@ struct DataOptions {
     v("data.tokenizer", tokenizer, "bytes", one_of({"bytes", "words"}),
       "tokenizer for raw text; shards carry their own");
     v("data.vocabulary", vocabulary, "", any(),
-      "of words: a file with a word a line; white space parts words in a text, all of which must be in it");
+      "with data.tokenizer = words: a file with a word a line; white space parts words in a text, all of which must be "
+      "in it");
     v("data.sequence_tokens", sequence_tokens, 1024, at_least(1), "longest sequence; longer documents are cut");
     v("data.limit_tokens", limit_tokens, 0, at_least(0),
       "clm, mlm: only the first tokens of data.train are used, in the order of its sources; 0 = all");

@@ -65,8 +65,10 @@ class SourcesCorpus : public Corpus {
 void adopt_tokenizer(SourcesCorpus& corpus, const std::string& json, const std::string& key, const std::string& path) {
   if (!corpus.own_tokenizer) corpus.own_tokenizer = tokenizer_from_json(json), corpus.own_json = json;
   if (json == corpus.own_json) return;
-  SB_CHECK(corpus.own_tokenizer->to_json() == tokenizer_from_json(json)->to_json(), Data, key, ": ", path,
-           " has another tokenizer than the sources before it");
+  const auto tokenizer = tokenizer_from_json(json);
+  SB_CHECK(corpus.own_tokenizer->to_json() == tokenizer->to_json(), Data, key, ": ", path,
+           " has another tokenizer than the sources before it (", tokenizer->describe(), ", before ",
+           corpus.own_tokenizer->describe(), "); text takes data.tokenizer and data.vocabulary");
 }
 
 void open_shard(SourcesCorpus& corpus, SourcesCorpus::Source& source, const std::string& prefix, const std::string& key,
@@ -120,12 +122,12 @@ void number_documents(SourcesCorpus& corpus) {
 }  // namespace
 
 std::unique_ptr<Corpus> open_corpus(const std::string& key, const std::vector<std::string>& names,
-                                    const DataOptions& options, const std::vector<std::string>& classes) {
+                                    const DataOptions& options, const std::vector<std::string>& classes,
+                                    std::string text_tokenizer) {
   auto corpus = std::make_unique<SourcesCorpus>();
   corpus->class_names = classes;
   SB_CHECK(!names.empty(), Config, key, " is empty; give --", key, "=PATH");
   const bool classify = options.task == "classify";
-  std::string text_tokenizer;
   for (const std::string& text : names) {
     const SourceEntry entry = parse_source(key, text);
     for (const SourceName& name : expand_source(key, entry.path)) {

@@ -21,6 +21,7 @@ class ByteTokenizer : public Tokenizer {
   }
   int64_t text_bytes(int32_t id) const override { return id < 256 ? 1 : 0; }
   std::string to_json() const override { return R"({"type":"bytes"})"; }
+  std::string describe() const override { return "bytes"; }
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 // Text <-> token ids. A tokenizer is saved with every shard and checkpoint (to_json) and rebuilt from there.
 // bytes: ids 0..255 are the bytes, 256 the separator that ends every document, 257 the mask.
 // words: white-space separated words of a fixed vocabulary; then separator and mask. An unknown word is an error
-// (ErrorKind::Data) that names it.
+// (ErrorKind::Data) that names it; a byte order mark before the first one is no part of it.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,7 @@ class Tokenizer {
   [[nodiscard]] virtual std::string decode(std::span<const int32_t> ids) const = 0;
   [[nodiscard]] virtual int64_t text_bytes(int32_t id) const = 0;  // bytes of text an id stands for; separator, mask: 0
   [[nodiscard]] virtual std::string to_json() const = 0;
+  [[nodiscard]] virtual std::string describe() const = 0;  // for messages: "bytes", "2 words"
 };
 
 [[nodiscard]] std::unique_ptr<Tokenizer> make_byte_tokenizer();

@@ -1,6 +1,7 @@
 // White-space separated words of a fixed vocabulary, and tokenizers from their JSON.
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
@@ -11,7 +12,14 @@
 namespace smartbird {
 namespace {
 
-constexpr std::string_view kSpace = " \t\r\n";
+constexpr std::string_view kSpace = " \t\r\n", kByteOrderMark = "\xEF\xBB\xBF";
+
+// A word for a message: its beginning, bytes that are no UTF-8 as escapes.
+std::string shown(const std::string& word) {
+  constexpr size_t kMost = 60;
+  const std::string text = is_utf8(word) ? word : printable(word);
+  return text.size() <= kMost ? text : text.substr(0, kMost) + "...";
+}
 
 class WordTokenizer : public Tokenizer {
  public:
@@ -29,13 +37,14 @@ class WordTokenizer : public Tokenizer {
   int32_t separator_id() const override { return static_cast<int32_t>(words_.size()); }
   int32_t mask_id() const override { return separator_id() + 1; }
   void encode(std::string_view text, std::vector<int32_t>& ids) const override {
+    if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
     for (size_t begin = text.find_first_not_of(kSpace); begin != std::string_view::npos;
          begin = text.find_first_not_of(kSpace, begin)) {
       const size_t end = std::min(text.find_first_of(kSpace, begin), text.size());
       const std::string word(text.substr(begin, end - begin));
       const auto found = ids_.find(word);
-      SB_CHECK(found != ids_.end(), Data, "word tokenizer: '", word, "' is not among the ", words_.size(),
-               " words of the vocabulary");
+      SB_CHECK(found != ids_.end(), Data, "word tokenizer: '", shown(word), "' is not among the ", words_.size(),
+               " words of the vocabulary; add it there, or write a known word in its place");
       ids.push_back(found->second);
       begin = end;
     }
@@ -50,6 +59,7 @@ class WordTokenizer : public Tokenizer {
     return id < separator_id() ? static_cast<int64_t>(words_[static_cast<size_t>(id)].size()) + 1
                                : 0;  // with its space
   }
+  std::string describe() const override { return join(words_.size(), " words"); }
   std::string to_json() const override { return nlohmann::json{{"type", "words"}, {"words", words_}}.dump(); }
 
  private:
@@ -84,20 +94,23 @@ std::unique_ptr<Tokenizer> make_word_tokenizer(std::vector<std::string> words) {
 
 std::vector<std::string> read_words(const std::string& path) {
   std::ifstream in(path);
+  SB_CHECK(in, Data, "vocabulary ", path, ": cannot be opened in ", std::filesystem::current_path().string(),
+           "; name a file with one word a line");
   std::vector<std::string> words;
   std::unordered_map<std::string, size_t> line_of;
   for (std::string line; std::getline(in, line);) {
+    if (words.empty() && line.starts_with(kByteOrderMark)) line.erase(0, kByteOrderMark.size());
     if (!line.empty() && line.back() == '\r') line.pop_back();
     words.push_back(line);
-    const std::string place = join(path, ":", words.size(), ": ");
-    SB_CHECK(!line.empty() && line.find_first_of(kSpace) == std::string::npos, Data, place,
-             "expected one word a line, without white space, got '", printable(line), "'");
-    SB_CHECK(is_utf8(line), Data, place, "'", printable(line),
+    const std::string place = join("vocabulary ", path, ":", words.size(), ": ");
+    SB_CHECK(is_utf8(line), Data, place, "'", shown(line),
              "' is not UTF-8; convert the vocabulary and its texts to UTF-8");
+    SB_CHECK(!line.empty() && line.find_first_of(kSpace) == std::string::npos, Data, place,
+             "expected one word a line, without white space, got '", shown(line), "'");
     const auto [before, is_new] = line_of.emplace(line, words.size());
-    SB_CHECK(is_new, Data, place, "'", line, "' stands in line ", before->second, " too");
+    SB_CHECK(is_new, Data, place, "'", shown(line), "' stands in line ", before->second, " too; remove one");
   }
-  SB_CHECK(in.eof() && !words.empty(), Data, path, ": empty or unreadable; a vocabulary has one word a line");
+  SB_CHECK(in.eof() && !words.empty(), Data, "vocabulary ", path, ": holds no line; name a file with one word a line");
   return words;
 }
 

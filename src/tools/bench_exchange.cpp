@@ -199,7 +199,7 @@ int bench_exchange(const Arguments& arguments) {
   const std::string key = first.data.test.empty() ? "data.valid" : "data.test";
   const auto& sources = first.data.test.empty() ? first.data.valid : first.data.test;
   SB_CHECK(!sources.empty(), Config, "bench exchange: the checkpoint names no data.test; add --data=PATH");
-  const auto corpus = open_corpus(key, sources, evaluation_data(first), meta.classes);
+  const auto corpus = open_corpus(key, sources, evaluation_data(first), meta.classes, meta.tokenizer_json);
   check_tokenizer(*corpus, meta, key);
   std::printf("%6s %6s %6s %10s %6s %7s %10s %10s %10s %8s\n", "b", "share", "picks", "loss", "ranks", "phi", "rows MB",
               "halo MB", "gather MB", "fewer");

@@ -20,8 +20,7 @@ namespace po = boost::program_options;
 using Arguments = std::vector<std::string>;
 
 constexpr const char* kUsage =
-    "smartbird data tokenize --input=PATH --output=PREFIX   text, folder, TSV or JSONL -> a shard, of bytes or "
-    "--words=FILE\n"
+    "smartbird data tokenize --input=PATH --output=PREFIX   text, folder, TSV or JSONL -> a shard\n"
     "smartbird data inspect PREFIX                          counts, lengths, first documents\n"
     "smartbird data listops --output=PREFIX                 Long Range Arena's ListOps\n"
     "smartbird data recall --output=PREFIX                  multi-query associative recall\n"
@@ -41,8 +40,10 @@ int tokenize(const Arguments& arguments) {
   po::options_description described("smartbird data tokenize");
   described.add_options()("input", po::value(&inputs), "file, folder or glob; repeatable")(
       "output", po::value(&output), "PREFIX of the shard")("task", value_of(o.task), "clm, mlm or classify")(
-      "vocabulary",
-      po::value<std::string>()->notifier([&](const std::string& file) { o.tokenizer = "words", o.vocabulary = file; }),
+      "vocabulary", po::value<std::string>()->notifier([&](const std::string& file) {
+        SB_CHECK(!file.empty(), Config, "data tokenize: --vocabulary= names no file");
+        o.tokenizer = "words", o.vocabulary = file;
+      }),
       "a file with one word a line: tokens are words, apart by white space, and not bytes")(
       "field", value_of(o.field), "text column")("label-field", value_of(o.label_field), "label column")(
       "prompt-field", value_of(o.prompt_field), "JSONL prompt")(

@@ -84,11 +84,15 @@ int generate_command(const Communicator& everyone, const Arguments& arguments) {
   load_weights(folder, model.parameters(), MissingWeights::Refuse);
   Decoder decoder(model);
   std::vector<int32_t> ids;
-  tokenizer->encode(o.prompt, ids);
+  try {
+    tokenizer->encode(o.prompt, ids);
+  } catch (const Error& error) {
+    fail(ErrorKind::Config, "generate: --prompt: ", error.what());
+  }
   SB_CHECK(!ids.empty(), Config, "generate: the prompt holds no token");
   at::Tensor logits;
   for (int32_t id : ids) logits = decoder.next(id);
-  std::cout << o.prompt;
+  std::cout << tokenizer->decode(ids);
   const PhiloxKey key = philox_key(static_cast<uint64_t>(o.seed), 0, Purpose::Generate);
   for (int64_t i = 0; i < o.tokens; ++i) {
     logits[tokenizer->mask_id()] = -1e30;

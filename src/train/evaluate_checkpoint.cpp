@@ -23,7 +23,8 @@ OpenedCheckpoint open_checkpoint(const World& world, const std::string& folder, 
   const std::string key = o.data.test.empty() ? "data.valid" : "data.test";
   const auto& sources = o.data.test.empty() ? o.data.valid : o.data.test;
   SB_CHECK(!sources.empty(), Config, "evaluate: neither data.test nor data.valid is given; add --data.test=PATH");
-  OpenedCheckpoint out{.corpus = open_corpus(key, sources, evaluation_data(o), meta.classes), .model = nullptr};
+  OpenedCheckpoint out{.corpus = open_corpus(key, sources, evaluation_data(o), meta.classes, meta.tokenizer_json),
+                       .model = nullptr};
   check_same_data(world, key, *out.corpus);
   check_tokenizer(*out.corpus, meta, key);
   check_evaluation(o, *out.corpus, key);

@@ -172,8 +172,10 @@ void check_same_data(const World& world, const std::string& key, const Corpus& c
 }
 
 void check_tokenizer(const Corpus& corpus, const CheckpointMeta& meta, const std::string& key) {
-  SB_CHECK(corpus.tokenizer().to_json() == meta.tokenizer_json, Data, key,
-           " has another tokenizer than the checkpoint");
+  if (corpus.tokenizer().to_json() == meta.tokenizer_json) return;
+  const std::string now = corpus.tokenizer().describe(), then = tokenizer_from_json(meta.tokenizer_json)->describe();
+  fail(ErrorKind::Data, key, " has another tokenizer than the checkpoint (", now, ", there ",
+       then == now ? "others" : then, "); give data.tokenizer and data.vocabulary, or shards, as it was trained with");
 }
 
 void set_threads(const World& world, int64_t threads) {

@@ -98,6 +98,7 @@ bool Trainer::start_from_checkpoint() {
 }
 
 void Trainer::resume(const std::string& folder) {
+  check_tokenizer(*data_.train, read_checkpoint_meta(folder), "data.train");
   load_weights(folder, model_->parameters(), MissingWeights::Refuse);
   load_optimizer(folder, model_->parameters(), optimizer_->shard());
   state_ = read_trainer_state(folder);

@@ -94,10 +94,15 @@ TEST_F(CorpusTest, OneTokenizerForAll) {
   const auto words = make_word_tokenizer({"a", "b"});
   const std::string first = shard("first", {"a b"}, *words), second = shard("second", {"ab"}, *bytes_),
                     text = folder_.write("t.txt", "ab");
-  const std::string reason = " has another tokenizer than the sources before it";
-  expect_refused(ErrorKind::Data, "data.train: " + second + reason, {first, second});
-  expect_refused(ErrorKind::Data, "data.train: " + text + reason, {first, text});
-  expect_refused(ErrorKind::Data, "data.train: " + first + reason, {text, first});
+  const auto refused = [&](const Texts& sources, const std::string& tokenizers) {
+    expect_refused(ErrorKind::Data,
+                   "data.train: " + sources[1] + " has another tokenizer than the sources before it (" + tokenizers +
+                       "); text takes data.tokenizer and data.vocabulary",
+                   sources);
+  };
+  refused({first, second}, "bytes, before 2 words");
+  refused({first, text}, "bytes, before 2 words");
+  refused({text, first}, "2 words, before bytes");
   const std::string third = shard("third", {"b a b"}, *words);
   EXPECT_EQ(texts_of(*open({first, third})), (Texts{"a b ", "b a b "}));
   EXPECT_EQ(open({first, third})->tokenizer().vocabulary(), 4);
@@ -111,7 +116,10 @@ TEST_F(CorpusTest, RawTextInWordsOfAVocabulary) {
   const auto corpus = open({text, folder_.write("u.txt", "a"), like}, {words, vocabulary});
   EXPECT_EQ(corpus->tokenizer().vocabulary(), 4);
   EXPECT_EQ(corpus->num_tokens(), 3 + 1 + 1 + 1 + 2);  // a separator after each text
-  expect_refused(ErrorKind::Data, "data.train: " + other + " has another tokenizer than the sources before it",
+  expect_refused(ErrorKind::Data,
+                 "data.train: " + other +
+                     " has another tokenizer than the sources before it (2 words, before 2 words); text "
+                     "takes data.tokenizer and data.vocabulary",
                  {text, other}, {words, vocabulary});
   expect_refused(ErrorKind::Config,
                  "data.train: raw text in words needs data.vocabulary = FILE, a file with one word a line", {text},

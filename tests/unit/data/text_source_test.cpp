@@ -179,7 +179,10 @@ TEST_F(TextSourceTest, WordsThatAreNotInTheVocabulary) {
   const auto tokenizer = make_word_tokenizer({"a", "b"});
   const auto expect_unknown = [&](const std::string& path, const std::string& place, const Texts& arguments) {
     const DataOptions options = data_options(arguments);
-    expect_error(ErrorKind::Data, place + ": word tokenizer: 'c' is not among the 2 words of the vocabulary",
+    expect_error(ErrorKind::Data,
+                 place +
+                     ": word tokenizer: 'c' is not among the 2 words of the vocabulary; add it there, or "
+                     "write a known word in its place",
                  [&] { TextReader("--input", options, *tokenizer).add(path); });
   };
   const std::string file = folder_.write("a.txt", "a\nb c"), table = folder_.write("a.tsv", "text\na b\nb c\n");

@@ -114,7 +114,9 @@ TEST(WordTokenizer, SeparatorAndMaskFollowTheWords) {
 
 TEST(WordTokenizer, Errors) {
   const auto tokenizer = make_word_tokenizer({"a", "bc"});
-  expect_error(ErrorKind::Data, "word tokenizer: 'b' is not among the 2 words of the vocabulary",
+  expect_error(ErrorKind::Data,
+               "word tokenizer: 'b' is not among the 2 words of the vocabulary; add it there, or write a known word in "
+               "its place",
                [&] { (void)encoded(*tokenizer, "a b"); });
   expect_error(ErrorKind::Data, "word tokenizer: 'a' stands twice in the vocabulary", [] {
     (void)make_word_tokenizer({"a", "b", "a"});
@@ -132,18 +134,41 @@ TEST(WordTokenizer, AVocabularyFileIsItsLines) {
   const std::string path = folder.path("v");
   const auto read = [&](const std::string& bytes) { return read_words(folder.write("v", bytes)); };
   EXPECT_EQ(read("a\nb\r\ncaf\xc3\xa9"), (std::vector<std::string>{"a", "b", "caf\xc3\xa9"}));
+  EXPECT_EQ(read("\xEF\xBB\xBF"
+                 "a\n"),
+            std::vector<std::string>{"a"});
+  const std::string expected = ": expected one word a line, without white space, got '", long_word(100, 'x');
   const std::pair<std::string, std::string> refused[] = {
-      {"", ": empty or unreadable; a vocabulary has one word a line"},
-      {"a\n\nb\n", ":2: expected one word a line, without white space, got ''"},
-      {"a b\n", ":1: expected one word a line, without white space, got 'a b'"},
-      {"a\nb\na\n", ":3: 'a' stands in line 1 too"},
+      {"", ": holds no line; name a file with one word a line"},
+      {"a\n\nb\n", ":2" + expected + "'"},
+      {"a b\n", ":1" + expected + "a b'"},
+      {"caf\xc3\xa9 x\n", ":1" + expected + "caf\xc3\xa9 x'"},
+      {long_word + " x\n", ":1" + expected + long_word.substr(0, 60) + "...'"},
+      {"a\nb\na\n", ":3: 'a' stands in line 1 too; remove one"},
       {"a\ncaf\xe9\n", ":2: 'caf\\xe9' is not UTF-8; convert the vocabulary and its texts to UTF-8"}};
   for (const auto& [bytes, message] : refused)
-    expect_error(ErrorKind::Data, path + message, [&, text = bytes] { (void)read(text); });
-  expect_error(ErrorKind::Data, folder.path("none") + ": empty or unreadable; a vocabulary has one word a line",
-               [&] { (void)read_words(folder.path("none")); });
-  expect_error(ErrorKind::Data, folder.path() + ": empty or unreadable; a vocabulary has one word a line",
+    expect_error(ErrorKind::Data, "vocabulary " + path + message, [&, text = bytes] { (void)read(text); });
+  expect_error(ErrorKind::Data,
+               "vocabulary none: cannot be opened in " + std::filesystem::current_path().string() +
+                   "; name a file with one word a line",
+               [] { (void)read_words("none"); });
+  expect_error(ErrorKind::Data, "vocabulary " + folder.path() + ": holds no line; name a file with one word a line",
                [&] { (void)read_words(folder.path()); });
+}
+
+// A byte order mark before the first word, and unknown words of any length and encoding in the message.
+TEST(WordTokenizer, TextsAsEditorsWriteThem) {
+  const auto tokenizer = make_word_tokenizer({"a", "bc"});
+  EXPECT_EQ(encoded(*tokenizer,
+                    "\xEF\xBB\xBF"
+                    "a bc"),
+            (Ids{0, 1}));
+  EXPECT_EQ(tokenizer->describe(), "2 words");
+  const std::string rest =
+      "' is not among the 2 words of the vocabulary; add it there, or write a known word in its place";
+  expect_error(ErrorKind::Data, "word tokenizer: 'caf\\xe9" + rest, [&] { (void)encoded(*tokenizer, "a caf\xe9"); });
+  expect_error(ErrorKind::Data, "word tokenizer: '" + std::string(60, 'x') + "..." + rest,
+               [&] { (void)encoded(*tokenizer, std::string(1000, 'x')); });
 }
 
 TEST(TokenizerDescription, RebuildsTheSameTokenizer) {
