@@ -7,16 +7,16 @@ import pathlib
 import re
 
 MAKERS = ("words",)
-SHARE_OF_NOVELS, SHARE_OF_REVIEWS = 2 / 3, 0.02  # to learn from, that have a word: either makes it one of the vocabulary
-UNKNOWN = "?"  # each other word
+SHARE_OF_NOVELS, SHARE_OF_REVIEWS = 2 / 3, 0.02  # a word is of the vocabulary that this share of the novels, or of the reviews, to learn from has
+UNKNOWN = "?"  # stands for each other word
 AUTHORS_BYTES = (1024, 4096, 16384)  # pieces of a book, the rest is dropped
 REVIEWS_BYTES = (512, 1024, 2048, 4096)  # the beginning of a review
 REVIEWS_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\"}
 
 
 def words(data, output):
-    """output/vocabulary; pretrain/{train,valid}/*.txt: the novels to learn language from, to train also the reviews to learn from, without what they
-    say of the film; authors_BYTES/{train,test}.tsv as the manifest splits authors; reviews_BYTES/{train,valid,test}.tsv."""
+    """output/vocabulary; pretrain/{train,valid}/*.txt: the novels to learn language from, to train also the reviews to learn from, without their
+    labels; authors_BYTES/{train,test}.tsv as the manifest splits authors; reviews_BYTES/{train,valid,test}.tsv."""
     books, reviews = _books(data), _reviews(data)
     pretrain = {(split, file): _words_of(text) for split, file, _, text in books["lm_split"] if split in ("train", "valid")}
     pretrain.update({("train", f"{name}.txt"): _words_of(text) for split, name, _, text in reviews if split == "train"})
@@ -57,9 +57,9 @@ def _reviews(data):
     """[(split, name, label, bytes)]."""
     out = []
     for file in sorted((data / "movie_reviews").glob("*.tsv")):
-        for line in file.read_text(encoding="utf-8").splitlines()[1:]:
+        for line in file.read_text(encoding="utf-8").split("\n")[1:-1]:
             label, name, text = line.split("\t")
-            text = re.sub(r"\\(.)", lambda escape: REVIEWS_ESCAPES[escape[1]], text)
+            text = re.sub(r"\\(.)", lambda escape: REVIEWS_ESCAPES.get(escape[1], escape[0]), text)
             out.append((file.stem.split("-")[0], f"{name.replace('/', '_')}_{label}", label, text.encode()))
     return out
 

@@ -76,7 +76,7 @@ def prepare(todo, runner):
     for benchmark in dict.fromkeys(benchmark for benchmark, _, _ in todo):
         try:
             runner.prepare(benchmark)
-        except (Failed, OSError) as reason:
+        except (Failed, OSError, ValueError, KeyError) as reason:
             sys.exit(f"benchmarks: {benchmark.name}: its data cannot be prepared: {reason}")
 
 
