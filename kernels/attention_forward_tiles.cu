@@ -18,7 +18,7 @@ constexpr int kForwardBlocks = kWidth < 128 ? 4 : 2;  // of kGatherThreads on a 
 template <int kWidth>
 struct RunningTile {
   float max[2] = {kNothing, kNothing}, sum[2] = {0, 0};
-  float rounded[4] = {0, 0, 0, 0};  // [2 half]: all lanes' sum
+  float rounded[4] = {0, 0, 0, 0};  // [2 half]: all lanes' sum; the others are not read
   TileSums<kWidth> value;
 
   // score[c][i] as products() leaves them -> weights, as the left factor of sums.

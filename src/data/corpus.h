@@ -34,10 +34,11 @@ class Corpus {
   [[nodiscard]] virtual const std::vector<std::string>& classes() const = 0;  // names of labels, may be empty
 };
 
-// Opens all sources of one option (`key` is its name, for messages). Raw text uses the tokenizer whose JSON is text_tokenizer, else
-// that of the options; shards bring their own, which must agree. For classify, `classes` (of the training data or checkpoint) fixes the labels; empty =
-// the sorted names found here. Documents of folder-of-class-folders longer than sequence_tokens are cut into whole
-// pieces of that length, the rest dropped; other long documents of classify are truncated by the sampler.
+// Opens all sources of one option (`key` is its name, for messages). Raw text uses the tokenizer whose JSON is
+// text_tokenizer, else that of the options; shards bring their own, which must agree. For classify, `classes` (of the
+// training data or checkpoint) fixes the labels; empty = the sorted names found here. Documents of
+// folder-of-class-folders longer than sequence_tokens are cut into whole pieces of that length, the rest dropped; other
+// long documents of classify are truncated by the sampler.
 [[nodiscard]] std::unique_ptr<Corpus> open_corpus(const std::string& key, const std::vector<std::string>& sources,
                                                   const DataOptions& options, const std::vector<std::string>& classes,
                                                   std::string text_tokenizer = "");

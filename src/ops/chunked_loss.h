@@ -14,8 +14,8 @@ struct LossSum {
   at::Tensor row_loss, row_correct;  // without gradients: [T] float64 and uint8 where h is, 0 where not counted
 };
 
-// h [T, C], w [V, C], target [T] int64 on the host, -1 = not counted. factors: Bfloat16, of float32 on a GPU; the logits and their gradient are
-// rounded to it, loss and hits are not.
+// h [T, C], w [V, C], target [T] int64 on the host, -1 = not counted. factors: Bfloat16, of float32 on a GPU; the logits
+// and their gradient are rounded to it, loss and hits are not.
 [[nodiscard]] LossSum chunked_loss(const at::Tensor& h, const at::Tensor& w, const at::Tensor& target,
                                    int64_t chunk_rows, Factors factors = Factors::AsGiven);
 

@@ -1,5 +1,5 @@
-// Rows in chunks: what a pass over many rows holds at once. Chunks depend on the rows that a rank goes through, in the loss those
-// with a target, never on what they hold.
+// Rows in chunks: what a pass over many rows holds at once. Chunks depend on the rows that a rank goes through (in the loss
+// those with a target), never on what they hold.
 #pragma once
 
 #include <ATen/ATen.h>

@@ -1,6 +1,7 @@
 // Floating-point work of a training step over all ranks, by stage; a multiply-add is two. The formulas are those of the
 // cost of a layer: with T rows,
-//   projections 2 T C (2 H D + 2 G D), MLP 6 T C F, head 2 T C V of the rows with a target (its gradients 4 T C V come with it); backward twice that
+//   projections 2 T C (2 H D + 2 G D), MLP 6 T C F, backward twice that
+//   head 2 T C V of the rows with a target, its gradients, 4 T C V, come with it
 //   scan and draw 2 M a (block, key of E); band and picks 4 D H a (row, key), backward 10 D H (scores again, dp, dq, dk, dv)
 //   probes 4 D H a (probe row, key that its block sees) and sparse layer: its scores are formed twice
 // Layers that are computed again in the backward pass count their forward work twice.
