@@ -17,8 +17,7 @@ std::string device_errors(const Options& o) {
   const auto one_of_these = [](int64_t x, std::initializer_list<int64_t> these) {
     return std::find(these.begin(), these.end(), x) != these.end();
   };
-  const std::vector<std::string>& patterns = o.attention.pattern;
-  const bool samples = std::find(patterns.begin(), patterns.end(), "sparse") != patterns.end();
+  const bool samples = has_sparse_layer(o);
   rule(o.run.dtype == "float32", "run.dtype = ", o.run.dtype, ", a GPU trains in float32");
   rule(one_of_these(head_width(o.model), {32, 64, 128}), "heads are ", head_width(o.model),
        " wide, its kernels take 32, 64 or 128; change model.heads or model.head_width");

@@ -101,8 +101,9 @@ struct AttentionOptions {
       "subtract log inclusion probability from picked scores (estimates dense attention without bias)");
     v("attention.min_inclusion", min_inclusion, 0.0, between(0.0, 1.0),
       "smallest inclusion probability used in the correction; 0 = no cap");
-    v("attention.pattern", pattern, "sparse", each_of({"sparse", "dense", "window"}),
-      "kind of each layer's attention, a pattern repeated over layers");
+    v("attention.pattern", pattern, "sparse", each_of({"sparse", "dense", "window", "auto"}),
+      "kind of each layer's attention, a pattern repeated over layers; auto: sparse or dense, whichever trains faster, "
+      "measured when the run begins");
     v("attention.global_positions", global_positions, "", at_least(0),
       "positions of each sequence that every row that may see them attends");
     v("attention.scan_budget_bytes", scan_budget_bytes, 0, at_least(0),

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "config/auto_pattern.h"
 #include "config/device_rules.h"
 #include "config/values.h"
 #include "core/error.h"
@@ -24,9 +25,9 @@ bool draws_from_sketch(const Options& o) {
 
 bool has_sparse_layer(const Options& o) {
   const auto& patterns = o.attention.pattern;
-  const size_t used = std::min(patterns.size(), static_cast<size_t>(o.model.layers));
-  return std::find(patterns.begin(), patterns.begin() + static_cast<int64_t>(used), "sparse") !=
-         patterns.begin() + static_cast<int64_t>(used);
+  const auto used = static_cast<int64_t>(std::min(patterns.size(), static_cast<size_t>(o.model.layers)));
+  return std::any_of(patterns.begin(), patterns.begin() + used,
+                     [](const std::string& pattern) { return pattern == "sparse" || pattern == "auto"; });
 }
 bool samples_from_sketch(const Options& o) { return draws_from_sketch(o) && o.attention.draw != "topk"; }
 
@@ -141,7 +142,8 @@ void check_rules(const Options& o, int num_ranks) {
   for (const std::string& name : o.run.allow_change)
     rule(std::any_of(entries.begin(), entries.end(), [&](const OptionEntry& e) { return e.name == name; }),
          "run.allow_change: unknown option '", name, "'", advice(name, entries));
-  if (const std::string device = device_errors(o); !device.empty()) errors += join(errors.empty() ? "" : "\n", device);
+  for (const std::string& more : {auto_pattern_errors(o), device_errors(o)})
+    if (!more.empty()) errors += join(errors.empty() ? "" : "\n", more);
   SB_CHECK(errors.empty(), Config, errors);
 }
 

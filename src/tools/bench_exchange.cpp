@@ -193,9 +193,7 @@ int bench_exchange(const Arguments& arguments) {
   const LayoutKind layout = a.layout == "zigzag" ? LayoutKind::Zigzag : LayoutKind::Contiguous;
   nlohmann::json report{{"hardware", describe_hardware()}, {"checkpoint", a.checkpoint}, {"layout", a.layout}};
   const Options first = options_with(folder, a, settings.front());
-  SB_CHECK(std::find(first.attention.pattern.begin(), first.attention.pattern.end(), "sparse") !=
-               first.attention.pattern.end(),
-           Config, "bench exchange: no layer of ", folder, " is sparse");
+  SB_CHECK(has_sparse_layer(first), Config, "bench exchange: no layer of ", folder, " is sparse");
   const std::string key = first.data.test.empty() ? "data.valid" : "data.test";
   const auto& sources = first.data.test.empty() ? first.data.valid : first.data.test;
   SB_CHECK(!sources.empty(), Config, "bench exchange: the checkpoint names no data.test; add --data=PATH");

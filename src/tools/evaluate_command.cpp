@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "config/auto_pattern.h"
 #include "config/inherit.h"
 #include "config/rules.h"
 #include "core/error.h"
@@ -100,6 +101,8 @@ int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& ar
   Arguments all{"--config", folder + "/config.ini"};
   all.insert(all.end(), own.rest.begin(), own.rest.end());
   ParsedOptions parsed = parse_options(all, nullptr);
+  SB_CHECK(!has_auto_pattern(parsed.options), Config,
+           "evaluate: attention.pattern = auto is chosen when a run begins; give sparse, dense or window");
   refuse_other_model(parse_options({"--config", folder + "/config.ini"}, nullptr).options, parsed.options, folder);
   leave_training_behind(parsed, folder);
   check_rules(parsed.options, everyone->size());

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "config/auto_pattern.h"
 #include "config/parse.h"
 #include "config/rules.h"
 #include "core/error.h"
@@ -90,6 +91,25 @@ Corpora open_data(const Options& o) {
   return {};
 }
 
+// attention.pattern = auto as a run would choose it, by predicted time.
+void settle_pattern(ParsedOptions& parsed, int64_t ranks, const Corpus* corpus, const std::map<Rate, double>& rates) {
+  if (!has_auto_pattern(parsed.options)) return;
+  const auto seconds = [&](const char* pattern) {
+    ParsedOptions as = parsed;
+    settle_auto_pattern(as, pattern, "");
+    Prediction out;
+    out.rates = rates, out.plan = make_plan_case(as.options, ranks, corpus), out.work = predict_work(out.plan);
+    return out.step_s();
+  };
+  const double sparse = seconds("sparse"), dense = seconds("dense");
+  const char* cheaper = dense <= sparse ? "dense" : "sparse";
+  std::printf(
+      "attention.pattern = auto: planned as %s, a step takes about %.3g s densely and %.3g s sampled; a run measures "
+      "both\n",
+      cheaper, dense, sparse);
+  settle_auto_pattern(parsed, cheaper, ", auto");
+}
+
 // What every plan would send; `auto` stands for the cheapest, as far as that is known without picks.
 void settle_exchange(Prediction& out) {
   if (out.plan.sequence_ranks == 1) {
@@ -115,7 +135,7 @@ int plan_command(const Communicator& everyone, const Arguments& arguments) {
         usage.c_str(), help_text().c_str());
     return 0;
   }
-  const ParsedOptions parsed = parse_options(options, nullptr);
+  ParsedOptions parsed = parse_options(options, nullptr);
   const Options& o = parsed.options;
   check_rules(o, static_cast<int>(a.ranks));
   SB_CHECK(o.attention.draw != "oracle", Config,
@@ -126,18 +146,19 @@ int plan_command(const Communicator& everyone, const Arguments& arguments) {
   const Corpora data = open_data(o);
   const Resident opened = resident_now();
   Prediction out;
-  out.plan = make_plan_case(o, a.ranks, data.train.get());
-  if (a.phi_given) out.plan.phi = a.phi;
-  out.network = {a.hosts > 0 ? a.hosts : a.ranks, parse_link(a.link_given ? a.link : o.exchange.link)};
-  settle_exchange(out);
   set_threads_of_a_rank(o, a.ranks);
   if (!set_matmul(o)) std::fputs(kNotRounded, stderr);
   if (o.run.device == "cuda")
     std::fputs(
         "warning: run.device = cuda: bytes that travel are those of GPUs, memory, rates and times those of this CPU\n",
         stderr);
-  out.rates = measure_rates(out.plan);
+  out.rates = measure_rates(make_plan_case(o, a.ranks, data.train.get()));
   const double touched = resident_now().file_bytes - opened.file_bytes;  // pages of LibTorch that training runs through
+  settle_pattern(parsed, a.ranks, data.train.get(), out.rates);
+  out.plan = make_plan_case(o, a.ranks, data.train.get());
+  if (a.phi_given) out.plan.phi = a.phi;
+  out.network = {a.hosts > 0 ? a.hosts : a.ranks, parse_link(a.link_given ? a.link : o.exchange.link)};
+  settle_exchange(out);
   out.memory =
       predict_memory(out.plan, {.library_bytes = start.all() + touched, .data_bytes = opened.all() - start.all()});
   out.work = predict_work(out.plan);

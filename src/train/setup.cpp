@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "comm/measure_link.h"
+#include "config/auto_pattern.h"
 #include "config/parse.h"
 #include "config/rules.h"
 #include "core/error.h"
@@ -118,8 +119,10 @@ std::vector<std::string> classes_of_checkpoint(const Options& o) {
 
 void check_resume(const std::string& folder, const ParsedOptions& options) {
   const Options before = parse_options({"--config", folder + "/config.ini"}, nullptr).options;
+  ParsedOptions now = options;
+  settle_auto_pattern_as(now, before);
   std::string changed;
-  for (const std::string& name : changed_names(before, options.options))
+  for (const std::string& name : changed_names(before, now.options))
     if (!may_change(name, options.options.run.allow_change)) changed += (changed.empty() ? "" : ", ") + name;
   SB_CHECK(changed.empty(), Config, "run.resume: ", changed, " differ from the run in ", folder,
            "; set them back, or list them in --run.allow_change to change them on purpose");

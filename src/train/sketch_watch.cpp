@@ -12,9 +12,7 @@ namespace {
 
 // Whether picks follow a sketch that learns.
 bool follows_a_sketch(const Options& o) {
-  const auto& patterns = o.attention.pattern;
-  return o.sketch.probes > 0 && o.attention.picks > 0 && draws_from_sketch(o) &&
-         std::find(patterns.begin(), patterns.end(), "sparse") != patterns.end();
+  return o.sketch.probes > 0 && o.attention.picks > 0 && draws_from_sketch(o) && has_sparse_layer(o);
 }
 
 std::string in_percent(double share) {

@@ -3,12 +3,10 @@
 // a global count.
 #include "train/step.h"
 
-#include <torch/csrc/autograd/autograd.h>
-
 #include <cmath>
 
 #include "train/agree.h"
-#include "train/micro_steps.h"
+#include "train/pass.h"
 #include "train/picks_recorder.h"
 #include "train/schedule.h"
 #include "train/totals.h"
@@ -16,32 +14,10 @@
 namespace smartbird {
 namespace {
 
-int64_t num_blocks(const std::vector<Sample>& batch, int64_t query_block) {
-  int64_t blocks = 0;
-  for (const Sample& sample : batch) blocks += (sample.length + query_block - 1) / query_block;
-  return blocks;
-}
-
 int64_t num_tokens(const std::vector<Sample>& batch) {
   int64_t tokens = 0;
   for (const Sample& sample : batch) tokens += sample.length;
   return tokens;
-}
-
-void forward_backward(const StepSetup& setup, const StepContext& context, const MicroStep& micro,
-                      const ForwardOptions& options, double targets, Totals& totals, PicksRecorder& recorder) {
-  StageTimer& timer = context.timer;
-  Forward forward;
-  {
-    const auto timing = timer.measure("forward");
-    forward = setup.model.forward(context, micro.stream, options);
-  }
-  const auto timing = timer.measure("backward");
-  if (forward.task_loss.requires_grad())  // not of a frozen model
-    torch::autograd::backward({forward.task_loss / std::max(1.0, targets)}, {});
-  if (forward.sketch_loss.defined()) torch::autograd::backward({forward.sketch_loss}, {});
-  totals.add(forward, micro.stream);
-  recorder.add(context, forward);
 }
 
 }  // namespace
@@ -59,21 +35,22 @@ StepRecord train_step(const StepSetup& setup, Optimizer& optimizer, const Corpus
   timer.add("data", watch.elapsed_ms());
 
   ForwardOptions options{.task = setup.task,
+                         .probe_rate = probe_rate(o, batch),
                          .body_frozen = o.train.learning_rate == 0,
                          .independent = step <= o.attention.share_warmup_steps};
   if (step <= o.attention.warmup_steps) {
     options.all_keys = o.attention.warmup_picks == 0;
     if (!options.all_keys) options.picks = o.attention.warmup_picks;
   }
-  options.probe_rate = o.sketch.probes == 0 ? -1.0
-                                            : static_cast<double>(o.sketch.probes) /
-                                                  static_cast<double>(num_blocks(batch, o.attention.query_block));
   setup.model.parameters().zero_grad();
   Totals totals;
   PicksRecorder recorder(setup, step);
   for (const MicroStep& micro : micro_steps) {
     const StepContext context{setup.world, micro.layout, timer, seed, step, Phase::Train, setup.link};
-    forward_backward(setup, context, micro, options, targets, totals, recorder);
+    const Forward forward = run_pass(setup, context, micro, options, targets);
+    const auto timing = timer.measure("backward");  // of which a GPU may still be at the last
+    totals.add(forward, micro.stream);
+    recorder.add(context, forward);
   }
   totals.reduce(setup.world);
   const GradNorms norms =

@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <set>
+#include <optional>
 
+#include "config/auto_pattern.h"
 #include "core/error.h"
 #include "train/agree.h"
+#include "train/choose_pattern.h"
 #include "train/picks_recorder.h"
 #include "train/run_folder.h"
 #include "train/setup.h"
@@ -30,6 +32,8 @@ class Trainer {
   int run(const RunStart& start);
 
  private:
+  void make_model(at::Device device);
+  void choose_auto_pattern(at::Device device);
   bool start_from_checkpoint();
   void resume(const std::string& folder);
   [[nodiscard]] bool nothing_left() const;
@@ -60,7 +64,8 @@ class Trainer {
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<RunLock> lock_;
   std::unique_ptr<Metrics> metrics_;
-  SketchWatch sketch_watch_;
+  std::optional<SketchWatch> sketch_watch_;
+  std::string pattern_text_;  // how attention.pattern = auto was chosen
   TrainerState state_;
   Stopwatch watch_;
   double wall_before_s_ = 0;
@@ -73,21 +78,35 @@ Trainer::Trainer(const World& world, ParsedOptions options, RunKind kind, at::De
       task_(task_from_name(options_.options.data.task)),
       link_(link_of(world_, options_.options, device)),
       data_(open_corpora(options_.options, kind == RunKind::Finetune ? classes_of_checkpoint(options_.options)
-                                                                     : std::vector<std::string>{})),
-      sketch_watch_(options_.options) {
+                                                                     : std::vector<std::string>{})) {
   const Options& o = options_.options;
   check_same_data(world_, "data.train", *data_.train);
   if (data_.valid) check_same_data(world_, "data.valid", *data_.valid);
   if (data_.test) check_same_data(world_, "data.test", *data_.test);
-  model_ = std::make_unique<Transformer>(
-      make_shape(o, data_.train->tokenizer().vocabulary(), static_cast<int64_t>(data_.train->classes().size())),
-      weights_of(o, device), static_cast<uint64_t>(o.run.seed));
-  if (o.train.freeze == "model") model_->parameters().freeze_model();
+  make_model(device);
   sampler_ = std::make_unique<Sampler>(*data_.train, SamplerOptions{.seed = static_cast<uint64_t>(o.run.seed),
                                                                     .sequence_tokens = o.data.sequence_tokens,
                                                                     .cut_documents = task_ != Task::Classify,
                                                                     .fixed = false});
+  if (has_auto_pattern(o)) choose_auto_pattern(device);
   optimizer_ = std::make_unique<Optimizer>(world_, model_->parameters(), o.train);
+  sketch_watch_.emplace(o);
+}
+
+void Trainer::make_model(at::Device device) {
+  const Options& o = options_.options;
+  model_.reset();  // never two at a time
+  model_ = std::make_unique<Transformer>(
+      make_shape(o, data_.train->tokenizer().vocabulary(), static_cast<int64_t>(data_.train->classes().size())),
+      weights_of(o, device), static_cast<uint64_t>(o.run.seed));
+  if (o.train.freeze == "model") model_->parameters().freeze_model();
+}
+
+void Trainer::choose_auto_pattern(at::Device device) {
+  const PatternChoice choice = choose_pattern(setup(), *data_.train, *sampler_);
+  pattern_text_ = to_text(choice);
+  settle_auto_pattern(options_, choice.dense ? "dense" : "sparse", ", " + pattern_text_);
+  if (choice.dense) make_model(device);  // one without a sketch
 }
 
 // False when a signal came in between.
@@ -143,6 +162,7 @@ void Trainer::open_run_folder(const RunStart& start) {
     if (!start.resume_from.empty()) make_latest(o.run.dir, start.resume_from);
     metrics_ = std::make_unique<Metrics>(o.run.dir, state_.step, o.train.steps, o.run.progress, o.run.log_every);
     metrics_->message(banner(world_, o, *model_, data_, link_));
+    if (!pattern_text_.empty()) metrics_->message("attention.pattern = " + pattern_text_);
     if (!start.resume_from.empty())
       metrics_->message(join("resumed from ", start.resume_from, " at step ", state_.step));
   }
@@ -225,7 +245,7 @@ void Trainer::take_step() {
   record.tokens = state_.tokens;
   if (!metrics_) return;
   metrics_->step(record);
-  if (const std::string warning = sketch_watch_.step(record); !warning.empty()) metrics_->message(warning);
+  if (const std::string warning = sketch_watch_->step(record); !warning.empty()) metrics_->message(warning);
 }
 
 int Trainer::finish(bool stopped) {

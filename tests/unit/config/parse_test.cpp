@@ -139,9 +139,9 @@ TEST_F(ParseTest, Lists) {
   expect_argument_error({"--data.train=a,,b"}, at + "data.train = a,,b: an element of the list is empty");
   expect_argument_error({"--data.train=,"}, at + "data.train = ,: an element of the list is empty");
   expect_argument_error({"--attention.pattern=sparse,dens"},
-                        at + "attention.pattern = sparse,dens: expected sparse | dense | window");
+                        at + "attention.pattern = sparse,dens: expected sparse | dense | window | auto");
   expect_argument_error({"--attention.pattern="},
-                        at + "attention.pattern = : is empty, expected sparse | dense | window");
+                        at + "attention.pattern = : is empty, expected sparse | dense | window | auto");
   expect_argument_error({"--model.rotary_base= "}, at + "model.rotary_base =  : is empty, expected a number");
   expect_argument_error({"--model.rotary_base=1,0"}, at + "model.rotary_base = 1,0: allowed: above 0");
   expect_argument_error({"--attention.global_positions=1,a"},

@@ -1,0 +1,93 @@
+// attention.pattern = auto, as a user calls it: the run is the one that would have been had the chosen pattern been given, its
+// configuration says which, and it goes on as it began.
+#include "tests/support/training_run.h"
+
+namespace smartbird::testing {
+namespace {
+
+constexpr const char* kShort = "--train.steps=3 --train.warmup_steps=1 --eval.at_end=off ";
+
+std::string config_of(const std::string& folder) {
+  std::ifstream in(folder + "/config.ini");
+  return {(std::istreambuf_iterator<char>(in)), {}};
+}
+
+// Of "key = value" there, and the comment above it.
+bool says(const std::string& folder, const std::string& line) {
+  return config_of(folder).find("\n" + line) != std::string::npos;
+}
+
+TEST(AutoPattern, IsTheRunOfWhatItChose) {
+  const TempFolder folders;
+  for (int ranks : {1, 2}) {
+    const std::string run = folders.path("auto" + std::to_string(ranks));
+    const CommandResult result = smartbird(
+        ranks, "pretrain --config configs/tiny.ini --attention.pattern=window,auto --run.dir=" + run + " " + kShort);
+    ASSERT_EQ(result.code, 0) << result.output;
+    const std::string chosen = says(run, "pattern = window,dense\n") ? "dense" : "sparse";
+    EXPECT_TRUE(says(run, "pattern = window," + chosen + "\n")) << config_of(run);
+    EXPECT_NE(config_of(run).find("command line, auto: "), std::string::npos) << "where it comes from";
+    EXPECT_NE(result.output.find("attention.pattern = auto: " + chosen +
+                                 ", forward and backward over sequences of up to 256 tokens took"),
+              std::string::npos)
+        << result.output;
+    expect_same_steps(read_run(run),
+                      train_tiny(folders.path("given" + std::to_string(ranks)), ranks,
+                                 std::string(kShort) + "--attention.pattern=window," + chosen),
+                      chosen, 0);
+  }
+}
+
+TEST(AutoPattern, GoesOnAsItBegan) {
+  const TempFolder folders;
+  for (const char* began : {"dense", "sparse"}) {
+    const std::string run = folders.path(began);
+    (void)train_tiny(run, 1, std::string(kShort) + "--train.stop_after=2 --attention.pattern=window," + began);
+    const CommandResult other =
+        smartbird(1, "pretrain --config configs/tiny.ini --run.resume=auto --attention.pattern=auto --run.dir=" + run +
+                         " " + kShort);
+    EXPECT_EQ(other.code, 2) << other.output;
+    EXPECT_NE(other.output.find("run.resume: attention.pattern differ"), std::string::npos) << other.output;
+    const CommandResult again = smartbird(
+        1, "pretrain --config configs/tiny.ini --run.resume=auto --attention.pattern=window,auto --run.dir=" + run +
+               " " + kShort);
+    EXPECT_EQ(again.code, 0) << again.output;
+    EXPECT_EQ(again.output.find("attention.pattern = auto"), std::string::npos)
+        << "nothing is measured: " << again.output;
+    EXPECT_TRUE(says(run, std::string("pattern = window,") + began + "\n")) << config_of(run);
+    EXPECT_EQ(read_run(run).steps.size(), 3U);
+  }
+}
+
+TEST(AutoPattern, IsForRunsAndPlansAlone) {
+  const TempFolder folders;
+  const std::string run = folders.path("run");
+  (void)train_tiny(run, 1, kShort);
+  const CommandResult evaluate = smartbird(1, "evaluate --attention.pattern=auto --checkpoint=" + run);
+  EXPECT_EQ(evaluate.code, 2) << evaluate.output;
+  EXPECT_NE(evaluate.output.find(
+                "evaluate: attention.pattern = auto is chosen when a run begins; give sparse, dense or window"),
+            std::string::npos)
+      << evaluate.output;
+  const CommandResult tuned =
+      smartbird(1,
+                "finetune --attention.pattern=auto --data.train='${repository}/tests/data/books/train' "
+                "--data.sequence_tokens=256 --train.batch_tokens=1024 --init.checkpoint=" +
+                    run + " --run.dir=" + folders.path("tuned") + " " + kShort);
+  EXPECT_EQ(tuned.code, 0) << tuned.output;
+  EXPECT_NE(tuned.output.find("attention.pattern = auto: "), std::string::npos) << tuned.output;
+  for (const char* tokens : {"16", "16384"}) {
+    const CommandResult plan =
+        smartbird(1, std::string("plan --config configs/tiny.ini --attention.pattern=auto --data.train= "
+                                 "--train.batch_tokens=16384 --data.sequence_tokens=") +
+                         tokens);
+    EXPECT_EQ(plan.code, 0) << plan.output;
+    EXPECT_NE(plan.output.find(std::string("attention.pattern = auto: planned as ") +
+                               (std::string(tokens) == "16" ? "dense" : "sparse")),
+              std::string::npos)
+        << plan.output;
+  }
+}
+
+}  // namespace
+}  // namespace smartbird::testing
