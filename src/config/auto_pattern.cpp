@@ -10,11 +10,16 @@ namespace {
 
 constexpr const char* kAuto = "auto";
 
+// Whether one of the entries that the model's layers take is `name`.
+bool has(const Options& o, const char* name) {
+  const std::vector<std::string>& patterns = o.attention.pattern;
+  const auto used = static_cast<int64_t>(std::min(patterns.size(), static_cast<size_t>(o.model.layers)));
+  return std::find(patterns.begin(), patterns.begin() + used, name) != patterns.begin() + used;
+}
+
 }  // namespace
 
-bool has_auto_pattern(const Options& o) {
-  return std::find(o.attention.pattern.begin(), o.attention.pattern.end(), kAuto) != o.attention.pattern.end();
-}
+bool has_auto_pattern(const Options& o) { return has(o, kAuto); }
 
 void settle_auto_pattern(ParsedOptions& parsed, const std::string& pattern, const std::string& why) {
   std::vector<std::string>& patterns = parsed.options.attention.pattern;
@@ -31,26 +36,33 @@ void settle_auto_pattern_as(ParsedOptions& parsed, const Options& before) {
   parsed.source["attention.pattern"] += ", auto: as the run began";
 }
 
+void refuse_auto_pattern(const Options& o, const std::string& command) {
+  SB_CHECK(!has_auto_pattern(o), Config, command,
+           ": attention.pattern = auto is chosen when a run begins; give sparse, dense or window");
+}
+
 std::string auto_pattern_errors(const Options& o) {
   if (!has_auto_pattern(o)) return "";
   std::string errors;
   const auto rule = [&](bool holds, const auto&... parts) {
-    if (!holds)
-      errors += join(errors.empty() ? "" : "\n", "attention.pattern = auto may make layers dense, ", parts...);
+    if (!holds) errors += join(errors.empty() ? "" : "\n", "attention.pattern = auto ", parts...);
   };
-  const auto& patterns = o.attention.pattern;
-  rule(std::find(patterns.begin(), patterns.end(), "sparse") == patterns.end(),
-       "all alike; it does not go with sparse in the same list");
-  rule(o.attention.draw != "none" && o.attention.draw != "oracle", "to save time; attention.draw = ", o.attention.draw,
-       " is not chosen for its time; set attention.pattern = sparse");
-  rule(o.attention.warmup_steps == 0, "and attention.warmup_steps = ", o.attention.warmup_steps,
-       " is of sparse ones; set attention.pattern = sparse, or attention.warmup_steps = 0");
-  rule(o.eval.draw == "same", "and eval.draw = ", o.eval.draw,
-       " is of sparse ones; set attention.pattern = sparse, or eval.draw = same");
-  rule(o.run.record_picks == 0, "which leave no picks for run.record_picks = ", o.run.record_picks,
-       "; set attention.pattern = sparse");
-  rule(o.train.freeze == "none", "which leave train.freeze = ", o.train.freeze,
-       " no sketch to train; set attention.pattern = sparse");
+  const auto needs_sparse = [&](bool is_set, const char* name, const auto& value, const char* cure) {
+    rule(!is_set, "may make layers dense; ", name, " = ", value,
+         " needs layers that stay sparse: set attention.pattern = sparse", cure);
+  };
+  rule(!has(o, "sparse"), "makes its layers sparse or dense together; it does not go with sparse in the same list");
+  rule(o.attention.draw != "none" && o.attention.draw != "oracle",
+       "chooses the faster of dense attention and a sample of it; attention.draw = ", o.attention.draw,
+       " is none: set attention.pattern = sparse");
+  rule(o.attention.picks > 0,
+       "chooses the faster of dense attention and a sample of it; attention.picks = 0 leaves none: set "
+       "attention.pattern = window");
+  needs_sparse(o.attention.warmup_steps > 0, "attention.warmup_steps", o.attention.warmup_steps,
+               ", or attention.warmup_steps = 0");
+  needs_sparse(o.eval.draw != "same", "eval.draw", o.eval.draw, ", or eval.draw = same");
+  needs_sparse(o.run.record_picks > 0, "run.record_picks", o.run.record_picks, ", or run.record_picks = 0");
+  needs_sparse(o.train.freeze != "none", "train.freeze", o.train.freeze, "");
   return errors;
 }
 

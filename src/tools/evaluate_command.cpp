@@ -101,9 +101,10 @@ int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& ar
   Arguments all{"--config", folder + "/config.ini"};
   all.insert(all.end(), own.rest.begin(), own.rest.end());
   ParsedOptions parsed = parse_options(all, nullptr);
-  SB_CHECK(!has_auto_pattern(parsed.options), Config,
-           "evaluate: attention.pattern = auto is chosen when a run begins; give sparse, dense or window");
-  refuse_other_model(parse_options({"--config", folder + "/config.ini"}, nullptr).options, parsed.options, folder);
+  const Options trained = parse_options({"--config", folder + "/config.ini"}, nullptr).options;
+  settle_auto_pattern_as(parsed, trained);  // of a file of the user's own
+  refuse_auto_pattern(parsed.options, "evaluate");
+  refuse_other_model(trained, parsed.options, folder);
   leave_training_behind(parsed, folder);
   check_rules(parsed.options, everyone->size());
   const std::string report_file = own.report_file.value_or(folder + "/sketch_report.json");

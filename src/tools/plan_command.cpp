@@ -2,10 +2,12 @@
 #include <ATen/Parallel.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <thread>
 
 #include "config/auto_pattern.h"
@@ -91,25 +93,6 @@ Corpora open_data(const Options& o) {
   return {};
 }
 
-// attention.pattern = auto as a run would choose it, by predicted time.
-void settle_pattern(ParsedOptions& parsed, int64_t ranks, const Corpus* corpus, const std::map<Rate, double>& rates) {
-  if (!has_auto_pattern(parsed.options)) return;
-  const auto seconds = [&](const char* pattern) {
-    ParsedOptions as = parsed;
-    settle_auto_pattern(as, pattern, "");
-    Prediction out;
-    out.rates = rates, out.plan = make_plan_case(as.options, ranks, corpus), out.work = predict_work(out.plan);
-    return out.step_s();
-  };
-  const double sparse = seconds("sparse"), dense = seconds("dense");
-  const char* cheaper = dense <= sparse ? "dense" : "sparse";
-  std::printf(
-      "attention.pattern = auto: planned as %s, a step takes about %.3g s densely and %.3g s sampled; a run measures "
-      "both\n",
-      cheaper, dense, sparse);
-  settle_auto_pattern(parsed, cheaper, ", auto");
-}
-
 // What every plan would send; `auto` stands for the cheapest, as far as that is known without picks.
 void settle_exchange(Prediction& out) {
   if (out.plan.sequence_ranks == 1) {
@@ -119,6 +102,39 @@ void settle_exchange(Prediction& out) {
   out.exchanges = forecast_exchanges(out.network, out.plan);
   ExchangePlan& exchange = out.plan.shape.attention.exchange;
   if (exchange == ExchangePlan::Auto) exchange = cheapest(out.exchanges);
+}
+
+// Of a step, with the exchange of rows where the link is known.
+double seconds_of(const Prediction& p) {
+  for (const ExchangeForecast& e : p.exchanges)
+    if (p.network.link && e.exchange == p.plan.shape.attention.exchange) return p.step_s() + e.seconds;
+  return p.step_s();
+}
+
+// attention.pattern = auto as a run would choose it, by predicted time.
+struct PatternForecast {
+  std::string pattern;
+  double sparse_s = 0, dense_s = 0, peak_bytes = 0;  // of a rank that tries both
+};
+
+// predict: of options.
+Prediction settle_pattern(const ParsedOptions& parsed, const std::function<Prediction(const Options&)>& predict,
+                          PatternForecast& forecast) {
+  const auto predict_as = [&](const char* pattern) {
+    ParsedOptions as = parsed;
+    settle_auto_pattern(as, pattern, "");
+    return predict(as.options);
+  };
+  const Prediction sparse = predict_as("sparse"), dense = predict_as("dense");
+  forecast.sparse_s = seconds_of(sparse), forecast.dense_s = seconds_of(dense);
+  forecast.peak_bytes = std::max(sparse.memory.peak_bytes(), dense.memory.peak_bytes());
+  forecast.pattern = forecast.dense_s <= forecast.sparse_s ? "dense" : "sparse";
+  std::printf(
+      "attention.pattern = auto: planned as %s, a step takes about %.3g s densely and %.3g s sparsely (%s "
+      "communication); a run times both when it begins, with up to %.0f MiB\n",
+      forecast.pattern.c_str(), forecast.dense_s, forecast.sparse_s,
+      sparse.network.link || sparse.exchanges.empty() ? "with" : "without", forecast.peak_bytes / (1024 * 1024));
+  return forecast.pattern == "dense" ? dense : sparse;
 }
 
 }  // namespace
@@ -135,7 +151,7 @@ int plan_command(const Communicator& everyone, const Arguments& arguments) {
         usage.c_str(), help_text().c_str());
     return 0;
   }
-  ParsedOptions parsed = parse_options(options, nullptr);
+  const ParsedOptions parsed = parse_options(options, nullptr);
   const Options& o = parsed.options;
   check_rules(o, static_cast<int>(a.ranks));
   SB_CHECK(o.attention.draw != "oracle", Config,
@@ -145,27 +161,38 @@ int plan_command(const Communicator& everyone, const Arguments& arguments) {
   check_report_file("plan: --json", a.json);
   const Corpora data = open_data(o);
   const Resident opened = resident_now();
-  Prediction out;
   set_threads_of_a_rank(o, a.ranks);
   if (!set_matmul(o)) std::fputs(kNotRounded, stderr);
   if (o.run.device == "cuda")
     std::fputs(
         "warning: run.device = cuda: bytes that travel are those of GPUs, memory, rates and times those of this CPU\n",
         stderr);
-  out.rates = measure_rates(make_plan_case(o, a.ranks, data.train.get()));
+  const auto rates = measure_rates(make_plan_case(o, a.ranks, data.train.get()));
   const double touched = resident_now().file_bytes - opened.file_bytes;  // pages of LibTorch that training runs through
-  settle_pattern(parsed, a.ranks, data.train.get(), out.rates);
-  out.plan = make_plan_case(o, a.ranks, data.train.get());
-  if (a.phi_given) out.plan.phi = a.phi;
-  out.network = {a.hosts > 0 ? a.hosts : a.ranks, parse_link(a.link_given ? a.link : o.exchange.link)};
-  settle_exchange(out);
-  out.memory =
-      predict_memory(out.plan, {.library_bytes = start.all() + touched, .data_bytes = opened.all() - start.all()});
-  out.work = predict_work(out.plan);
-  out.traffic = predict_traffic(out.plan);
+  const auto predict = [&](const Options& options) {
+    Prediction out;
+    out.rates = rates;
+    out.plan = make_plan_case(options, a.ranks, data.train.get());
+    if (a.phi_given) out.plan.phi = a.phi;
+    out.network = {a.hosts > 0 ? a.hosts : a.ranks, parse_link(a.link_given ? a.link : options.exchange.link)};
+    settle_exchange(out);
+    out.memory =
+        predict_memory(out.plan, {.library_bytes = start.all() + touched, .data_bytes = opened.all() - start.all()});
+    out.work = predict_work(out.plan);
+    out.traffic = predict_traffic(out.plan);
+    return out;
+  };
+  PatternForecast forecast;
+  const Prediction out = has_auto_pattern(o) ? settle_pattern(parsed, predict, forecast) : predict(o);
   std::printf("%s", to_text(out).c_str());
   if (a.json.empty()) return 0;
-  write_report_file(a.json, to_json(out).dump(1) + "\n");
+  nlohmann::json json = to_json(out);
+  if (!forecast.pattern.empty())
+    json["auto_pattern"] = {{"pattern", forecast.pattern},
+                            {"sparse_s", forecast.sparse_s},
+                            {"dense_s", forecast.dense_s},
+                            {"peak_bytes", forecast.peak_bytes}};
+  write_report_file(a.json, json.dump(1) + "\n");
   return 0;
 }
 

@@ -1,7 +1,6 @@
 // pretrain, finetune: from arguments to a run.
 #include <cstdio>
 
-#include "config/auto_pattern.h"
 #include "config/inherit.h"
 #include "config/rules.h"
 #include "core/error.h"
@@ -60,8 +59,6 @@ int train_command(std::unique_ptr<Communicator> everyone, const Arguments& argum
   const RunStart start{.kind = finetune ? RunKind::Finetune : RunKind::Pretrain,
                        .command_line = joined(finetune ? "finetune" : "pretrain", arguments),
                        .resume_from = checkpoint_to_resume(world, parsed)};
-  if (!start.resume_from.empty())
-    settle_auto_pattern_as(parsed, parse_options({"--config", start.resume_from + "/config.ini"}, nullptr).options);
   if (!parsed.options.data.generate.empty()) {
     if (world.is_root()) generate_on_first_use(parsed.options.data);
     world.everyone().barrier();

@@ -3,6 +3,8 @@
 
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
+
 namespace smartbird {
 
 double probe_rate(const Options& o, const std::vector<Sample>& batch) {

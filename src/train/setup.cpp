@@ -119,18 +119,19 @@ std::vector<std::string> classes_of_checkpoint(const Options& o) {
 
 void check_resume(const std::string& folder, const ParsedOptions& options) {
   const Options before = parse_options({"--config", folder + "/config.ini"}, nullptr).options;
-  ParsedOptions now = options;
-  settle_auto_pattern_as(now, before);
   std::string changed;
-  for (const std::string& name : changed_names(before, now.options))
+  for (const std::string& name : changed_names(before, options.options))
     if (!may_change(name, options.options.run.allow_change)) changed += (changed.empty() ? "" : ", ") + name;
   SB_CHECK(changed.empty(), Config, "run.resume: ", changed, " differ from the run in ", folder,
            "; set them back, or list them in --run.allow_change to change them on purpose");
 }
 
-std::string checkpoint_to_resume(const World& world, const ParsedOptions& options) {
+std::string checkpoint_to_resume(const World& world, ParsedOptions& options) {
   const RunOptions& run = options.options.run;
-  return chosen_by_root(world.everyone(), [&] {
+  const auto settle = [&](const std::string& folder) {
+    settle_auto_pattern_as(options, parse_options({"--config", folder + "/config.ini"}, nullptr).options);
+  };
+  const std::string resumed = chosen_by_root(world.everyone(), [&] {
     check_run_folder(run.dir);
     std::vector<std::string> warnings, ignored;
     std::string folder;
@@ -143,9 +144,13 @@ std::string checkpoint_to_resume(const World& world, const ParsedOptions& option
     const std::string present = run.resume == "auto" ? "" : find_checkpoint(run.dir, ignored);
     SB_CHECK(present.empty() || (!folder.empty() && same_parent(folder, present)), Config, "run.dir = ", run.dir,
              " already holds ", present, "; go on with --run.resume=auto or choose another run.dir");
-    if (!folder.empty()) check_resume(folder, options);
+    if (!folder.empty()) settle(folder), check_resume(folder, options);
     return folder;
   });
+  if (resumed.empty()) return resumed;
+  settle(resumed);
+  refuse_auto_pattern(options.options, "run.resume");  // allowed to change, and to what?
+  return resumed;
 }
 
 std::vector<std::string> load_initial_weights(const World& world, const Options& o, const Corpus& corpus,

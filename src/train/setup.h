@@ -30,10 +30,10 @@ void check_evaluation(const Options& options, const Corpus& corpus, const std::s
 [[nodiscard]] std::vector<std::string> classes_of_checkpoint(const Options& options);
 // What can be refused before any data is opened: a run folder that cannot be written or holds another run, a resume from
 // nothing or with other options. Returns the folder run.resume names, "" for a fresh start, the same on all ranks.
-[[nodiscard]] std::string checkpoint_to_resume(const World& world, const ParsedOptions& options);
+// attention.pattern = auto becomes what that run made of it.
+[[nodiscard]] std::string checkpoint_to_resume(const World& world, ParsedOptions& options);
 // Options that may not differ from the checkpoint's: everything but parallel, exchange, memory, run, checkpoint, eval,
-// train.steps, train.stop_after and what run.allow_change lists; attention.pattern = auto is what the checkpoint has. All
-// differences in one error.
+// train.steps, train.stop_after and what run.allow_change lists. All differences in one error.
 void check_resume(const std::string& folder, const ParsedOptions& options);
 // Returns the names that the checkpoint does not have.
 std::vector<std::string> load_initial_weights(const World& world, const Options& options, const Corpus& corpus,

@@ -3,8 +3,6 @@
 // a global count.
 #include "train/step.h"
 
-#include <cmath>
-
 #include "train/agree.h"
 #include "train/pass.h"
 #include "train/picks_recorder.h"

@@ -33,7 +33,7 @@ class Trainer {
 
  private:
   void make_model(at::Device device);
-  void choose_auto_pattern(at::Device device);
+  bool choose_auto_pattern();
   bool start_from_checkpoint();
   void resume(const std::string& folder);
   [[nodiscard]] bool nothing_left() const;
@@ -65,7 +65,6 @@ class Trainer {
   std::unique_ptr<RunLock> lock_;
   std::unique_ptr<Metrics> metrics_;
   std::optional<SketchWatch> sketch_watch_;
-  std::string pattern_text_;  // how attention.pattern = auto was chosen
   TrainerState state_;
   Stopwatch watch_;
   double wall_before_s_ = 0;
@@ -88,25 +87,28 @@ Trainer::Trainer(const World& world, ParsedOptions options, RunKind kind, at::De
                                                                     .sequence_tokens = o.data.sequence_tokens,
                                                                     .cut_documents = task_ != Task::Classify,
                                                                     .fixed = false});
-  if (has_auto_pattern(o)) choose_auto_pattern(device);
-  optimizer_ = std::make_unique<Optimizer>(world_, model_->parameters(), o.train);
-  sketch_watch_.emplace(o);
 }
 
 void Trainer::make_model(at::Device device) {
   const Options& o = options_.options;
-  model_.reset();  // never two at a time
+  optimizer_.reset(), model_.reset();  // never two at a time
   model_ = std::make_unique<Transformer>(
       make_shape(o, data_.train->tokenizer().vocabulary(), static_cast<int64_t>(data_.train->classes().size())),
       weights_of(o, device), static_cast<uint64_t>(o.run.seed));
   if (o.train.freeze == "model") model_->parameters().freeze_model();
+  optimizer_ = std::make_unique<Optimizer>(world_, model_->parameters(), o.train);
+  sketch_watch_.emplace(o);
 }
 
-void Trainer::choose_auto_pattern(at::Device device) {
-  const PatternChoice choice = choose_pattern(setup(), *data_.train, *sampler_);
-  pattern_text_ = to_text(choice);
-  settle_auto_pattern(options_, choice.dense ? "dense" : "sparse", ", " + pattern_text_);
-  if (choice.dense) make_model(device);  // one without a sketch
+// False when a signal came in between.
+bool Trainer::choose_auto_pattern() {
+  if (world_.is_root()) std::puts("attention.pattern = auto: timing steps densely and sparsely"), std::fflush(stdout);
+  const auto choice = choose_pattern(setup(), *data_.train, *sampler_, [this] { return stop_agreed(); });
+  if (!choice) return false;
+  if (world_.is_root()) std::printf("attention.pattern = %s\n", to_text(*choice).c_str());
+  settle_auto_pattern(options_, choice->dense ? "dense" : "sparse", ", " + to_text(*choice));
+  if (choice->dense) make_model(model_->parameters().device());  // one without a sketch
+  return true;
 }
 
 // False when a signal came in between.
@@ -162,7 +164,6 @@ void Trainer::open_run_folder(const RunStart& start) {
     if (!start.resume_from.empty()) make_latest(o.run.dir, start.resume_from);
     metrics_ = std::make_unique<Metrics>(o.run.dir, state_.step, o.train.steps, o.run.progress, o.run.log_every);
     metrics_->message(banner(world_, o, *model_, data_, link_));
-    if (!pattern_text_.empty()) metrics_->message("attention.pattern = " + pattern_text_);
     if (!start.resume_from.empty())
       metrics_->message(join("resumed from ", start.resume_from, " at step ", state_.step));
   }
@@ -271,7 +272,9 @@ int Trainer::run(const RunStart& start) {
                   static_cast<long long>(o.train.steps));
     return 0;
   }
-  if (start.resume_from.empty() && start.kind == RunKind::Finetune && !start_from_checkpoint()) {
+  const bool unstopped = !start.resume_from.empty() || ((!has_auto_pattern(o) || choose_auto_pattern()) &&
+                                                        (start.kind != RunKind::Finetune || start_from_checkpoint()));
+  if (!unstopped) {
     if (world_.is_root()) std::puts("stopped by a signal before the first step; nothing was written, run it again");
     return kExitResumable;
   }

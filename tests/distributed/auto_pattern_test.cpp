@@ -12,30 +12,35 @@ std::string config_of(const std::string& folder) {
   return {(std::istreambuf_iterator<char>(in)), {}};
 }
 
-// Of "key = value" there, and the comment above it.
 bool says(const std::string& folder, const std::string& line) {
-  return config_of(folder).find("\n" + line) != std::string::npos;
+  return config_of(folder).find("\n" + line + "\n") != std::string::npos;
 }
 
+// Sequences of 32 tokens with 32 picks cost less densely; of 1,024 with 8, sparsely.
 TEST(AutoPattern, IsTheRunOfWhatItChose) {
   const TempFolder folders;
-  for (int ranks : {1, 2}) {
-    const std::string run = folders.path("auto" + std::to_string(ranks));
-    const CommandResult result = smartbird(
-        ranks, "pretrain --config configs/tiny.ini --attention.pattern=window,auto --run.dir=" + run + " " + kShort);
-    ASSERT_EQ(result.code, 0) << result.output;
-    const std::string chosen = says(run, "pattern = window,dense\n") ? "dense" : "sparse";
-    EXPECT_TRUE(says(run, "pattern = window," + chosen + "\n")) << config_of(run);
-    EXPECT_NE(config_of(run).find("command line, auto: "), std::string::npos) << "where it comes from";
-    EXPECT_NE(result.output.find("attention.pattern = auto: " + chosen +
-                                 ", forward and backward over sequences of up to 256 tokens took"),
-              std::string::npos)
-        << result.output;
-    expect_same_steps(read_run(run),
-                      train_tiny(folders.path("given" + std::to_string(ranks)), ranks,
-                                 std::string(kShort) + "--attention.pattern=window," + chosen),
-                      chosen, 0);
-  }
+  const std::string dense = "--data.sequence_tokens=32 --attention.picks=32 --sketch.width=32 ",
+                    sparse = "--data.sequence_tokens=1024 --train.batch_tokens=2048 ";
+  for (int ranks : {1, 2})
+    for (const std::string chosen : {"dense", "sparse"}) {
+      const std::string name = chosen + std::to_string(ranks), run = folders.path("auto_" + name),
+                        options = kShort + (chosen == "dense" ? dense : sparse);
+      const CommandResult result = smartbird(
+          ranks, "pretrain --config configs/tiny.ini --attention.pattern=window,auto --run.dir=" + run + " " + options);
+      ASSERT_EQ(result.code, 0) << result.output;
+      EXPECT_TRUE(says(run, "pattern = window," + chosen)) << config_of(run);
+      EXPECT_NE(config_of(run).find("command line, auto: " + chosen + ", a step over sequences of up to"),
+                std::string::npos)
+          << "where it comes from";
+      EXPECT_NE(result.output.find("attention.pattern = auto: " + chosen + ", a step over sequences of up to "),
+                std::string::npos)
+          << result.output;
+      EXPECT_EQ(result.output.find(" parameters + 0 of the sketch") != std::string::npos, chosen == "dense")
+          << result.output;
+      expect_same_steps(
+          read_run(run),
+          train_tiny(folders.path("given_" + name), ranks, options + "--attention.pattern=window," + chosen), name, 0);
+    }
 }
 
 TEST(AutoPattern, GoesOnAsItBegan) {
@@ -48,14 +53,26 @@ TEST(AutoPattern, GoesOnAsItBegan) {
                          " " + kShort);
     EXPECT_EQ(other.code, 2) << other.output;
     EXPECT_NE(other.output.find("run.resume: attention.pattern differ"), std::string::npos) << other.output;
+    const CommandResult allowed =
+        smartbird(1,
+                  "pretrain --config configs/tiny.ini --run.resume=auto --attention.pattern=auto "
+                  "--run.allow_change=attention.pattern --run.dir=" +
+                      run + " " + kShort);
+    EXPECT_EQ(allowed.code, 2) << allowed.output;
+    EXPECT_NE(allowed.output.find("run.resume: attention.pattern = auto is chosen when a run begins"),
+              std::string::npos)
+        << allowed.output;
     const CommandResult again = smartbird(
         1, "pretrain --config configs/tiny.ini --run.resume=auto --attention.pattern=window,auto --run.dir=" + run +
                " " + kShort);
     EXPECT_EQ(again.code, 0) << again.output;
     EXPECT_EQ(again.output.find("attention.pattern = auto"), std::string::npos)
         << "nothing is measured: " << again.output;
-    EXPECT_TRUE(says(run, std::string("pattern = window,") + began + "\n")) << config_of(run);
+    EXPECT_TRUE(says(run, std::string("pattern = window,") + began)) << config_of(run);
     EXPECT_EQ(read_run(run).steps.size(), 3U);
+    const CommandResult evaluated =
+        smartbird(1, "evaluate --config configs/tiny.ini --attention.pattern=window,auto --checkpoint=" + run);
+    EXPECT_EQ(evaluated.code, 0) << evaluated.output;
   }
 }
 
@@ -63,7 +80,7 @@ TEST(AutoPattern, IsForRunsAndPlansAlone) {
   const TempFolder folders;
   const std::string run = folders.path("run");
   (void)train_tiny(run, 1, kShort);
-  const CommandResult evaluate = smartbird(1, "evaluate --attention.pattern=auto --checkpoint=" + run);
+  const CommandResult evaluate = smartbird(1, "evaluate --attention.pattern=window,auto --checkpoint=" + run);
   EXPECT_EQ(evaluate.code, 2) << evaluate.output;
   EXPECT_NE(evaluate.output.find(
                 "evaluate: attention.pattern = auto is chosen when a run begins; give sparse, dense or window"),

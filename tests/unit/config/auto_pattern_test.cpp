@@ -42,22 +42,33 @@ TEST(AutoPattern, OfAResumeIsThatOfTheRun) {
   EXPECT_EQ(given.source.at("attention.pattern"), "command line");
 }
 
+TEST(AutoPattern, IsOfTheModelsLayers) {
+  EXPECT_FALSE(has_auto_pattern(parsed({"--attention.pattern=dense,window,auto", "--model.layers=2"}).options));
+  check_rules(parsed({"--attention.pattern=window,auto,sparse", "--model.layers=2"}).options, 1);
+}
+
+TEST(AutoPattern, IsRefusedWhereNothingBegins) {
+  refuse_auto_pattern(parsed({"--attention.pattern=sparse"}).options, "evaluate");
+  expect_error(ErrorKind::Config,
+               "evaluate: attention.pattern = auto is chosen when a run begins; give sparse, dense or window",
+               [] { refuse_auto_pattern(parsed({"--attention.pattern=window,auto"}).options, "evaluate"); });
+}
+
 TEST(AutoPattern, GoesWithNothingThatNeedsSparseLayers) {
-  const std::string may = "attention.pattern = auto may make layers dense, ";
+  const std::string choice = "attention.pattern = auto chooses the faster of dense attention and a sample of it; ",
+                    may = "attention.pattern = auto may make layers dense; ",
+                    stay = " needs layers that stay sparse: set attention.pattern = sparse";
   const std::vector<std::pair<Names, std::string>> violations{
-      {{"--attention.pattern=auto,sparse"}, may + "all alike; it does not go with sparse in the same list"},
-      {{"--attention.draw=oracle"},
-       may + "to save time; attention.draw = oracle is not chosen for its time; set attention.pattern = sparse"},
-      {{"--attention.draw=none"},
-       may + "to save time; attention.draw = none is not chosen for its time; set attention.pattern = sparse"},
-      {{"--attention.warmup_steps=7"},
-       may + "and attention.warmup_steps = 7 is of sparse ones; set attention.pattern = sparse, or "
-             "attention.warmup_steps = 0"},
-      {{"--eval.draw=dense"},
-       may + "and eval.draw = dense is of sparse ones; set attention.pattern = sparse, or eval.draw = same"},
-      {{"--run.record_picks=5"}, may + "which leave no picks for run.record_picks = 5; set attention.pattern = sparse"},
-      {{"--train.freeze=model", "--init.checkpoint=a"},
-       may + "which leave train.freeze = model no sketch to train; set attention.pattern = sparse"}};
+      {{"--attention.pattern=auto,sparse"},
+       "attention.pattern = auto makes its layers sparse or dense together; it does not go with sparse in the same "
+       "list"},
+      {{"--attention.draw=oracle"}, choice + "attention.draw = oracle is none: set attention.pattern = sparse"},
+      {{"--attention.draw=none"}, choice + "attention.draw = none is none: set attention.pattern = sparse"},
+      {{"--attention.picks=0"}, choice + "attention.picks = 0 leaves none: set attention.pattern = window"},
+      {{"--attention.warmup_steps=7"}, may + "attention.warmup_steps = 7" + stay + ", or attention.warmup_steps = 0"},
+      {{"--eval.draw=dense"}, may + "eval.draw = dense" + stay + ", or eval.draw = same"},
+      {{"--run.record_picks=5"}, may + "run.record_picks = 5" + stay + ", or run.record_picks = 0"},
+      {{"--train.freeze=model", "--init.checkpoint=a"}, may + "train.freeze = model" + stay}};
   for (const auto& [arguments, message] : violations) {
     Names all{"--attention.pattern=window,auto"};
     all.insert(all.end(), arguments.begin(), arguments.end());
