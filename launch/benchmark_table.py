@@ -69,10 +69,30 @@ def _write_table(benchmark):
     out += [_row(HEAD), _row("---" for _ in HEAD)]
     for variant in dict.fromkeys(result["variant"] for result in results):
         out.append(_row(_cells([result for result in results if result["variant"] == variant])))
+    out += _trunks(benchmark, results)
     ran = dict.fromkeys(f"{r['hardware']}, {r['threads']} thread{'s' if r['threads'] > 1 else ''} a run, products of {r.get('matmul', 'float32')} "
                         f"(commit {r['commit']}, {r['date']})" for r in results)
     out += ["", "Ran on " + "; ".join(ran) + ".", ""]
     _write(file, "\n".join(out))
+
+
+def _trunks(benchmark, results):
+    """Which runs began with which trunk, where one was made more than once: on another machine sums round otherwise, and a
+    training takes another course, so that runs of one trunk are comparable and those of two hardly are."""
+    runs_of = {}
+    for r in results:
+        if r.get("trunk"):
+            seed = r["seed"] if benchmark.trunk_seed is None else benchmark.trunk_seed
+            runs_of.setdefault((seed, r.get("trunk_options", "")), {}).setdefault(json.dumps(r["trunk"]), []).append(r)
+    out = []
+    for trunks in runs_of.values():
+        for text, runs in trunks.items() if len(trunks) > 1 else ():
+            trunk, named = json.loads(text), {}
+            for r in runs:
+                named.setdefault(r["variant"], []).append(str(r["seed"]))
+            out.append(f"- of commit {trunk['commit']}, {trunk['wall_s'] / 60:.0f} minutes: "
+                       + "; ".join(f"{variant} (seed {', '.join(seeds)})" for variant, seeds in named.items()))
+    return ["", "A trunk was made anew, on another machine or by another program, and took another course; compare runs of the same one:", "", *out] if out else []
 
 
 def _row(cells):

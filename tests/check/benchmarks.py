@@ -120,6 +120,13 @@ def a_trained_model_is_fine_tuned(folder):
           f"a second evaluation: {sparse}")
     check(len(list((folder / "scratch/trunks").glob("a-*-7"))) == 2, "trunks of that seed, one for each options")
     check("no layer is sparse" in window["sketch_report"]["none"], f"the trunk's options count, and why there is no report: {window}")
+    check("trunk was made anew" not in (folder / "results/c.md").read_text(), "of each trunk there is one")
+    shutil.rmtree(folder / "scratch/trunks")
+    write(folder, c__runs=(folder / "c.runs").read_text() + "longer | 1 | 1 | --train.steps=3\n")
+    code, said = benchmarks(folder, "c")
+    table = (folder / "results/c.md").read_text()
+    check(code == 0 and "trunk was made anew" in table, table)
+    check([line.split(": ")[1] for line in table.splitlines() if line.startswith("- of commit")] == ["sparse (seed 1)", "longer (seed 1)"], table)
 
 
 def data_are_prepared_once(folder):
