@@ -92,7 +92,7 @@ def _trunks(benchmark, results):
                 named.setdefault(r["variant"], []).append(str(r["seed"]))
             out.append(f"- of commit {trunk['commit']}, {trunk['wall_s'] / 60:.0f} minutes: "
                        + "; ".join(f"{variant} (seed {', '.join(seeds)})" for variant, seeds in named.items()))
-    return ["", "A trunk was made anew, on another machine or by another program, and took another course; compare runs of the same one:", "", *out] if out else []
+    return ["", "A trunk was made anew; on another machine or by another program it takes another course: compare runs of the same one:", "", *out] if out else []
 
 
 def _row(cells):

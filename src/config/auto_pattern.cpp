@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "config/rules.h"
 #include "core/error.h"
 
 namespace smartbird {
@@ -10,16 +11,9 @@ namespace {
 
 constexpr const char* kAuto = "auto";
 
-// Whether one of the entries that the model's layers take is `name`.
-bool has(const Options& o, const char* name) {
-  const std::vector<std::string>& patterns = o.attention.pattern;
-  const auto used = static_cast<int64_t>(std::min(patterns.size(), static_cast<size_t>(o.model.layers)));
-  return std::find(patterns.begin(), patterns.begin() + used, name) != patterns.begin() + used;
-}
-
 }  // namespace
 
-bool has_auto_pattern(const Options& o) { return has(o, kAuto); }
+bool has_auto_pattern(const Options& o) { return has_pattern(o, kAuto); }
 
 void settle_auto_pattern(ParsedOptions& parsed, const std::string& pattern, const std::string& why) {
   std::vector<std::string>& patterns = parsed.options.attention.pattern;
@@ -51,7 +45,8 @@ std::string auto_pattern_errors(const Options& o) {
     rule(!is_set, "may make layers dense; ", name, " = ", value,
          " needs layers that stay sparse: set attention.pattern = sparse", cure);
   };
-  rule(!has(o, "sparse"), "makes its layers sparse or dense together; it does not go with sparse in the same list");
+  rule(!has_pattern(o, "sparse"),
+       "makes its layers sparse or dense together; it does not go with sparse in the same list");
   rule(o.attention.draw != "none" && o.attention.draw != "oracle",
        "chooses the faster of dense attention and a sample of it; attention.draw = ", o.attention.draw,
        " is none: set attention.pattern = sparse");

@@ -23,12 +23,13 @@ bool draws_from_sketch(const Options& o) {
   return draw != "uniform" && draw != "none" && draw != "bigbird" && draw != "oracle";
 }
 
-bool has_sparse_layer(const Options& o) {
+bool has_pattern(const Options& o, const std::string& name) {
   const auto& patterns = o.attention.pattern;
   const auto used = static_cast<int64_t>(std::min(patterns.size(), static_cast<size_t>(o.model.layers)));
-  return std::any_of(patterns.begin(), patterns.begin() + used,
-                     [](const std::string& pattern) { return pattern == "sparse" || pattern == "auto"; });
+  return std::find(patterns.begin(), patterns.begin() + used, name) != patterns.begin() + used;
 }
+
+bool has_sparse_layer(const Options& o) { return has_pattern(o, "sparse") || has_auto_pattern(o); }
 bool samples_from_sketch(const Options& o) { return draws_from_sketch(o) && o.attention.draw != "topk"; }
 
 std::string transport_of(const Options& o) {

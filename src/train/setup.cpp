@@ -129,7 +129,8 @@ void check_resume(const std::string& folder, const ParsedOptions& options) {
 std::string checkpoint_to_resume(const World& world, ParsedOptions& options) {
   const RunOptions& run = options.options.run;
   const auto settle = [&](const std::string& folder) {
-    settle_auto_pattern_as(options, parse_options({"--config", folder + "/config.ini"}, nullptr).options);
+    if (has_auto_pattern(options.options))
+      settle_auto_pattern_as(options, parse_options({"--config", folder + "/config.ini"}, nullptr).options);
   };
   const std::string resumed = chosen_by_root(world.everyone(), [&] {
     check_run_folder(run.dir);

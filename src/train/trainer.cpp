@@ -35,6 +35,7 @@ class Trainer {
   void make_model(at::Device device);
   bool choose_auto_pattern();
   bool start_from_checkpoint();
+  bool begin(RunKind kind);
   void resume(const std::string& folder);
   [[nodiscard]] bool nothing_left() const;
   void open_run_folder(const RunStart& start);
@@ -116,6 +117,12 @@ bool Trainer::start_from_checkpoint() {
   const auto fresh = load_initial_weights(world_, options_.options, *data_.train, model_->parameters());
   return std::find(fresh.begin(), fresh.end(), "classifier.whitening") == fresh.end() ||
          whiten_label_head(setup(), *data_.train, *sampler_, kWhiteningSequences, [this] { return stop_agreed(); });
+}
+
+// What comes before the first step of a fresh run. False when a signal came in between.
+bool Trainer::begin(RunKind kind) {
+  if (has_auto_pattern(options_.options) && !choose_auto_pattern()) return false;
+  return kind != RunKind::Finetune || start_from_checkpoint();
 }
 
 void Trainer::resume(const std::string& folder) {
@@ -272,9 +279,7 @@ int Trainer::run(const RunStart& start) {
                   static_cast<long long>(o.train.steps));
     return 0;
   }
-  const bool unstopped = !start.resume_from.empty() || ((!has_auto_pattern(o) || choose_auto_pattern()) &&
-                                                        (start.kind != RunKind::Finetune || start_from_checkpoint()));
-  if (!unstopped) {
+  if (start.resume_from.empty() && !begin(start.kind)) {
     if (world_.is_root()) std::puts("stopped by a signal before the first step; nothing was written, run it again");
     return kExitResumable;
   }
