@@ -18,7 +18,7 @@ struct Chosen {
 };
 
 const std::vector<std::string> kFew{"--attention.picks=4", "--sketch.width=8"},
-    kAll{"--attention.picks=48", "--sketch.width=32"};
+    kAll{"--attention.picks=48", "--sketch.width=32", "--sketch.probes=512"};
 
 // documents: their lengths; tokens: of a sequence and of a batch.
 Chosen choose_of(
@@ -33,13 +33,14 @@ Chosen choose_of(
   arguments.insert(arguments.end(), more.begin(), more.end());
   const Options o = parse_options(arguments, nullptr).options;
   const MemoryCorpus corpus(MemoryCorpus::of_lengths(documents));
-  const Sampler sampler(
-      corpus,
-      {.seed = static_cast<uint64_t>(o.run.seed), .sequence_tokens = tokens, .cut_documents = true, .fixed = false});
   Chosen out;
   out.by_rank.resize(static_cast<size_t>(ranks));
   for_ranks(ranks, [&](Communicator& group) {
     const World world(group.split(0, group.rank()), static_cast<int>(o.parallel.sequence_ranks));
+    // A sampler remembers epochs: one for each rank, which are threads here.
+    const Sampler sampler(
+        corpus,
+        {.seed = static_cast<uint64_t>(o.run.seed), .sequence_tokens = tokens, .cut_documents = true, .fixed = false});
     Transformer model(make_shape(o, corpus.tokenizer().vocabulary(), 0), at::kFloat, 1);
     const at::Tensor before = model.parameters().flat().clone();
     const auto mine = static_cast<size_t>(group.rank());
