@@ -77,17 +77,18 @@ def _write_table(benchmark):
 
 
 def _trunks(benchmark, results):
-    """Which runs began with which trunk, where one was made more than once: on another machine sums round otherwise, and a
-    training takes another course, so that runs of one trunk are comparable and those of two hardly are."""
+    """Which runs began with which trunk, where one was made more than once and came out otherwise: on another machine sums round
+    otherwise, and a training takes another course, so that runs of one trunk are comparable and those of two hardly are."""
     runs_of = {}
     for r in results:
         if r.get("trunk"):
             seed = r["seed"] if benchmark.trunk_seed is None else benchmark.trunk_seed
-            runs_of.setdefault((seed, r.get("trunk_options", "")), {}).setdefault(json.dumps(r["trunk"]), []).append(r)
+            weights = r["trunk"].get("weights", json.dumps(r["trunk"]))  # the rest tells apart those kept before their weights were
+            runs_of.setdefault((seed, r.get("trunk_options", "")), {}).setdefault(weights, []).append(r)
     out = []
     for trunks in runs_of.values():
-        for text, runs in trunks.items() if len(trunks) > 1 else ():
-            trunk, named = json.loads(text), {}
+        for runs in trunks.values() if len(trunks) > 1 else ():
+            trunk, named = runs[0]["trunk"], {}
             for r in runs:
                 named.setdefault(r["variant"], []).append(str(r["seed"]))
             out.append(f"- of commit {trunk['commit']}, {trunk['wall_s'] / 60:.0f} minutes: "

@@ -26,15 +26,22 @@ class Trunk:
         return self.folder / "checkpoints" / f"step_{self.steps:08d}" if self.steps else self.folder
 
     def made(self):
-        """How it was made: seconds, commit, threads; empty where it is not there."""
+        """How it was made: seconds, commit, threads, weights; empty where it is not there."""
         file = self.folder / "trunk.json"
         return json.loads(file.read_text()) if file.exists() else {}
 
     def keep(self, how):
         """To be called last: from now on it is there."""
         aside = self.folder / "trunk.json.tmp"
-        aside.write_text(json.dumps(how) + "\n")
+        aside.write_text(json.dumps({**how, "weights": self._weights()}) + "\n")
         os.replace(aside, self.folder / "trunk.json")
+
+    def _weights(self):
+        """A short hash of the model as it is in the checkpoints: what tells two trunks apart."""
+        out = hashlib.sha256()
+        for file in sorted((self.folder / "checkpoints").glob("step_*/model.safetensors")):
+            out.update(file.read_bytes())
+        return out.hexdigest()[:12]
 
 
 def of(benchmark, run, options):

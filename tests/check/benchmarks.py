@@ -41,8 +41,9 @@ def environment(folder, program=binary):
     return dict(os.environ, SMARTBIRD_BINARY=str(program), SMARTBIRD_BENCHMARKS=str(folder), OMP_NUM_THREADS="1")
 
 
-def benchmarks(folder, *arguments):
-    done = subprocess.run(["bash", str(repository / "launch/benchmarks.sh"), *arguments], capture_output=True, text=True, env=environment(folder))
+def benchmarks(folder, *arguments, program=binary):
+    done = subprocess.run(["bash", str(repository / "launch/benchmarks.sh"), *arguments], capture_output=True, text=True,
+                          env=environment(folder, program))
     return done.returncode, done.stdout + done.stderr
 
 
@@ -121,12 +122,22 @@ def a_trained_model_is_fine_tuned(folder):
     check(len(list((folder / "scratch/trunks").glob("a-*-7"))) == 2, "trunks of that seed, one for each options")
     check("no layer is sparse" in window["sketch_report"]["none"], f"the trunk's options count, and why there is no report: {window}")
     check("trunk was made anew" not in (folder / "results/c.md").read_text(), "of each trunk there is one")
-    shutil.rmtree(folder / "scratch/trunks")
-    write(folder, c__runs=(folder / "c.runs").read_text() + "longer | 1 | 1 | --train.steps=3\n")
-    code, said = benchmarks(folder, "c")
-    table = (folder / "results/c.md").read_text()
-    check(code == 0 and "trunk was made anew" in table, table)
-    check([line.split(": ")[1] for line in table.splitlines() if line.startswith("- of commit")] == ["sparse (seed 1)", "longer (seed 1)"], table)
+
+
+def a_trunk_made_anew_is_told_where_it_differs(folder):
+    """Goes on from the test before it."""
+    otherwise = folder / "otherwise"
+    otherwise.write_text(f'#!/bin/sh\ncase "$*" in *scratch/trunks*) set -- "$@" --train.learning_rate=0.01;; esac\nexec {binary} "$@"\n')
+    otherwise.chmod(0o755)
+    for variant, program in (("same", binary), ("other", otherwise)):
+        shutil.rmtree(folder / "scratch/trunks")
+        write(folder, c__runs=(folder / "c.runs").read_text() + f"{variant} | 1 | 1 | --train.steps=3\n")
+        code, said = benchmarks(folder, "c", program=program)
+        check(code == 0, said)
+        table = (folder / "results/c.md").read_text()
+        check(("trunk was made anew" in table) == (program != binary), f"the same weights are the same trunk, others are another: {table}")
+    told = [line.split(": ")[1] for line in table.splitlines() if line.startswith("- of commit")]
+    check(told == ["sparse (seed 1); same (seed 1)", "other (seed 1)"], table)
 
 
 def data_are_prepared_once(folder):
@@ -285,7 +296,8 @@ def what_another_launch_made_is_not_made_again(folder):
 with tempfile.TemporaryDirectory() as name:
     the_lists_of_the_repository_are_read()
     for test in (runs_are_made_once_and_again_when_their_options_change, a_trunk_is_made_once_and_gone_on_from,
-                 a_trained_model_is_fine_tuned, data_are_prepared_once, texts_become_words_of_one_vocabulary, what_cannot_be_run_is_said,
+                 a_trained_model_is_fine_tuned, a_trunk_made_anew_is_told_where_it_differs, data_are_prepared_once,
+                 texts_become_words_of_one_vocabulary, what_cannot_be_run_is_said,
                  a_stop_ends_it_quietly, a_stop_before_the_first_run_does_too, launches_go_on_side_by_side,
                  what_another_launch_made_is_not_made_again):
         test(pathlib.Path(name))
