@@ -1,26 +1,11 @@
 // Poisson sampling with permanent random numbers: key j is picked iff log π_ij > log u_jh. The numbers of a leaf are made
 // once per share group; bounds of log u decide nearly every pair, only the rest pays for a logarithm.
+#include "kernels/domain_bits.h"
 #include "kernels/draw_parts.h"
 #include "kernels/thresholds.h"
 
 namespace smartbird::kernels {
 namespace {
-
-// Sets the bits of the positions [begin, end) that lie in the leaf at `first`.
-void set_range(int64_t begin, int64_t end, int64_t first, uint64_t* bits) {
-  const auto below = [](int64_t n) { return n <= 0 ? uint64_t{0} : n >= 64 ? ~uint64_t{0} : (uint64_t{1} << n) - 1; };
-  for (int64_t word = 0; word < 2; ++word, first += 64) bits[word] |= below(end - first) & ~below(begin - first);
-}
-
-// Bits of the keys of a leaf that lie in the block's domain.
-void domain_bits(const ScanBlock& block, std::span<const int64_t> excluded, int64_t first, uint64_t* bits) {
-  bits[0] = bits[1] = 0;
-  set_range(block.left_begin, block.left_end, first, bits);
-  set_range(block.right_begin, block.right_end, first, bits);
-  const auto end = std::lower_bound(excluded.begin(), excluded.end(), first + kLeafKeys);
-  for (auto e = std::lower_bound(excluded.begin(), excluded.end(), first); e != end; ++e)
-    bits[(*e - first) / 64] &= ~(uint64_t{1} << ((*e - first) % 64));
-}
 
 // Leaves that the blocks of a piece walk together: their random numbers wait for the next blocks of a share group.
 int64_t leaves_together(int heads) { return std::max(1, 32 / heads); }
@@ -52,28 +37,15 @@ class Poisson {
       fill_thresholds({options_.key, block.sample, block.group, options_.layer, first}, thresholds);
       const size_t row = static_cast<size_t>(i - piece_.begin);
       uint64_t bits[2 * kScoreRows];
-      pick_rows({next - i, s + (i - begin) * kLeafKeys, &shift_[row], &least_[row], allowed(i, next, first, bits)},
-                thresholds, candidates_,
+      const uint64_t* allowed = allowed_bits(
+          input_, i, next, first, [&](int64_t of) { return draws(of); }, bits);
+      pick_rows({next - i, s + (i - begin) * kLeafKeys, &shift_[row], &least_[row], allowed}, thresholds, candidates_,
                 out_.reserve((i - piece_.begin) * options_.heads, (next - i) * options_.heads, kLeafKeys));
       i = next;
     }
   }
 
  private:
-  // See CandidateRows.
-  const uint64_t* allowed(int64_t begin, int64_t end, int64_t first, uint64_t* bits) const {
-    bool all = input_.excluded.empty();
-    for (int64_t i = begin; i < end && all; ++i)
-      all = draws(i) && covers_leaf(input_.blocks[static_cast<size_t>(i)], first);
-    if (all) return nullptr;
-    for (int64_t i = begin; i < end; ++i) {
-      uint64_t* of = bits + 2 * (i - begin);
-      of[0] = of[1] = 0;
-      if (draws(i)) domain_bits(input_.blocks[static_cast<size_t>(i)], input_.excluded, first, of);
-    }
-    return bits;
-  }
-
   const ScanInput<T>& input_;
   const Piece& piece_;
   const int64_t* domain_;

@@ -1,6 +1,10 @@
 // Scan and draw against the formulas, pair by pair, on packed streams of odd shapes.
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <limits>
+
+#include "kernels/score_panel.h"
 #include "tests/reference/reference_draw.h"
 
 namespace smartbird {
@@ -101,7 +105,7 @@ TEST(Draw, MatchesFormula) {
   std::mt19937 random(2);
   for (const auto& shape : shapes())
     for (DrawMode mode : kModes)
-      for (int64_t picks : {0, 1, 9, 1000}) {
+      for (int64_t picks : {int64_t{0}, int64_t{1}, int64_t{9}, int64_t{1000}, int64_t{1} << 40}) {
         SCOPED_TRACE(testing::Message() << "mode " << static_cast<int>(mode) << " picks " << picks);
         compare_with_formula(reference::random_stream<double>(shape, random), options(mode, picks), 1e-11);
       }
@@ -147,6 +151,63 @@ TEST(Draw, TopKBreaksTiesByPosition) {
   for (double& x : stream.keys) x = std::round(x);
   for (double& x : stream.queries) x = std::round(x);
   compare_with_formula(stream, options(DrawMode::TopK, 9), 0);
+}
+
+// Scores of every kind of order, with what no number is among them, over more leaves than are kept aside.
+template <class T>
+class DrawTopK : public ::testing::Test {};
+using TopKTypes = ::testing::Types<float, double>;
+TYPED_TEST_SUITE(DrawTopK, TopKTypes);
+
+TYPED_TEST(DrawTopK, IsTheHeadOfASort) {
+  using T = TypeParam;
+  constexpr int64_t kKeys = 1500;
+  constexpr T kInf = std::numeric_limits<T>::infinity(), kNan = std::numeric_limits<T>::quiet_NaN();
+  std::mt19937 random(8);
+  const auto any = [&](int n) { return static_cast<int>(random() % static_cast<unsigned>(n)); };
+  const std::pair<const char*, std::function<T(int64_t)>> kinds[] = {
+      {"ascending", [](int64_t j) { return static_cast<T>(j); }},
+      {"descending", [](int64_t j) { return static_cast<T>(-j); }},
+      {"any order", [&](int64_t) { return static_cast<T>(any(100000)); }},
+      {"many alike", [&](int64_t) { return static_cast<T>(any(9)); }},
+      {"all alike", [](int64_t) { return T{-2}; }},
+      {"no number here and there", [&](int64_t) { return any(3) == 0 ? kNan : static_cast<T>(any(50)); }},
+      {"hardly a number", [&](int64_t j) { return j % 200 == 7  ? static_cast<T>(j)
+                                                  : any(2) == 0 ? kNan
+                                                                : -kInf; }},
+      {"no number", [&](int64_t) { return kNan; }},
+      {"endless", [&](int64_t j) { return j % 5 == 0   ? kInf
+                                          : j % 5 == 1 ? -kInf
+                                                       : static_cast<T>(any(4)); }}};
+  const std::vector<int64_t> excluded = {5, 128, 1000};
+  const std::vector<kernels::ScanBlock> blocks = {
+      {.left_begin = 0, .left_end = kKeys},
+      {.left_begin = 3, .left_end = 700, .right_begin = 905, .right_end = 1490},
+      {.right_begin = 640, .right_end = 1280}};
+  const std::vector<T> queries(blocks.size(), T{1});
+  for (const auto& [name, score] : kinds) {
+    std::vector<T> keys;
+    for (int64_t j = 0; j < kKeys; ++j) keys.push_back(score(j));
+    for (int64_t picks : {1, 5, 64, 65, 300, 630, 5000}) {
+      SCOPED_TRACE(testing::Message() << name << ", " << picks << " picks");
+      kernels::Picks<T> drawn;
+      const std::vector<double> lse(blocks.size());
+      kernels::draw<T>({queries.data(), keys.data(), 1, T{1}, blocks, excluded}, lse.data(),
+                       options(DrawMode::TopK, picks), drawn);
+      for (size_t list = 0; list < 3 * blocks.size(); ++list) {
+        std::vector<int32_t> want;
+        for (int32_t j = 0; j < kKeys; ++j)
+          if (kernels::in_ranges(blocks[list / 3], j) && !kernels::is_excluded(excluded, j)) want.push_back(j);
+        const auto rank = [&](int32_t j) { return std::isnan(keys[j]) ? -kInf : keys[j]; };
+        std::stable_sort(want.begin(), want.end(), [&](int32_t a, int32_t b) { return rank(a) > rank(b); });
+        want.resize(std::min(want.size(), static_cast<size_t>(picks)));
+        std::sort(want.begin(), want.end());
+        EXPECT_EQ(
+            std::vector<int32_t>(drawn.key.begin() + drawn.start[list], drawn.key.begin() + drawn.start[list + 1]),
+            want);
+      }
+    }
+  }
 }
 
 TEST(Draw, AppendsToEarlierLists) {
