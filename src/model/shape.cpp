@@ -5,6 +5,7 @@
 
 #include "config/rules.h"
 #include "core/error.h"
+#include "model/draw_mode.h"
 
 namespace smartbird {
 namespace {
@@ -12,18 +13,6 @@ namespace {
 Pattern pattern_from(const std::string& name) {
   if (name == "dense") return Pattern::Dense;
   return name == "window" ? Pattern::Window : Pattern::Sparse;
-}
-
-kernels::DrawMode draw_from(const std::string& name) {
-  using kernels::DrawMode;
-  if (name == "systematic") return DrawMode::Systematic;
-  if (name == "gumbel") return DrawMode::Gumbel;
-  if (name == "iid") return DrawMode::Iid;
-  if (name == "topk") return DrawMode::TopK;
-  if (name == "oracle") return DrawMode::Oracle;
-  if (name == "bigbird") return DrawMode::BigBird;
-  if (name == "uniform") return DrawMode::Uniform;
-  return name == "none" ? DrawMode::None : DrawMode::Poisson;
 }
 
 ExchangePlan exchange_from(const std::string& name) {
@@ -38,7 +27,7 @@ AttentionSettings attention_from(const Options& o, const ModelShape& shape) {
   s.window = o.attention.window;
   s.picks = o.attention.picks;
   s.share_rows = share_rows(o);
-  s.draw = draw_from(o.attention.draw);
+  s.draw = draw_mode(o.attention.draw);
   const bool fixed = s.draw == kernels::DrawMode::BigBird && o.attention.draw_seed == 0;  // a pattern of the run's own
   s.draw_seed = static_cast<uint64_t>(fixed ? o.run.seed : o.attention.draw_seed);
   s.floor = o.sketch.floor;

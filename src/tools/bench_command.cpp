@@ -33,6 +33,7 @@ boost::program_options::options_description described_options(BenchOptions& o) {
       ("tokens", value_of(o.tokens), "length of the one sequence")                                             //
       ("query-block", value_of(o.query_block), "rows that share their picks")                                  //
       ("share", value_of(o.share), "rows that share random numbers, or all")                                   //
+      ("draw", value_of(o.draw), "how keys are picked: poisson, topk ... as attention.draw, but not oracle")   //
       ("heads", value_of(o.heads), "heads; 0 = 8, for step --width / --head-width")                            //
       ("head-width", value_of(o.head_width), "width of a head")                                                //
       ("picks", value_of(o.picks), "expected picks of a block and head")                                       //

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "model/draw_mode.h"
 
 namespace smartbird {
 namespace {
@@ -38,6 +39,8 @@ void resolve(BenchOptions& o) {
   rule(o.share == "all" || o.query_block < 1 ||
            (number && std::stoll(o.share) > 0 && std::stoll(o.share) % o.query_block == 0),
        "--share=", o.share, " must be 'all' or a positive multiple of --query-block=", o.query_block);
+  rule(one_of(o.draw, {"poisson", "systematic", "gumbel", "iid", "topk", "bigbird", "uniform", "none"}),
+       "--draw=", o.draw, " must be poisson, systematic, gumbel, iid, topk, bigbird, uniform or none");
   rule(one_of(o.input, {"correlated", "white"}), "--input=", o.input, " must be correlated or white");
   rule(one_of(o.rival, {"none", "sdpa", "dense", "window", "torch"}), "--rival=", o.rival,
        " must be none, sdpa, dense, window or torch");
@@ -57,17 +60,28 @@ AttentionSettings attention_settings(const BenchOptions& o, Pattern pattern) {
   AttentionSettings s;
   s.pattern = pattern;
   s.visibility.causal = o.causal;
-  s.window = o.window, s.picks = o.picks, s.share_rows = share_rows(o);
+  s.window = o.window, s.picks = o.picks, s.share_rows = share_rows(o), s.draw = draw_mode(o.draw);
   s.heads = s.kv_heads = s.pick_heads = static_cast<int>(o.heads);
   return s;
 }
 
 nlohmann::json to_json(const BenchOptions& o) {
-  return {{"what", o.what},       {"tokens", o.tokens}, {"query_block", o.query_block},
-          {"share", o.share},     {"heads", o.heads},   {"head_width", o.head_width},
-          {"picks", o.picks},     {"window", o.window}, {"sketch_width", o.sketch_width},
-          {"causal", o.causal},   {"layers", o.layers}, {"width", o.width},
-          {"threads", o.threads}, {"rival", o.rival},   {"input", o.input}};
+  return {{"what", o.what},
+          {"tokens", o.tokens},
+          {"query_block", o.query_block},
+          {"share", o.share},
+          {"draw", o.draw},
+          {"heads", o.heads},
+          {"head_width", o.head_width},
+          {"picks", o.picks},
+          {"window", o.window},
+          {"sketch_width", o.sketch_width},
+          {"causal", o.causal},
+          {"layers", o.layers},
+          {"width", o.width},
+          {"threads", o.threads},
+          {"rival", o.rival},
+          {"input", o.input}};
 }
 
 }  // namespace smartbird

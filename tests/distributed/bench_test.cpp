@@ -47,6 +47,21 @@ TEST(Bench, AttentionAgainstEveryRival) {
     }
 }
 
+// Picks of every draw are checked like those of the default; the report says whose they are.
+TEST(Bench, EveryDraw) {
+  for (const char* draw : {"poisson", "systematic", "gumbel", "iid", "topk", "bigbird", "uniform", "none"}) {
+    SCOPED_TRACE(draw);
+    const nlohmann::json report =
+        bench("attention --tokens=200 --heads=2 --picks=8 --window=4 --repeats=1 --draw=" + std::string(draw));
+    ASSERT_TRUE(report.contains("cases"));
+    EXPECT_EQ(report["cases"][0]["draw"], draw);
+  }
+  const nlohmann::json step =
+      bench("step --tokens=100 --layers=1 --width=32 --head-width=16 --repeats=1 --draw=topk --picks=8 --window=4");
+  ASSERT_TRUE(step.contains("cases"));
+  EXPECT_EQ(step["cases"][0]["draw"], "topk");
+}
+
 TEST(Bench, KernelsAndStep) {
   const nlohmann::json kernels = bench("kernels --tokens=200 --repeats=1 --heads=2 --picks=8 --window=4");
   ASSERT_TRUE(kernels.contains("cases"));
@@ -80,6 +95,8 @@ TEST(Bench, RefusesWhatItCannotDo) {
   expect_refused("attention --tokens=0 --rival=flash", 2,
                  "bench: --tokens=0 is not between 1 and 1073741824\n"
                  "bench: --rival=flash must be none, sdpa, dense, window or torch");
+  expect_refused("kernels --draw=oracle", 2,
+                 "bench: --draw=oracle must be poisson, systematic, gumbel, iid, topk, bigbird, uniform or none");
   expect_refused("attention --query-block=0", 2, "bench: --query-block=0 is not between 1 and 4096");
   expect_refused("attention --causal=", 2, "bench: --causal= is neither on nor off; see smartbird bench --help");
   expect_refused("attention --share=5 --query-block=4", 2,
