@@ -28,7 +28,7 @@ LastWords& last_words() {
 
 void on_missing_memory() {
   const LastWords& words = last_words();
-  if (std::this_thread::get_id() == words.thread && omp_in_parallel() == 0) throw std::bad_alloc();
+  if (std::this_thread::get_id() == words.thread && omp_get_level() == 0) throw std::bad_alloc();
   static std::atomic_flag spoken;
   while (spoken.test_and_set()) pause();  // another thread is ending the process
   std::fputs(words.line.c_str(), stderr);
