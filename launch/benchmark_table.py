@@ -83,15 +83,15 @@ def _trunks(benchmark, results):
     for r in results:
         if r.get("trunk"):
             seed = r["seed"] if benchmark.trunk_seed is None else benchmark.trunk_seed
-            weights = r["trunk"].get("weights", json.dumps(r["trunk"]))  # the rest tells apart those kept before their weights were
+            weights = r["trunk"].get("weights", json.dumps(r["trunk"]))  # a trunk of before its weights were kept: all that is known of it
             runs_of.setdefault((seed, r.get("trunk_options", "")), {}).setdefault(weights, []).append(r)
     out = []
     for trunks in runs_of.values():
         for runs in trunks.values() if len(trunks) > 1 else ():
-            trunk, named = runs[0]["trunk"], {}
+            commits, named = " and ".join(dict.fromkeys(r["trunk"]["commit"] for r in runs)), {}
             for r in runs:
                 named.setdefault(r["variant"], []).append(str(r["seed"]))
-            out.append(f"- of commit {trunk['commit']}, {trunk['wall_s'] / 60:.0f} minutes: "
+            out.append(f"- of commit {commits}, {runs[0]['trunk']['wall_s'] / 60:.0f} minutes: "
                        + "; ".join(f"{variant} (seed {', '.join(seeds)})" for variant, seeds in named.items()))
     return ["", "A trunk was made anew; on another machine or by another program it takes another course: compare runs of the same one:", "", *out] if out else []
 

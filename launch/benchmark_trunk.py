@@ -38,10 +38,10 @@ class Trunk:
 
     def _weights(self):
         """A short hash of the model as it is in the checkpoints: what tells two trunks apart."""
-        out = hashlib.sha256()
-        for file in sorted((self.folder / "checkpoints").glob("step_*/model.safetensors")):
-            out.update(file.read_bytes())
-        return out.hexdigest()[:12]
+        models = sorted((self.folder / "checkpoints").glob("step_*/model.safetensors"))
+        if not models:
+            raise FileNotFoundError(f"{self.folder} has no checkpoint")
+        return hashlib.sha256(b"".join(hashlib.sha256(model.read_bytes()).digest() for model in models)).hexdigest()[:12]
 
 
 def of(benchmark, run, options):
