@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "core/error.h"
+#include "kernels/draw_needs.h"
 #include "kernels/draw_parts.h"
+#include "kernels/largest.h"
 
 namespace smartbird::kernels {
 namespace {
@@ -114,6 +116,15 @@ void draw(const ScanInput<T>& input, const double* lse, const DrawOptions& optio
   for (int64_t i = 0; i < blocks * heads; ++i) count[i] += count[i - 1];
 }
 
+template <class T>
+int64_t kept_bytes(const DrawOptions& o, int64_t longest) {
+  if (longest <= o.picks) return 0;
+  if (o.mode == DrawMode::TopK) return LargestOfRows<T>::bytes(kPieceBlocks, o.picks, longest);
+  return o.mode == DrawMode::Gumbel ? LargestOfRows<T>::bytes(kPieceBlocks * o.heads, o.picks + 1, longest) : 0;
+}
+
+template int64_t kept_bytes<float>(const DrawOptions&, int64_t);
+template int64_t kept_bytes<double>(const DrawOptions&, int64_t);
 template void draw<float>(const ScanInput<float>&, const double*, const DrawOptions&, Picks<float>&);
 template void draw<double>(const ScanInput<double>&, const double*, const DrawOptions&, Picks<double>&);
 

@@ -1,5 +1,6 @@
 // Gumbel top-k (Kool, van Hoof and Welling, 2019): the K keys with the largest log w + G, G = -log(-log u), an exact number of
-// distinct keys. Given κ, the largest value that is left out, key j is picked with probability π = 1 - exp(-w exp(-κ)).
+// distinct keys. Given κ, the largest value that is left out, key j is picked with probability π = 1 - exp(-w exp(-κ)). Values
+// are formed in base 2 and compared in T.
 #include "kernels/domain_bits.h"
 #include "kernels/draw_parts.h"
 #include "kernels/largest.h"
@@ -7,7 +8,7 @@
 namespace smartbird::kernels {
 namespace {
 
-// G / ln 2 of a leaf for all heads of a share group, made when another leaf or group is asked for.
+// G / ln 2 of a leaf for all heads of a share group of one sequence, made when another leaf or group is asked for.
 template <class T>
 class Noise {
  public:
@@ -20,8 +21,8 @@ class Noise {
   }
   // [heads, 128].
   [[nodiscard]] const T* leaf(const ScanBlock& block, int64_t first) {
-    if (sample_ == block.sample && group_ == block.group && first_ == first) return noise_.data();
-    sample_ = block.sample, group_ = block.group, first_ = first;
+    if (group_ == block.group && first_ == first) return noise_.data();
+    group_ = block.group, first_ = first;
     for (int head = 0; head < options_.heads; ++head)
       for (int64_t j = 0; j < kLeafKeys; ++j)
         noise_[static_cast<size_t>(head * kLeafKeys + j)] = static_cast<T>(of(block, head, first + j));
@@ -31,7 +32,6 @@ class Noise {
  private:
   const DrawOptions& options_;
   std::vector<T> noise_;
-  uint64_t sample_ = 0;
   int64_t group_ = 0, first_ = -1;  // nothing yet
 };
 
@@ -65,7 +65,7 @@ void draw_gumbel(const PieceWalk<T>& walk, const double* lse, const int64_t* dom
     const int64_t i = piece.begin + list / options.heads;
     if (!draws(i)) continue;
     const auto keys = largest.of(list);
-    size_t left_out = 0;  // of K + 1 the last in the order of values and positions
+    size_t left_out = 0;  // the worst of K + 1; among equals the last, which moves no probability
     for (size_t k = 1; k < keys.size(); ++k)
       if (largest.score(list, k) <= largest.score(list, left_out)) left_out = k;
     const double kappa = static_cast<double>(largest.score(list, left_out));

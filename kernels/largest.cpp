@@ -3,8 +3,6 @@
 #define HWY_TARGET_INCLUDE "kernels/largest.cpp"
 #include "kernels/largest.h"
 
-#include <algorithm>
-
 #include "kernels/targets.h"
 // After targets.h.
 #include "hwy/foreach_target.h"
@@ -134,12 +132,17 @@ void keep_best<double>(int64_t wanted, const KeptRows<double>& rows) {
 template <class T>
 LargestOfRows<T>::LargestOfRows(int64_t rows, int64_t wanted, int64_t longest)
     : wanted_(wanted),
-      most_(std::min(std::max(2 * wanted, wanted + 64), longest)),
-      room_(most_ + kLeafKeys + 16),
+      most_(most(wanted, longest)),
+      room_(room(wanted, longest)),
       rank_(static_cast<size_t>(rows * room_)),
       key_(rank_.size()),
       count_(static_cast<size_t>(rows)),
       above_(static_cast<size_t>(rows), std::numeric_limits<T>::quiet_NaN()) {}
+
+template <class T>
+int64_t LargestOfRows<T>::bytes(int64_t rows, int64_t wanted, int64_t longest) {
+  return rows * room(wanted, longest) * static_cast<int64_t>(sizeof(Rank<T>) + sizeof(int32_t));
+}
 
 template <class T>
 KeptRows<T> LargestOfRows<T>::from(int64_t row) {

@@ -141,7 +141,7 @@ TEST(Draw, MatchesFormulaWhereNearlyEveryKeyIsPicked) {
 TEST(Draw, FloorOfZeroAndOne) {
   std::mt19937 random(4);
   for (double floor : {0.0, 1.0})
-    for (DrawMode mode : {DrawMode::Poisson, DrawMode::Systematic})
+    for (DrawMode mode : {DrawMode::Poisson, DrawMode::Systematic, DrawMode::Gumbel})
       compare_with_formula(reference::random_stream<double>(shapes()[3], random), options(mode, 9, floor), 1e-11);
 }
 
