@@ -5,6 +5,7 @@
 #include <cmath>
 #include <optional>
 
+#include "kernels/draw_needs.h"
 #include "ops/choose_exchange.h"
 #include "ops/device_draw.h"
 #include "ops/device_tensors.h"
@@ -74,7 +75,7 @@ kernels::Picks<T> draw_picks(const StepContext& context, const AttentionSettings
                                       .blocks = part,
                                       .excluded = s.global_positions};
     lse.resize(part.size());
-    {
+    if (kernels::needs_probabilities(s.draw)) {
       const auto timing = context.timer.measure("scan");
       kernels::sketch_scan<T>(input, lse.data());
     }

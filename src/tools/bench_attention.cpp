@@ -47,11 +47,7 @@ RivalTimes time_scaled(const BenchOptions& o) {
 }
 
 void print_case(const BenchOptions& o, const StageSamples& ours, const RivalTimes* rival, double share_of_peak) {
-  std::printf(
-      "attention: %lld tokens, query block %lld, %lld heads x %lld, %lld picks, window %lld, %s, %s, %lld threads\n",
-      static_cast<long long>(o.tokens), static_cast<long long>(o.query_block), static_cast<long long>(o.heads),
-      static_cast<long long>(o.head_width), static_cast<long long>(o.picks), static_cast<long long>(o.window),
-      o.causal ? "causal" : "bidirectional", o.input.c_str(), static_cast<long long>(o.threads));
+  std::printf("attention: %s\n", attended_text(o).c_str());
   const auto line = [](const char* who, const std::string& stage, double ms, double spread) {
     std::printf("  %-9s %-9s %12.2f ms  spread %.0f %%\n", who, stage.c_str(), ms, spread * 100);
   };

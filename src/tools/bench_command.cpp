@@ -33,20 +33,21 @@ boost::program_options::options_description described_options(BenchOptions& o) {
       ("tokens", value_of(o.tokens), "length of the one sequence")                                             //
       ("query-block", value_of(o.query_block), "rows that share their picks")                                  //
       ("share", value_of(o.share), "rows that share random numbers, or all")                                   //
-      ("draw", value_of(o.draw), "how keys are picked: poisson, topk ... as attention.draw, but not oracle")   //
-      ("heads", value_of(o.heads), "heads; 0 = 8, for step --width / --head-width")                            //
-      ("head-width", value_of(o.head_width), "width of a head")                                                //
-      ("picks", value_of(o.picks), "expected picks of a block and head")                                       //
-      ("window", value_of(o.window), "rows on each allowed side that are always attended")                     //
-      ("sketch-width", value_of(o.sketch_width), "width of sketch queries and keys")                           //
-      ("causal", value_of(o.causal), "no row sees a later one")                                                //
-      ("layers", value_of(o.layers), "step: Transformer blocks")                                               //
-      ("width", value_of(o.width), "step: width of the model")                                                 //
-      ("threads", value_of(o.threads), "0 = all cores")                                                        //
-      ("rival", value_of(o.rival), "none | sdpa | dense | window | torch")                                     //
-      ("input", value_of(o.input), "sketch scores: correlated along the sequence (0.95 a token), or white")    //
-      ("repeats", value_of(o.repeats), "rounds; 0 = as many as --seconds allows, at least 3")                  //
-      ("seconds", value_of(o.seconds), "time to measure for, with --repeats=0")                                //
+      ("draw", value_of(o.draw),
+       "as attention.draw: poisson | systematic | gumbel | iid | topk | bigbird | uniform | none")           //
+      ("heads", value_of(o.heads), "heads; 0 = 8, for step --width / --head-width")                          //
+      ("head-width", value_of(o.head_width), "width of a head")                                              //
+      ("picks", value_of(o.picks), "expected picks of a block and head")                                     //
+      ("window", value_of(o.window), "rows on each allowed side that are always attended")                   //
+      ("sketch-width", value_of(o.sketch_width), "width of sketch queries and keys")                         //
+      ("causal", value_of(o.causal), "no row sees a later one")                                              //
+      ("layers", value_of(o.layers), "step: Transformer blocks")                                             //
+      ("width", value_of(o.width), "step: width of the model")                                               //
+      ("threads", value_of(o.threads), "0 = all cores")                                                      //
+      ("rival", value_of(o.rival), "none | sdpa | dense | window | torch")                                   //
+      ("input", value_of(o.input), "sketch scores: correlated along the sequence (0.95 a token), or white")  //
+      ("repeats", value_of(o.repeats), "rounds; 0 = as many as --seconds allows, at least 3")                //
+      ("seconds", value_of(o.seconds), "time to measure for, with --repeats=0")                              //
       ("json", value_of(o.json), "file for the results");
   return out;
 }

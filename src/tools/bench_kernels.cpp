@@ -6,6 +6,7 @@
 
 #include "kernels/adamw.h"
 #include "kernels/draw.h"
+#include "kernels/draw_needs.h"
 #include "ops/kernel_input.h"
 #include "ops/plan_parts.h"
 #include "tools/bench_ceilings.h"
@@ -71,6 +72,7 @@ class Bench {
   }
   // Pairs of a block and a key that the draw scores: small domains are taken whole.
   [[nodiscard]] double drawn_pairs() const {
+    if (!kernels::needs_scores(settings_.draw)) return 0;
     double pairs = 0;
     for (const kernels::ScanBlock& block : domains_) {
       const int64_t size = kernels::domain_size(block, {});
@@ -166,6 +168,7 @@ nlohmann::json bench_kernels(const BenchOptions& o) {
     for (int64_t threads : {int64_t{1}, o.threads}) candidates.push_back(timed(kernel, threads));
   const std::vector<StageSamples> samples = take_turns(candidates, o.repeats, o.seconds);
 
+  std::printf("kernels: %s\n", attended_text(o).c_str());
   std::printf("one thread at most: %.1f GFLOP/s (FMA), %.2f G exp/s, %.1f GB/s gathered from %.0f MB\n",
               ceilings.fma_gflops, ceilings.exp_giga, ceilings.gather_gbps,
               static_cast<double>(ceilings.footprint_bytes) * 1e-6);

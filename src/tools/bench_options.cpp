@@ -65,6 +65,12 @@ AttentionSettings attention_settings(const BenchOptions& o, Pattern pattern) {
   return s;
 }
 
+std::string attended_text(const BenchOptions& o) {
+  return join(o.tokens, " tokens, query block ", o.query_block, ", ", o.heads, " heads x ", o.head_width, ", ", o.picks,
+              " picks by ", o.draw, ", window ", o.window, ", ", o.causal ? "causal" : "bidirectional", ", ", o.input,
+              ", ", o.threads, " threads");
+}
+
 nlohmann::json to_json(const BenchOptions& o) {
   return {{"what", o.what},
           {"tokens", o.tokens},

@@ -23,6 +23,8 @@ void resolve(BenchOptions& options);
 // The settings of sparse attention that the options describe.
 [[nodiscard]] AttentionSettings attention_settings(const BenchOptions& options, Pattern pattern);
 [[nodiscard]] nlohmann::json to_json(const BenchOptions& options);
+// What is attended, for a person: heads, picks and by which draw, window, visibility, input, threads.
+[[nodiscard]] std::string attended_text(const BenchOptions& options);
 
 // Each prints its table and returns the cases of the report.
 [[nodiscard]] nlohmann::json bench_attention(const BenchOptions& options);

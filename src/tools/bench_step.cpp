@@ -108,9 +108,8 @@ nlohmann::json bench_step(const BenchOptions& o) {
   out["ours_ms"] = medians(samples[0]), out["repeats"] = samples[0].at("total").ms.size();
   out["tokens_per_s"] = tokens / total * 1e3, out["spread"]["ours"] = samples[0].at("total").spread();
   if (o.rival == "none") out["peak_memory_bytes"] = peak;  // of the process: a rival's would count, too
-  std::printf("step: %lld tokens, %lld layers x %lld, query block %lld, %s\n", static_cast<long long>(o.tokens),
-              static_cast<long long>(o.layers), static_cast<long long>(o.width), static_cast<long long>(o.query_block),
-              o.causal ? "clm" : "mlm");
+  std::printf("step: %lld layers x %lld, %s, %s\n", static_cast<long long>(o.layers), static_cast<long long>(o.width),
+              o.causal ? "clm" : "mlm", attended_text(o).c_str());
   for (const auto& [stage, times] : samples[0])
     std::printf("  %-12s %12.2f ms  spread %.0f %%\n", stage.c_str(), times.median(), times.spread() * 100);
   std::printf("  %.0f tokens/s\n", tokens / total * 1e3);

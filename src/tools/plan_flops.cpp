@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "kernels/draw_needs.h"
+
 namespace smartbird {
 namespace {
 
@@ -35,8 +37,9 @@ std::vector<WorkStage> predict_work(const PlanCase& plan) {
   const double sketch = sketches * 2 * t * (c * inner + 2 * inner * m + taps * inner);
   out.push_back({"sketch", Rate::Gemm, sketch, plan.probes > 0 ? 2 * sketch : 0});
   const double draws = static_cast<double>(s.draws().size());
-  out.push_back({"scan", Rate::Scan, draws * 2 * m * pairs.scan, 0});
-  out.push_back({"draw", Rate::Scan, draws * 2 * m * pairs.scan, 0});
+  const double scores = draws * 2 * m * pairs.scan;
+  out.push_back({"scan", Rate::Scan, kernels::needs_probabilities(s.attention.draw) ? scores : 0, 0});
+  out.push_back({"draw", Rate::Scan, kernels::needs_scores(s.attention.draw) ? scores : 0, 0});
   const double band = hd * ((sparse + window) * pairs.band + dense * pairs.dense), picks = hd * sparse * pairs.picks;
   out.push_back(layer("band", Rate::Attention, 4 * band, 10 * band));
   out.push_back(layer("picks", Rate::Attention, 4 * picks, 10 * picks));

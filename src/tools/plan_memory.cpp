@@ -1,9 +1,12 @@
 // Memory by item.
 #include "tools/plan_memory.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <fstream>
 
+#include "kernels/draw_needs.h"
 #include "ops/chunks.h"
 
 namespace smartbird {
@@ -120,9 +123,16 @@ class Builder {
     const double lists = z_.blocks * z_.pick_heads * 16, picks = z_.picks * (16 + z_.e);
     add("plan", "bands 24 T, slots 4 N, (16 + e) a pick, 16 a list", {1, 1, 1, 1, 0},
         std::max(1.0, z_.draws) * (24 * z_.t + 4 * z_.n + lists + picks));
+    kernels::DrawOptions draw;
+    draw.mode = s.attention.draw, draw.picks = s.attention.picks, draw.heads = s.attention.pick_heads;
+    const std::vector<int64_t>& stream = plan_.largest_stream();
+    const int64_t longest = stream.empty() ? 0 : *std::max_element(stream.begin(), stream.end()),
+                  kept = z_.e == 4 ? kernels::kept_bytes<float>(draw, longest)
+                                   : kernels::kept_bytes<double>(draw, longest);
     const double chunk = std::min(z_.picks * 12 * 1.5, 2.0 * static_cast<double>(s.attention.scan_budget_bytes));
-    add("draw", "packed keys e M N, drawn picks, marks 4 G N, blocks 112 Q", {1, 0, 0, 0, 0},
-        z_.sketches > 0 ? z_.e * z_.m * z_.n + chunk + z_.picks * 24 + 4 * z_.g * z_.n + 112 * z_.blocks + 16 * z_.n
+    add("draw", "packed keys e M N, drawn picks, best keys of each thread, marks 4 G N, blocks 112 Q", {1, 0, 0, 0, 0},
+        z_.sketches > 0 ? z_.e * z_.m * z_.n + chunk + static_cast<double>(kept * omp_get_max_threads()) +
+                              z_.picks * 24 + 4 * z_.g * z_.n + 112 * z_.blocks + 16 * z_.n
                         : 0);
   }
 

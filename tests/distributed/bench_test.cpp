@@ -1,7 +1,9 @@
 // `smartbird bench` as a user starts it: what it writes, and one sentence for each thing that can be asked wrongly.
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "tests/support/training_run.h"
 
@@ -47,19 +49,33 @@ TEST(Bench, AttentionAgainstEveryRival) {
     }
 }
 
-// Picks of every draw are checked like those of the default; the report says whose they are.
+// Draws differ in how many pairs they attend: those of exactly K keys are alike, others are not.
 TEST(Bench, EveryDraw) {
+  const std::string shape = " --tokens=200 --heads=2 --picks=8 --window=4 --repeats=1 --draw=";
+  std::map<std::string, double> pairs;
   for (const char* draw : {"poisson", "systematic", "gumbel", "iid", "topk", "bigbird", "uniform", "none"}) {
-    SCOPED_TRACE(draw);
-    const nlohmann::json report =
-        bench("attention --tokens=200 --heads=2 --picks=8 --window=4 --repeats=1 --draw=" + std::string(draw));
-    ASSERT_TRUE(report.contains("cases"));
-    EXPECT_EQ(report["cases"][0]["draw"], draw);
+    const nlohmann::json report = bench("attention" + shape + draw);
+    ASSERT_TRUE(report.contains("cases")) << draw;
+    pairs[draw] = report["cases"][0]["attended_pairs"];
   }
-  const nlohmann::json step =
-      bench("step --tokens=100 --layers=1 --width=32 --head-width=16 --repeats=1 --draw=topk --picks=8 --window=4");
-  ASSERT_TRUE(step.contains("cases"));
-  EXPECT_EQ(step["cases"][0]["draw"], "topk");
+  EXPECT_EQ(pairs["gumbel"], pairs["topk"]);
+  EXPECT_EQ(pairs["gumbel"], pairs["bigbird"]);
+  std::set<double> different;
+  for (const auto& [draw, count] : pairs) {
+    different.insert(count);
+    EXPECT_GE(count, pairs["none"]) << draw;
+  }
+  EXPECT_EQ(different.size(), 6u) << nlohmann::json(pairs);
+  for (const auto& [draw, scans] : {std::pair{"poisson", true}, std::pair{"topk", false}}) {
+    const nlohmann::json step = bench("step --layers=1 --width=32 --head-width=16" + shape + draw);
+    ASSERT_TRUE(step.contains("cases")) << draw;
+    EXPECT_EQ(step["cases"][0]["ours_ms"].contains("scan"), scans) << draw;
+  }
+  for (const nlohmann::json& one : bench("kernels" + shape + "none")["cases"]) {
+    EXPECT_LT(one["share_of_ceiling"], 1.5) << one["kernel"];
+    if (one["kernel"] != "draw") continue;
+    EXPECT_EQ(one["gflops"], 0) << "it reads no scores";
+  }
 }
 
 TEST(Bench, KernelsAndStep) {
@@ -109,15 +125,27 @@ TEST(Bench, RefusesWhatItCannotDo) {
                  "bench: --json=/nowhere/x cannot be written; name a file in a folder that exists and is writable");
 }
 
-// Under limits that stop it in LibTorch, in a kernel or on a kernel's threads, or not at all.
-TEST(Bench, EndsWithOneSentenceWhereMemoryIsMissing) {
+// Under limits that stop it in LibTorch, in a kernel or on a kernel's threads, or not at all. A region of one thread is one that
+// no exception may leave, too.
+struct Limited {
+  int threads, mib;
+  std::string draw;
+};
+void PrintTo(const Limited& limited, std::ostream* out) { *out << limited.threads << " threads, " << limited.draw; }
+class BenchMemory : public ::testing::TestWithParam<Limited> {};
+INSTANTIATE_TEST_SUITE_P(Threads, BenchMemory,
+                         ::testing::Values(Limited{2, 750, "poisson"}, Limited{1, 690, "gumbel --picks=1000"}));
+
+TEST_P(BenchMemory, EndsWithOneSentenceWhereItIsMissing) {
+  const auto [threads, least, draw] = GetParam();
   const TempFolder folder;
   int refused = 0;
-  for (int mib = 750; mib <= 1110; mib += 30) {
-    folder.write("limited.sh", "ulimit -v " + std::to_string(mib * 1024) + "\nexport OMP_NUM_THREADS=2\nexec " +
-                                   std::string(SMARTBIRD_BINARY) + " \"$@\"\n");
-    const CommandResult result =
-        run_command("bash " + folder.path("limited.sh") + " bench attention --tokens=8192 --repeats=1 --input=white");
+  for (int mib = least; mib <= least + 360; mib += 30) {
+    folder.write("limited.sh", join("ulimit -v ", mib * 1024, "\nexport OMP_NUM_THREADS=", threads, "\nexec ",
+                                    SMARTBIRD_BINARY, " \"$@\"\n"));
+    const CommandResult result = run_command(
+        join("bash ", folder.path("limited.sh"),
+             " bench attention --tokens=8192 --repeats=1 --input=white --threads=", threads, " --draw=", draw));
     if (result.code == 0) continue;
     EXPECT_EQ(result.code, 5) << mib << " MiB: " << result.output;
     EXPECT_EQ(result.output.substr(std::min(result.output.size(), result.output.find("smartbird: "))),

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <set>
 
+#include "kernels/draw_needs.h"
 #include "ops/sparse_attention.h"
 #include "tests/support/plan_cases.h"
 
@@ -49,6 +50,20 @@ TEST(Plan, KeysAreVisibleAndNamedOnce) {
     with_plan(c, [&, name = name, c = c](const StepContext& context, const Plan& plan) {
       expect_visible_keys(c, context, plan, c.settings.pattern == Pattern::Dense, name);
     });
+}
+
+TEST(Plan, ScansOnlyForADrawThatReadsProbabilities) {
+  using kernels::DrawMode;
+  for (DrawMode mode : {DrawMode::Poisson, DrawMode::Systematic, DrawMode::Gumbel, DrawMode::Iid, DrawMode::TopK,
+                        DrawMode::BigBird, DrawMode::Uniform}) {
+    PlanCase c;
+    c.settings.draw = mode;
+    with_plan(c, [&](const StepContext& context, const Plan&) {
+      EXPECT_EQ(context.timer.total_ms().contains("scan"), kernels::needs_probabilities(mode))
+          << static_cast<int>(mode);
+      EXPECT_TRUE(context.timer.total_ms().contains("draw"));
+    });
+  }
 }
 
 TEST(Plan, AFullBudgetNamesEveryVisibleKey) {

@@ -58,6 +58,22 @@ TEST(PlanFlops, StagesAreThoseCountedByHand) {
   EXPECT_EQ(stage(plan, "probes").forward, 0);
 }
 
+TEST(PlanFlops, ADrawIsCountedForWhatItReads) {
+  const double scores = 2 * 4 * 56;
+  for (const char* draw : {"poisson", "systematic", "gumbel", "iid"}) {
+    const PlanCase plan = plan_of(small_and({std::string("--attention.draw=") + draw}));
+    EXPECT_EQ(stage(plan, "scan").forward, scores) << draw;
+    EXPECT_EQ(stage(plan, "draw").forward, scores) << draw;
+  }
+  const PlanCase best = plan_of(small_and({"--attention.draw=topk"}));
+  EXPECT_EQ(stage(best, "scan").forward, 0) << "the largest scores need no sum";
+  EXPECT_EQ(stage(best, "draw").forward, scores);
+  for (const char* draw : {"uniform", "bigbird", "none"}) {
+    const PlanCase plan = plan_of(small_and({std::string("--attention.draw=") + draw}));
+    EXPECT_EQ(stage(plan, "scan").all() + stage(plan, "draw").all(), 0) << draw;
+  }
+}
+
 TEST(PlanFlops, RecomputationRunsLayersForwardAgain) {
   const PlanCase kept = plan_of(kSmall), again = plan_of(small_and({"--memory.recompute=layer"}));
   for (const char* name : {"projections", "band", "picks"})

@@ -2,6 +2,7 @@
 #include "tools/plan_memory.h"
 
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include "tests/unit/tools/plan_case.h"
 
@@ -49,6 +50,19 @@ TEST(PlanMemory, TokensCostAndRanksMicroStepsAndRecomputationSave) {
 TEST(PlanMemory, FetchedRowsAndPicksCost) {
   EXPECT_GT(peak(tokens(32768, {"--exchange.plan=all"}), 4), peak(tokens(32768), 4));
   EXPECT_GT(peak(tokens(32768, {"--attention.picks=512"})), peak(tokens(32768)));
+}
+
+// What a thread keeps of every block and head: twice K, and a leaf.
+TEST(PlanMemory, ADrawThatLooksForTheBestKeepsThemAside) {
+  const auto draw = [](const std::string& mode) {
+    const auto plan = plan_of(tokens(32768, {"--attention.picks=4096", "--attention.draw=" + mode}));
+    for (const MemoryItem& item : predict_memory(plan, {}).items)
+      if (item.name == "draw") return item.at(kMoments[0]);
+    return 0.0;
+  };
+  const double threads = omp_get_max_threads(), heads = plan_of(tokens(32768)).shape.attention.pick_heads;
+  EXPECT_EQ(draw("topk") - draw("poisson"), threads * 64 * (2 * 4096 + 128 + 16) * 8);
+  EXPECT_EQ(draw("gumbel") - draw("poisson"), threads * 64 * heads * (2 * 4097 + 128 + 16) * 8);
 }
 
 }  // namespace
