@@ -20,8 +20,10 @@ struct Samples {
     return sorted[static_cast<size_t>(q * static_cast<double>(sorted.size() - 1) + 0.5)];
   }
   [[nodiscard]] double median() const { return quantile(0.5); }
-  // Distance of the quartiles over the median.
-  [[nodiscard]] double spread() const { return ms.empty() ? 0 : (quantile(0.75) - quantile(0.25)) / median(); }
+  // Distance of the quartiles over the median; 0 of a stage that took no time.
+  [[nodiscard]] double spread() const {
+    return ms.empty() || median() == 0 ? 0 : (quantile(0.75) - quantile(0.25)) / median();
+  }
 };
 
 using StageSamples = std::map<std::string, Samples>;

@@ -14,6 +14,7 @@ nlohmann::json bench(const std::string& arguments) {
   const TempFolder folder;
   const CommandResult result = smartbird(1, "bench " + arguments + " --json=" + folder.path("report.json"));
   EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_EQ(result.output.find("nan"), std::string::npos) << result.output;
   return result.code == 0 ? nlohmann::json::parse(read_bytes(folder.path("report.json"))) : nlohmann::json();
 }
 
