@@ -135,7 +135,7 @@ struct Limited {
 void PrintTo(const Limited& limited, std::ostream* out) { *out << limited.threads << " threads, " << limited.draw; }
 class BenchMemory : public ::testing::TestWithParam<Limited> {};
 INSTANTIATE_TEST_SUITE_P(Threads, BenchMemory,
-                         ::testing::Values(Limited{2, 750, "poisson"}, Limited{1, 690, "gumbel --picks=1000"}));
+                         ::testing::Values(Limited{2, 750, "poisson"}, Limited{1, 720, "gumbel --picks=1000"}));
 
 TEST_P(BenchMemory, EndsWithOneSentenceWhereItIsMissing) {
   const auto [threads, least, draw] = GetParam();
