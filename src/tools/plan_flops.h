@@ -2,7 +2,8 @@
 // cost of a layer: with T rows,
 //   projections 2 T C (2 H D + 2 G D), MLP 6 T C F, backward twice that
 //   head 2 T C V of the rows with a target, its gradients, 4 T C V, come with it
-//   scan and draw 2 M a (block, key of E), where the draw reads probabilities or scores; band and picks 4 D H a (row, key), backward 10 D H (scores again, dp, dq, dk, dv)
+//   scan and draw 2 M a (block, key of E), where the draw reads probabilities, scores
+//   band and picks 4 D H a (row, key), backward 10 D H (scores again, dp, dq, dk, dv)
 //   probes 4 D H a (probe row, key that its block sees) and sparse layer: its scores are formed twice
 // Layers that are computed again in the backward pass count their forward work twice.
 #pragma once
