@@ -44,7 +44,8 @@ struct Picks {
   RawVector<T> log_pi;            // log inclusion probability, <= 0 but for iid
 };
 
-// Appends the lists of the blocks of `input` to `picks` (whose start grows by Q · heads entries). lse [Q] from sketch_scan.
+// Appends the lists of the blocks of `input` to `picks` (whose start grows by Q · heads entries). lse [Q] from sketch_scan, or for
+// a budget that is filled from filled_scan.
 template <class T>
 void draw(const ScanInput<T>& input, const double* lse, const DrawOptions& options, Picks<T>& picks);
 

@@ -68,7 +68,7 @@ struct AttentionOptions {
   std::vector<int64_t> global_positions;
   int64_t picks = 0, window = 0, query_block = 0, share_warmup_steps = 0, warmup_steps = 0, warmup_picks = 0,
           scan_budget_bytes = 0, draw_seed = 0;
-  bool correction = false;
+  bool correction = false, fill = false;
   double min_inclusion = 0, draw_temperature = 0;
   template <class V>
   void visit(V& v) {
@@ -79,6 +79,9 @@ struct AttentionOptions {
       "half the first ones, half a fixed random pattern");
     v("attention.draw_temperature", draw_temperature, 1.0, between(0.01, 100.0),
       "divides the sketch's scores where keys are drawn, not where it learns; below 1 likely keys become likelier");
+    v("attention.fill", fill, false, any(),
+      "poisson, systematic: raise inclusion probabilities until they sum to attention.picks although some are cut at "
+      "1");
     v("attention.picks", picks, 32, between(0, int64_t{1} << 31), "expected picks of a query block and head");
     v("attention.window", window, 64, between(0, int64_t{1} << 40),
       "rows on each allowed side of a query block that are always attended");

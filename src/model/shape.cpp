@@ -31,6 +31,7 @@ AttentionSettings attention_from(const Options& o, const ModelShape& shape) {
   const bool fixed = s.draw == kernels::DrawMode::BigBird && o.attention.draw_seed == 0;  // a pattern of the run's own
   s.draw_seed = static_cast<uint64_t>(fixed ? o.run.seed : o.attention.draw_seed);
   s.floor = o.sketch.floor;
+  s.fill = o.attention.fill;
   s.heads = static_cast<int>(shape.heads), s.kv_heads = static_cast<int>(shape.kv_heads);
   s.pick_heads = o.attention.pick_heads == "query" ? s.heads : s.kv_heads;
   s.correction = o.attention.correction;

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "kernels/draw_needs.h"
+#include "kernels/filled_scan.h"
 #include "ops/choose_exchange.h"
 #include "ops/device_draw.h"
 #include "ops/device_tensors.h"
@@ -77,7 +78,10 @@ kernels::Picks<T> draw_picks(const StepContext& context, const AttentionSettings
     lse.resize(part.size());
     if (kernels::needs_probabilities(s.draw)) {
       const auto timing = context.timer.measure("scan");
-      kernels::sketch_scan<T>(input, lse.data());
+      if (s.fill)
+        kernels::filled_scan<T>(input, options, lse.data());
+      else
+        kernels::sketch_scan<T>(input, lse.data());
     }
     const auto timing = context.timer.measure("draw");
     kernels::draw<T>(input, lse.data(), options, picks);

@@ -36,6 +36,7 @@ struct AttentionSettings {
   kernels::DrawMode draw = kernels::DrawMode::Poisson;
   uint64_t draw_seed = 0;  // of training; 0 = the context's
   double floor = 0.1;      // ε
+  bool fill = false;       // kernels/filled_scan.h
   int heads = 1, kv_heads = 1, pick_heads = 1;
   bool correction = true;
   double min_inclusion = 0;               // π_min

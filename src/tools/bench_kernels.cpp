@@ -7,6 +7,7 @@
 #include "kernels/adamw.h"
 #include "kernels/draw.h"
 #include "kernels/draw_needs.h"
+#include "kernels/filled_scan.h"
 #include "ops/kernel_input.h"
 #include "ops/plan_parts.h"
 #include "tools/bench_ceilings.h"
@@ -41,15 +42,14 @@ class Bench {
                    .scale = static_cast<float>(input.scores.scale),
                    .blocks = domains_,
                    .excluded = {}};
-    kernels::sketch_scan<float>(scan_input_, lse_.data());
+    scan();
     forward();
   }
 
   std::vector<KernelRun> runs() {
     const double d = static_cast<double>(options_.head_width), score = 2.0 * static_cast<double>(options_.sketch_width),
                  pairs = attended_pairs(plan_), picked = picked_pairs();
-    return {{"scan", [this] { kernels::sketch_scan<float>(scan_input_, lse_.data()); },
-             score * static_cast<double>(plan_.stats.scan_pairs)},
+    return {{"scan", [this] { scan(); }, score * static_cast<double>(plan_.stats.scan_pairs)},
             {"draw", [this] { draw(); }, score * drawn_pairs()},
             {"band", [this] { band_alone(); }, 4 * d * (pairs - picked)},
             {"picks", [this] { picks_alone(); }, 4 * d * picked, 2 * sizeof(float) * d * gathered_rows()},
@@ -113,16 +113,23 @@ class Bench {
     kernels::attention_backward<float>(attention_, o_.data(), row_lse_.data(), grad_o_, grad_q_.data(),
                                        grad_kv_.data());
   }
+  [[nodiscard]] kernels::DrawOptions draw_options() const {
+    return {.mode = settings_.draw,
+            .picks = settings_.picks,
+            .floor = settings_.floor,
+            .heads = settings_.pick_heads,
+            .layer = 0,
+            .key = philox_key(1, 1, Purpose::Draw)};
+  }
+  void scan() {
+    if (settings_.fill)
+      kernels::filled_scan<float>(scan_input_, draw_options(), lse_.data());
+    else
+      kernels::sketch_scan<float>(scan_input_, lse_.data());
+  }
   void draw() {
     kernels::Picks<float> picks;
-    kernels::draw<float>(scan_input_, lse_.data(),
-                         {.mode = settings_.draw,
-                          .picks = settings_.picks,
-                          .floor = settings_.floor,
-                          .heads = settings_.pick_heads,
-                          .layer = 0,
-                          .key = philox_key(1, 1, Purpose::Draw)},
-                         picks);
+    kernels::draw<float>(scan_input_, lse_.data(), draw_options(), picks);
   }
   void update() {
     kernels::adamw<float>({.learning_rate = 1e-9}, static_cast<int64_t>(acc_.size()), grad_q_.data(), weights_.data(),

@@ -41,6 +41,8 @@ void resolve(BenchOptions& o) {
        "--share=", o.share, " must be 'all' or a positive multiple of --query-block=", o.query_block);
   rule(one_of(o.draw, {"poisson", "systematic", "gumbel", "iid", "topk", "bigbird", "uniform", "none"}),
        "--draw=", o.draw, " must be poisson, systematic, gumbel, iid, topk, bigbird, uniform or none");
+  rule(!o.fill || one_of(o.draw, {"poisson", "systematic"}), "--fill=1 changes nothing with --draw=", o.draw,
+       ", which has no inclusion probabilities to raise; leave it out");
   rule(one_of(o.input, {"correlated", "white"}), "--input=", o.input, " must be correlated or white");
   rule(one_of(o.rival, {"none", "sdpa", "dense", "window", "torch"}), "--rival=", o.rival,
        " must be none, sdpa, dense, window or torch");
@@ -61,14 +63,15 @@ AttentionSettings attention_settings(const BenchOptions& o, Pattern pattern) {
   s.pattern = pattern;
   s.visibility.causal = o.causal;
   s.window = o.window, s.picks = o.picks, s.share_rows = share_rows(o), s.draw = draw_mode(o.draw);
+  s.fill = o.fill;
   s.heads = s.kv_heads = s.pick_heads = static_cast<int>(o.heads);
   return s;
 }
 
 std::string attended_text(const BenchOptions& o) {
   return join(o.tokens, " tokens, query block ", o.query_block, ", ", o.heads, " heads x ", o.head_width, ", ", o.picks,
-              " picks by ", o.draw, ", window ", o.window, ", ", o.causal ? "causal" : "bidirectional", ", ", o.input,
-              ", ", o.threads, " threads");
+              " picks by ", o.draw, o.fill ? " that fills its budget, window " : ", window ", o.window, ", ",
+              o.causal ? "causal" : "bidirectional", ", ", o.input, ", ", o.threads, " threads");
 }
 
 nlohmann::json to_json(const BenchOptions& o) {
@@ -77,6 +80,7 @@ nlohmann::json to_json(const BenchOptions& o) {
           {"query_block", o.query_block},
           {"share", o.share},
           {"draw", o.draw},
+          {"fill", o.fill},
           {"heads", o.heads},
           {"head_width", o.head_width},
           {"picks", o.picks},

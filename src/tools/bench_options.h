@@ -14,7 +14,7 @@ struct BenchOptions {
   int64_t tokens = 4096, query_block = 1, heads = 0, head_width = 64, picks = 64, window = 64, sketch_width = 32,
           layers = 4, width = 256, threads = 0, repeats = 0;
   std::string share = "64", draw = "poisson", rival = "none", input = "correlated", json;
-  bool causal = false;
+  bool causal = false, fill = false;
   double seconds = 30;
 };
 

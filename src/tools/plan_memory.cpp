@@ -125,6 +125,7 @@ class Builder {
         std::max(1.0, z_.draws) * (24 * z_.t + 4 * z_.n + lists + picks));
     kernels::DrawOptions draw;
     draw.mode = s.attention.draw, draw.picks = s.attention.picks, draw.heads = s.attention.pick_heads;
+    if (s.attention.fill) draw.mode = kernels::DrawMode::TopK;  // its scan keeps the same keys
     const std::vector<int64_t>& stream = plan_.largest_stream();
     const int64_t longest = stream.empty() ? 0 : *std::max_element(stream.begin(), stream.end()),
                   kept = z_.e == 4 ? kernels::kept_bytes<float>(draw, longest)

@@ -135,15 +135,15 @@ void SelectorObserver::look(const Drawn& drawn, size_t number, int64_t head, con
 
 void SelectorObserver::add_shares(const Drawn& drawn, size_t number, const at::Tensor& a, HeadReport& out) const {
   if (a.numel() == 0) return;
-  const double floor = model_.shape().attention.floor;
-  const bool topk = model_.shape().attention.draw == kernels::DrawMode::TopK;  // its draw is the sketch's best keys
+  const AttentionSettings& settings = model_.shape().attention;
+  const bool topk = settings.draw == kernels::DrawMode::TopK;  // its draw is the sketch's best keys
   const auto caught = [&](const BlockShares& shares, int64_t picks) {
     Shares out = shares.caught(picks);
     if (topk) out.sketch = out.topk, out.keys = static_cast<double>(std::min<int64_t>(picks, a.numel()));
     return out;
   };
   for (size_t w = 0; w < report_.widths.size(); ++w) {
-    const BlockShares shares(values(a), values(drawn.scores[w][number]), floor);
+    const BlockShares shares(values(a), values(drawn.scores[w][number]), settings.floor, settings.fill);
     out.by_width[w].add(caught(shares, report_.picks));
     if (w + 1 < report_.widths.size()) continue;
     for (size_t i = 0; i < std::size(kReportPicks); ++i) out.by_picks[i].add(caught(shares, kReportPicks[i]));

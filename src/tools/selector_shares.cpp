@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "kernels/filled_scan.h"
 
 namespace smartbird {
 namespace {
@@ -24,10 +25,11 @@ void Shares::add(const Shares& other) {
   uniform += other.uniform, oracle += other.oracle, keys += other.keys;
 }
 
-BlockShares::BlockShares(std::span<const double> a, std::span<const double> s, double floor)
+BlockShares::BlockShares(std::span<const double> a, std::span<const double> s, double floor, bool fill)
     : a_(a),
       floor_(floor),
       mass_(std::accumulate(a.begin(), a.end(), 0.0)),
+      fill_(fill),
       by_score_(best_first(s)),
       by_mass_(best_first(a)) {
   SB_CHECK(a.size() == s.size(), Shape, "shares: ", a.size(), " keys have ", s.size(), " scores");
@@ -38,20 +40,25 @@ BlockShares::BlockShares(std::span<const double> a, std::span<const double> s, d
   for (double& p : p_) p /= sum;
 }
 
-double BlockShares::inclusion(size_t key, int64_t picks) const {
-  const int64_t size = static_cast<int64_t>(a_.size());
-  if (picks >= size) return 1;
-  return std::min(1.0,
-                  static_cast<double>(picks) * std::max((1 - floor_) * p_[key], floor_ / static_cast<double>(size)));
+std::vector<double> BlockShares::inclusion(int64_t picks) const {
+  if (static_cast<size_t>(picks) >= a_.size()) return std::vector<double>(a_.size(), 1.0);
+  const double k = static_cast<double>(picks), least = k * floor_ / static_cast<double>(a_.size());
+  double factor = k * (1 - floor_);
+  if (fill_) {
+    std::vector<double> largest;
+    for (size_t i = 0; i < static_cast<size_t>(picks); ++i) largest.push_back(p_[by_score_[i]]);
+    factor *= std::exp(kernels::filled_by(largest, factor));
+  }
+  std::vector<double> pi;
+  for (double p : p_) pi.push_back(std::min(1.0, std::max(factor * p, least)));
+  return pi;
 }
 
 Shares BlockShares::caught(int64_t picks) const {
   const size_t size = a_.size(), k = std::min(size, static_cast<size_t>(picks));
   Shares out;
-  for (size_t key = 0; key < size; ++key) {
-    const double pi = inclusion(key, picks);
-    out.sketch += a_[key] * pi, out.keys += pi;
-  }
+  const std::vector<double> pi = inclusion(picks);
+  for (size_t key = 0; key < size; ++key) out.sketch += a_[key] * pi[key], out.keys += pi[key];
   for (size_t i = 0; i < k; ++i) out.topk += a_[by_score_[i]], out.oracle += a_[by_mass_[i]];
   if (size > 0) out.uniform = mass_ * static_cast<double>(k) / static_cast<double>(size);
   return out;
@@ -59,8 +66,9 @@ Shares BlockShares::caught(int64_t picks) const {
 
 double BlockShares::recall(int64_t picks) const {
   const size_t k = std::min(a_.size(), static_cast<size_t>(picks));
+  const std::vector<double> pi = inclusion(picks);
   double found = 0;
-  for (size_t i = 0; i < k; ++i) found += inclusion(by_mass_[i], picks);
+  for (size_t i = 0; i < k; ++i) found += pi[by_mass_[i]];
   return k > 0 ? found / static_cast<double>(k) : 0;
 }
 

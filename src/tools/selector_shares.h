@@ -21,17 +21,20 @@ struct Shares {
 
 class BlockShares {
  public:
-  // a [|E|] >= 0: exact attention, summed over the block's rows. s [|E|]: the sketch's scores. floor: ε of the draw.
-  BlockShares(std::span<const double> a, std::span<const double> s, double floor);
+  // a [|E|] >= 0: exact attention, summed over the block's rows. s [|E|]: the sketch's scores. floor: ε of the draw; fill:
+  // whether it fills its budget (kernels/filled_scan.h).
+  BlockShares(std::span<const double> a, std::span<const double> s, double floor, bool fill);
   [[nodiscard]] Shares caught(int64_t picks) const;
   // Expected share of the K keys where a is largest that the Poisson draw, or the sketch's K best, has.
   [[nodiscard]] double recall(int64_t picks) const;
   [[nodiscard]] double recall_of_topk(int64_t picks) const;
 
  private:
-  [[nodiscard]] double inclusion(size_t key, int64_t picks) const;
+  // By key.
+  [[nodiscard]] std::vector<double> inclusion(int64_t picks) const;
   std::span<const double> a_;
   double floor_, mass_ = 0;
+  bool fill_;
   std::vector<double> p_;                     // softmax of s
   std::vector<uint32_t> by_score_, by_mass_;  // keys, best first
 };

@@ -71,7 +71,7 @@ TEST(FromDense, AnEvaluationLeavesTrainingBehind) {
   const TempFolder folders;
   train_tiny(folders.path("run"), 1,
              "--train.steps=2 --train.warmup_steps=1 --attention.warmup_steps=2 --attention.warmup_picks=9 "
-             "--attention.draw_temperature=0.5 --run.record_picks=1 --eval.at_end=off");
+             "--attention.draw_temperature=0.5 --attention.fill=on --run.record_picks=1 --eval.at_end=off");
   const std::string evaluate = "evaluate --checkpoint=" + folders.path("run") + " ";
   const std::string dense = loss_of(smartbird(1, evaluate + "--attention.pattern=dense"));
   EXPECT_NE(dense, "");

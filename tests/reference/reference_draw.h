@@ -15,11 +15,29 @@ struct Inclusion {
   std::vector<double> pi;     // inclusion probability
 };
 
+// The number c >= budget with Σ min(1, c p) = budget (kernels/filled_scan.h), by bisection.
+inline double filled_factor(const std::vector<double>& p, double budget) {
+  double low = budget, high = 1e12 * budget;
+  for (int i = 0; i < 200; ++i) {
+    const double middle = std::sqrt(low) * std::sqrt(high);
+    double sum = 0;
+    for (double x : p) sum += std::min(1.0, middle * x);
+    (sum < budget ? low : high) = middle;
+  }
+  return low;
+}
+
+// fill: the draw fills its budget.
 template <class T>
-Inclusion inclusion(const kernels::ScanInput<T>& input, int64_t i, const kernels::DrawOptions& o) {
+Inclusion inclusion(const kernels::ScanInput<T>& input, int64_t i, const kernels::DrawOptions& o, bool fill = false) {
   Inclusion out{domain(input.blocks[i], input.excluded), scores(input, i), {}};
-  const double size = static_cast<double>(out.key.size()), k = static_cast<double>(o.picks),
-               lse = log_sum_exp(out.score);
+  const double size = static_cast<double>(out.key.size()), k = static_cast<double>(o.picks);
+  double lse = log_sum_exp(out.score);
+  if (fill && size > k && k * (1 - o.floor) > 0) {
+    std::vector<double> p;
+    for (double s : out.score) p.push_back(std::exp(s - lse));
+    lse -= std::log(filled_factor(p, k * (1 - o.floor)) / (k * (1 - o.floor)));
+  }
   for (double s : out.score) {
     const double p = o.mode == kernels::DrawMode::Uniform ? 1 / size : std::exp(s - lse);
     out.pi.push_back(size <= k ? 1 : std::min(1.0, k * std::max((1 - o.floor) * p, o.floor / size)));

@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "kernels/filled_scan.h"
 #include "tests/reference/reference_draw.h"
 
 namespace smartbird {
@@ -22,14 +23,21 @@ std::vector<reference::StreamShape> shapes() {
           {.lengths = {333}, .block = 3, .share = 0, .excluded = {5, 128}}};
 }
 
-kernels::DrawOptions options(DrawMode mode) {
-  return {.mode = mode, .picks = 11, .floor = 0.1, .heads = 2, .layer = 3, .key = {21, 22}};
+struct Drawing : kernels::DrawOptions {
+  bool fill = false;
+};
+
+Drawing options(DrawMode mode, bool fill = false) {
+  return {{.mode = mode, .picks = 11, .floor = 0.1, .heads = 2, .layer = 3, .key = {21, 22}}, fill};
 }
 
 template <class T>
-Picks<T> scan_and_draw(const kernels::ScanInput<T>& input, const kernels::DrawOptions& o, Picks<T> picks = {}) {
+Picks<T> scan_and_draw(const kernels::ScanInput<T>& input, const Drawing& o, Picks<T> picks = {}) {
   std::vector<double> lse(input.blocks.size());
-  kernels::sketch_scan<T>(input, lse.data());
+  if (o.fill)
+    kernels::filled_scan<T>(input, o, lse.data());
+  else
+    kernels::sketch_scan<T>(input, lse.data());
   kernels::draw<T>(input, lse.data(), o, picks);
   return picks;
 }
@@ -41,14 +49,18 @@ void expect_same(const Picks<T>& a, const Picks<T>& b) {
   EXPECT_EQ(a.log_pi, b.log_pi);
 }
 
-// Calls body(stream, options) for every shape and mode.
+// Calls body(stream, drawing) for every shape and mode.
 template <class Body>
 void for_cases(Body body) {
   std::mt19937 random(1);
+  std::vector<Drawing> drawings;
+  for (DrawMode mode : kModes) drawings.push_back(options(mode));
+  for (DrawMode mode : {DrawMode::Poisson, DrawMode::Systematic}) drawings.push_back(options(mode, true));
   for (const auto& shape : shapes())
-    for (DrawMode mode : kModes) {
-      SCOPED_TRACE(testing::Message() << "mode " << static_cast<int>(mode) << " share " << shape.share);
-      body(reference::random_stream<float>(shape, random), options(mode));
+    for (const Drawing& drawing : drawings) {
+      SCOPED_TRACE(testing::Message() << "mode " << static_cast<int>(drawing.mode) << " fill " << drawing.fill
+                                      << " share " << shape.share);
+      body(reference::random_stream<float>(shape, random), drawing);
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include <numeric>
 
+#include "kernels/filled_scan.h"
 #include "kernels/pick_tiles.h"
 #include "tests/reference/reference_draw.h"
 
@@ -49,30 +50,41 @@ kernels::DrawOptions options(DrawMode mode, const Setting& setting, uint64_t see
           .key = philox_key(seed, 3, Purpose::Draw)};
 }
 
-// By mode, share group, shape. Only some modes have a π that is known before the draw, or decide every key alone.
-using ModeGroupShape = testing::TestWithParam<std::tuple<DrawMode, int64_t, Shape>>;
+// A mode, and whether it fills its budget.
+using Way = std::pair<DrawMode, bool>;
+
+std::vector<double> lse_of(const reference::Stream<double>& stream, const Setting& set, Way way) {
+  std::vector<double> lse(stream.blocks.size());
+  if (way.second)
+    kernels::filled_scan<double>(stream.input(), options(way.first, set, 0), lse.data());
+  else
+    kernels::sketch_scan<double>(stream.input(), lse.data());
+  return lse;
+}
+
+// By way, share group, shape. Only some modes have a π that is known before the draw, or decide every key alone.
+using ModeGroupShape = testing::TestWithParam<std::tuple<Way, int64_t, Shape>>;
 class DrawStatistics : public ModeGroupShape {};
 class DrawFrequencies : public ModeGroupShape {};
 class DrawTogether : public ModeGroupShape {};
 
 TEST_P(DrawFrequencies, OfInclusionArePi) {
-  const auto [mode, share, shape] = GetParam();
+  const auto [way, share, shape] = GetParam();
   const Setting set = setting(shape, share);
   std::mt19937 random(1);
   const auto stream = reference::random_stream<double>(set.stream, random);
   const int64_t blocks = static_cast<int64_t>(stream.blocks.size()), seeds = 3000, positions = set.longest(), heads = 2;
-  std::vector<double> lse(stream.blocks.size());
-  kernels::sketch_scan<double>(stream.input(), lse.data());
+  const std::vector<double> lse = lse_of(stream, set, way);
   std::vector<int64_t> count(blocks * heads * positions);
   for (int64_t seed = 0; seed < seeds; ++seed) {
     kernels::Picks<double> picks;
-    kernels::draw<double>(stream.input(), lse.data(), options(mode, set, static_cast<uint64_t>(seed)), picks);
+    kernels::draw<double>(stream.input(), lse.data(), options(way.first, set, static_cast<uint64_t>(seed)), picks);
     for (int64_t list = 0; list < blocks * heads; ++list)
       for (int64_t i = picks.start[list]; i < picks.start[list + 1]; ++i) ++count[list * positions + picks.key[i]];
   }
   for (int64_t i = 0; i < blocks; ++i) {
     std::vector<double> pi(positions);
-    const auto in = reference::inclusion(stream.input(), i, options(mode, set, 0));
+    const auto in = reference::inclusion(stream.input(), i, options(way.first, set, 0), way.second);
     for (size_t j = 0; j < in.key.size(); ++j) pi[in.key[j]] = in.pi[j];
     for (int64_t at = i * heads * positions; at < (i + 1) * heads * positions; ++at) {
       const double want = pi[at % positions], frequency = static_cast<double>(count[at]) / seeds;
@@ -83,21 +95,21 @@ TEST_P(DrawFrequencies, OfInclusionArePi) {
 }
 
 TEST_P(DrawStatistics, CorrectedSumsAreUnbiased) {
-  const auto [mode, share, shape] = GetParam();
+  const auto [way, share, shape] = GetParam();
   const Setting set = setting(shape, share);
   std::mt19937 random(2);
   const auto stream = reference::random_stream<double>(set.stream, random);
   const int64_t rows = static_cast<int64_t>(stream.blocks.size()), seeds = 1500, tokens = set.tokens(), width = 3;
   std::normal_distribution<double> normal(0, 0.7);
-  std::vector<double> q(rows * width), kv(tokens * 2 * width), lse(rows);
+  std::vector<double> q(rows * width), kv(tokens * 2 * width);
   for (double& x : q) x = normal(random);
   for (double& x : kv) x = normal(random);
   std::vector<int64_t> row_block(rows), none(rows, 0);
   for (int64_t i = 0; i < rows; ++i) row_block[i] = i;
-  kernels::sketch_scan<double>(stream.input(), lse.data());
+  const std::vector<double> lse = lse_of(stream, set, way);
   std::vector<double> sum(rows * (width + 1)), square(sum.size());
   for (int64_t seed = 0; seed < seeds; ++seed) {
-    auto o = options(mode, set, static_cast<uint64_t>(seed) + 1000000);
+    auto o = options(way.first, set, static_cast<uint64_t>(seed) + 1000000);
     o.heads = 1;
     kernels::Picks<double> picks;
     kernels::draw<double>(stream.input(), lse.data(), o, picks);
@@ -139,17 +151,16 @@ TEST_P(DrawStatistics, CorrectedSumsAreUnbiased) {
 // Permanent random numbers: two blocks of one share group pick a key together as often as the rarer of the two picks it,
 // blocks of different groups, and the heads of a block, independently.
 TEST_P(DrawTogether, GroupsShareNumbersAndHeadsDoNot) {
-  const auto [mode, share, shape] = GetParam();
+  const auto [way, share, shape] = GetParam();
   const Setting set = setting(shape, share);
   std::mt19937 random(4);
   const auto stream = reference::random_stream<double>(set.stream, random);
   const int64_t blocks = static_cast<int64_t>(stream.blocks.size()), seeds = 2000, positions = set.longest();
-  std::vector<double> lse(stream.blocks.size());
-  kernels::sketch_scan<double>(stream.input(), lse.data());
+  const std::vector<double> lse = lse_of(stream, set, way);
   std::vector<int64_t> with_next(blocks * positions), with_head(blocks * positions);
   for (uint64_t seed = 0; seed < static_cast<uint64_t>(seeds); ++seed) {
     kernels::Picks<double> picks;
-    kernels::draw<double>(stream.input(), lse.data(), options(mode, set, seed + 2000000), picks);
+    kernels::draw<double>(stream.input(), lse.data(), options(way.first, set, seed + 2000000), picks);
     std::vector<char> picked((blocks + 1) * 2 * positions);  // [blocks, heads, positions], a block more without picks
     for (int64_t list = 0; list < blocks * 2; ++list)
       for (int64_t i = picks.start[list]; i < picks.start[list + 1]; ++i) picked[list * positions + picks.key[i]] = 1;
@@ -168,7 +179,7 @@ TEST_P(DrawTogether, GroupsShareNumbersAndHeadsDoNot) {
   std::vector<double> pi(positions), next(positions);
   for (int64_t i = blocks - 1; i >= 0; --i) {
     next.swap(pi), std::fill(pi.begin(), pi.end(), 0.0);
-    const auto in = reference::inclusion(stream.input(), i, options(mode, set, 0));
+    const auto in = reference::inclusion(stream.input(), i, options(way.first, set, 0), way.second);
     for (size_t j = 0; j < in.key.size(); ++j) pi[in.key[j]] = in.pi[j];
     const auto &block = stream.blocks[i], &after = stream.blocks[std::min(i + 1, blocks - 1)];
     const bool together = block.sample == after.sample && block.group == after.group;
@@ -183,14 +194,21 @@ TEST_P(DrawTogether, GroupsShareNumbersAndHeadsDoNot) {
 const auto kGroups = testing::Values(1, 16, 0);
 const auto kShapes = testing::Values(Shape::FewOfMany, Shape::NearlyAll);
 INSTANTIATE_TEST_SUITE_P(ModesAndGroups, DrawStatistics,
-                         testing::Combine(testing::Values(DrawMode::Poisson, DrawMode::Systematic, DrawMode::Gumbel,
-                                                          DrawMode::Iid, DrawMode::Uniform),
+                         testing::Combine(testing::Values(Way{DrawMode::Poisson, false}, Way{DrawMode::Poisson, true},
+                                                          Way{DrawMode::Systematic, false},
+                                                          Way{DrawMode::Systematic, true}, Way{DrawMode::Gumbel, false},
+                                                          Way{DrawMode::Iid, false}, Way{DrawMode::Uniform, false}),
                                           kGroups, kShapes));
 INSTANTIATE_TEST_SUITE_P(ModesAndGroups, DrawFrequencies,
-                         testing::Combine(testing::Values(DrawMode::Poisson, DrawMode::Systematic, DrawMode::Uniform),
+                         testing::Combine(testing::Values(Way{DrawMode::Poisson, false}, Way{DrawMode::Poisson, true},
+                                                          Way{DrawMode::Systematic, false},
+                                                          Way{DrawMode::Systematic, true},
+                                                          Way{DrawMode::Uniform, false}),
                                           kGroups, kShapes));
 INSTANTIATE_TEST_SUITE_P(ModesAndGroups, DrawTogether,
-                         testing::Combine(testing::Values(DrawMode::Poisson, DrawMode::Uniform), kGroups, kShapes));
+                         testing::Combine(testing::Values(Way{DrawMode::Poisson, false}, Way{DrawMode::Poisson, true},
+                                                          Way{DrawMode::Uniform, false}),
+                                          kGroups, kShapes));
 
 // Certainly, not on average: |E| <= K takes all of E with log π = 0, an empty E nothing, |E| = K + 1 may leave keys out.
 TEST(Draw, SmallDomainsAreTakenWhole) {

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "kernels/adamw.h"
+#include "kernels/filled_scan.h"
 #include "kernels/instruction_set.h"
 #include "kernels/normalize.h"
 #include "kernels/probe_softmax.h"
@@ -84,8 +85,14 @@ constexpr int64_t kWidths[] = {1, 7, 16, 33, 64, 130};
 TYPED_TEST(InstructionSets, ScanAndDraw) {
   using T = TypeParam;
   using kernels::DrawMode;
-  for (DrawMode mode : {DrawMode::Poisson, DrawMode::Systematic, DrawMode::Gumbel, DrawMode::Iid, DrawMode::TopK,
-                        DrawMode::BigBird, DrawMode::Uniform})
+  for (const auto& [mode, fill] : {std::pair{DrawMode::Poisson, false},
+                                   {DrawMode::Poisson, true},
+                                   {DrawMode::Systematic, false},
+                                   {DrawMode::Gumbel, false},
+                                   {DrawMode::Iid, false},
+                                   {DrawMode::TopK, false},
+                                   {DrawMode::BigBird, false},
+                                   {DrawMode::Uniform, false}})
     for (int heads : {1, 3, 8})
       this->expect_same([&](std::mt19937& random, Bytes& bytes) {
         for (const reference::StreamShape& shape :
@@ -95,10 +102,11 @@ TYPED_TEST(InstructionSets, ScanAndDraw) {
           const auto stream = reference::random_stream<T>(shape, random);
           std::vector<double> lse(stream.blocks.size());
           kernels::sketch_scan<T>(stream.input(), lse.data());
+          const kernels::DrawOptions options{
+              .mode = mode, .picks = 11, .floor = 0.1, .heads = heads, .layer = 3, .key = {21, 22}};
+          if (fill) kernels::filled_scan<T>(stream.input(), options, lse.data());
           kernels::Picks<T> picks;
-          kernels::draw<T>(stream.input(), lse.data(),
-                           {.mode = mode, .picks = 11, .floor = 0.1, .heads = heads, .layer = 3, .key = {21, 22}},
-                           picks);
+          kernels::draw<T>(stream.input(), lse.data(), options, picks);
           bytes.add(lse), bytes.add(picks.start), bytes.add(picks.key), bytes.add(picks.log_pi);
         }
       });

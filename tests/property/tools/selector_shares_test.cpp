@@ -7,7 +7,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "kernels/draw.h"
+#include "kernels/filled_scan.h"
 #include "tools/narrow_sketch.h"
 
 namespace smartbird {
@@ -33,7 +33,10 @@ struct Block {
   }
 };
 
-TEST(SelectorShares, AreTheMeanOfWhatTheDrawPicks) {
+class FilledOrNot : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Selector, FilledOrNot, testing::Values(false, true));
+
+TEST_P(FilledOrNot, SharesAreTheMeanOfWhatTheDrawPicks) {
   const Block block(40);
   const kernels::ScanBlock domain{.sample = 1, .left_end = 40};
   const kernels::ScanInput<double> input{.queries = block.q.data(),
@@ -42,11 +45,15 @@ TEST(SelectorShares, AreTheMeanOfWhatTheDrawPicks) {
                                          .scale = 1,
                                          .blocks = {&domain, 1},
                                          .excluded = {}};
-  double lse = 0;
-  kernels::sketch_scan<double>(input, &lse);
-  const BlockShares shares(block.a, block.s, kFloor);
+  const bool fill = GetParam();
+  const BlockShares shares(block.a, block.s, kFloor, fill);
   for (int64_t picks : {1, 7, 39, 40}) {
     constexpr int kSeeds = 4000;
+    double lse = 0;
+    if (fill)
+      kernels::filled_scan<double>(input, {.picks = picks, .floor = kFloor}, &lse);
+    else
+      kernels::sketch_scan<double>(input, &lse);
     double sum = 0, squares = 0, found = 0, keys = 0;
     std::vector<size_t> order(block.a.size());
     std::iota(order.begin(), order.end(), size_t{0});
@@ -73,10 +80,10 @@ TEST(SelectorShares, AreTheMeanOfWhatTheDrawPicks) {
   }
 }
 
-TEST(SelectorShares, GrowWithTheBudgetBelowTheOracle) {
+TEST_P(FilledOrNot, SharesGrowWithTheBudgetBelowTheOracle) {
   for (int64_t keys : {0, 1, 5, 64}) {
     const Block block(keys);
-    const BlockShares shares(block.a, block.s, kFloor);
+    const BlockShares shares(block.a, block.s, kFloor, GetParam());
     Shares before;
     for (int64_t picks = 0; picks <= keys + 2; ++picks) {
       const Shares s = shares.caught(picks);
@@ -108,11 +115,11 @@ TEST(SelectorShares, GrowWithTheBudgetBelowTheOracle) {
 TEST(SelectorShares, ASketchThatScoresAsTheAttentionFindsItsKeys) {
   Block block(50);
   for (size_t j = 0; j < block.a.size(); ++j) block.s[j] = std::log(block.a[j]);
-  const BlockShares shares(block.a, block.s, 0);
+  const BlockShares shares(block.a, block.s, 0, false);
   EXPECT_EQ(shares.recall_of_topk(9), 1);
   EXPECT_DOUBLE_EQ(shares.caught(9).topk, shares.caught(9).oracle);
   std::reverse(block.s.begin(), block.s.end());
-  EXPECT_LT(BlockShares(block.a, block.s, 0).recall_of_topk(9), 1);
+  EXPECT_LT(BlockShares(block.a, block.s, 0, false).recall_of_topk(9), 1);
 }
 
 TEST(SelectorShares, EffectiveKeysCountEqualOnes) {

@@ -118,6 +118,16 @@ TEST(DrawTemperature, ChangesThePicksAndNotWhatTheSketchLearns) {
   EXPECT_EQ(many.records[0].picks_hash, drawn.records[0].picks_hash);
 }
 
+TEST(FilledBudget, ChangesThePicksAndNotWhatTheSketchLearns) {
+  const std::string one = "--model.layers=1", few = "--attention.picks=4", sharp = "--sketch.temperature=20";
+  const Steps plain = train({one, few, sharp}), filled = train({one, few, sharp, "--attention.fill=on"}),
+              many = train({one, few, sharp, "--attention.fill=on"}, 3);
+  EXPECT_NE(filled.records[0].picks_hash, plain.records[0].picks_hash);
+  EXPECT_GT(filled.records[0].coverage_domain, plain.records[0].coverage_domain);
+  EXPECT_EQ(filled.records[0].sketch_loss, plain.records[0].sketch_loss);
+  EXPECT_EQ(many.records[0].picks_hash, filled.records[0].picks_hash);
+}
+
 TEST(SketchRotaryBase, ChangesThePicks) {
   const Steps plain = train({}), same = train({"--sketch.rotary_base=10000"}),
               other = train({"--sketch.rotary_base=1e6"});
