@@ -32,6 +32,7 @@ struct DrawOptions {
   DrawMode mode = DrawMode::Poisson;
   int64_t picks = 0;   // K
   double floor = 0.1;  // ε
+  bool fill = false;   // poisson, systematic: lse is that of filled_scan.h
   int heads = 1;       // pick heads
   int layer = 0;       // number of the draw: of its sketch, or with attention.redraw = layer of its layer
   PhiloxKey key;
@@ -44,8 +45,8 @@ struct Picks {
   RawVector<T> log_pi;            // log inclusion probability, <= 0 but for iid
 };
 
-// Appends the lists of the blocks of `input` to `picks` (whose start grows by Q · heads entries). lse [Q] from sketch_scan, or for
-// a budget that is filled from filled_scan.
+// Appends the lists of the blocks of `input` to `picks` (whose start grows by Q · heads entries). lse [Q] from
+// scan_for_draw (filled_scan.h).
 template <class T>
 void draw(const ScanInput<T>& input, const double* lse, const DrawOptions& options, Picks<T>& picks);
 

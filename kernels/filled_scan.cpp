@@ -10,6 +10,12 @@
 namespace smartbird::kernels {
 namespace {
 
+double budget_of(const DrawOptions& options) { return static_cast<double>(options.picks) * (1 - options.floor); }
+
+// By which 1 minus a sum of probabilities may err: rounded scores and their sum, of all.
+template <class T>
+constexpr double kSumError = sizeof(T) == 4 ? 1e-6 : 1e-14;
+
 // Of one piece; domain by block of the call.
 template <class T>
 class Filling {
@@ -36,9 +42,11 @@ class Filling {
     for (int64_t i = piece_.begin; i < piece_.end; ++i) {
       if (!draws(i)) continue;
       p.resize(largest_.of(i - piece_.begin).size());
+      double sum = 0;
       for (size_t k = 0; k < p.size(); ++k)
-        p[k] = std::exp2(static_cast<double>(largest_.score(i - piece_.begin, k)) - lse[i] * kLog2E);
-      lse[i] -= filled_by(p, budget_);
+        sum += p[k] = std::exp2(static_cast<double>(largest_.score(i - piece_.begin, k)) - lse[i] * kLog2E);
+      const double least = *std::min_element(p.begin(), p.end()) * static_cast<double>(domain_[i] - picks_);
+      lse[i] -= filled_by(p, std::min(least, std::max(0.0, 1 - sum) + kSumError<T>), budget_);
     }
   }
 
@@ -56,21 +64,22 @@ class Filling {
 
 }  // namespace
 
-double filled_by(std::span<double> largest, double budget) {
-  double certain = 0, left = 1;
-  std::make_heap(largest.begin(), largest.end());
-  for (auto end = largest.end(); end != largest.begin(); --end) {
-    const double p = largest.front();
-    if (budget - certain <= 1 || !((budget - certain) * p >= left)) break;  // or p is not a number
-    certain += 1, left = std::max(left - p, kLeastLeft);
-    std::pop_heap(largest.begin(), end);
+double filled_by(std::span<double> largest, double others, double budget) {
+  if (largest.empty() || !(*std::max_element(largest.begin(), largest.end()) * budget >= 1))
+    return 0;  // or not a number
+  std::sort(largest.begin(), largest.end());
+  double factor = budget, left = others;
+  for (size_t k = 0; k + 1 < largest.size(); ++k) {  // all but the m likeliest
+    left += largest[k];
+    const double m = static_cast<double>(largest.size() - k - 1);
+    if (m < budget && left > 0) factor = std::max(factor, (budget - m) / left);
   }
-  return certain > 0 ? std::log((budget - certain) / (budget * left)) : 0;
+  return std::log(factor / budget);
 }
 
 template <class T>
 void filled_scan(const ScanInput<T>& input, const DrawOptions& options, double* lse) {
-  const double budget = static_cast<double>(options.picks) * (1 - options.floor);
+  const double budget = budget_of(options);
   if (budget <= 1) return sketch_scan<T>(input, lse);  // no key can be certain
   std::vector<int64_t> domain;
   for (const ScanBlock& block : input.blocks) domain.push_back(domain_size(block, input.excluded));
@@ -78,6 +87,24 @@ void filled_scan(const ScanInput<T>& input, const DrawOptions& options, double* 
               [&](const Piece& piece) { return Filling<T>(input, piece, domain.data(), options.picks, budget); });
 }
 
+template <class T>
+void scan_for_draw(const ScanInput<T>& input, const DrawOptions& options, double* lse) {
+  if (options.fill)
+    filled_scan<T>(input, options, lse);
+  else
+    sketch_scan<T>(input, lse);
+}
+
+template <class T>
+int64_t filling_bytes(const DrawOptions& options, int64_t longest) {
+  if (!options.fill || longest <= options.picks || budget_of(options) <= 1) return 0;
+  return LargestOfRows<T>::bytes(kScanBlocks, options.picks, longest);
+}
+
+template int64_t filling_bytes<float>(const DrawOptions&, int64_t);
+template int64_t filling_bytes<double>(const DrawOptions&, int64_t);
+template void scan_for_draw<float>(const ScanInput<float>&, const DrawOptions&, double*);
+template void scan_for_draw<double>(const ScanInput<double>&, const DrawOptions&, double*);
 template void filled_scan<float>(const ScanInput<float>&, const DrawOptions&, double*);
 template void filled_scan<double>(const ScanInput<double>&, const DrawOptions&, double*);
 

@@ -4,6 +4,7 @@
 #include "kernels/attention_device.h"
 #include "kernels/draw_device.h"
 #include "kernels/dropout.h"
+#include "kernels/filled_scan_device.h"
 #include "kernels/pick_transpose.h"
 #include "kernels/pick_unite.h"
 #include "kernels/row_sums.h"
@@ -26,6 +27,15 @@ void sketch_scan(Stream, const DeviceScanInput<float>&, float*, double*) {
 }
 template <>
 void sketch_scan(Stream, const DeviceScanInput<uint16_t>&, float*, double*) {
+  refuse();
+}
+template <>
+void fill_budget(Stream, const DeviceScanInput<float>&, const DrawOptions&, const double*, float*, double*, double*) {
+  refuse();
+}
+template <>
+void fill_budget(Stream, const DeviceScanInput<uint16_t>&, const DrawOptions&, const double*, float*, double*,
+                 double*) {
   refuse();
 }
 void count_picks(Stream, const DeviceScanInput<float>&, const DrawOptions&, const DeviceDrawInput&, int32_t*) {

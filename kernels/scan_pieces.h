@@ -2,9 +2,11 @@
 // to the scans. Masked lanes count as nothing; leaves are combined in double by exact powers of two.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "kernels/leaf_walk.h"
 #include "kernels/reduce_leaves.h"

@@ -25,7 +25,6 @@ std::string device_errors(const Options& o) {
        ", its kernels take 16, 32 or 64");
   rule(!samples || o.attention.draw == "poisson" || o.attention.draw == "uniform" || o.attention.draw == "none",
        "attention.draw = ", o.attention.draw, ", a GPU draws poisson, uniform or none");
-  rule(!samples || !o.attention.fill, "attention.fill = on, a GPU draws with the probabilities as they are");
   const int64_t pick_heads = o.attention.pick_heads == "kv" ? kv_heads(o.model) : o.model.heads;
   rule(!samples || pick_heads <= 32, pick_heads,
        " heads pick on their own, at most 32 may; choose fewer kv heads with attention.pick_heads = kv");

@@ -80,8 +80,8 @@ struct AttentionOptions {
     v("attention.draw_temperature", draw_temperature, 1.0, between(0.01, 100.0),
       "divides the sketch's scores where keys are drawn, not where it learns; below 1 likely keys become likelier");
     v("attention.fill", fill, false, any(),
-      "poisson, systematic: raise inclusion probabilities until they sum to attention.picks although some are cut at "
-      "1");
+      "poisson, systematic: keys that are certain to be drawn leave their surplus to the others, so that about "
+      "attention.picks are drawn however peaked the sketch");
     v("attention.picks", picks, 32, between(0, int64_t{1} << 31), "expected picks of a query block and head");
     v("attention.window", window, 64, between(0, int64_t{1} << 40),
       "rows on each allowed side of a query block that are always attended");

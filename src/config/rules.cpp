@@ -31,7 +31,7 @@ bool has_pattern(const Options& o, const std::string& name) {
 
 bool has_sparse_layer(const Options& o) { return has_pattern(o, "sparse") || has_auto_pattern(o); }
 bool samples_from_sketch(const Options& o) { return draws_from_sketch(o) && o.attention.draw != "topk"; }
-bool has_inclusion(const Options& o) { return o.attention.draw == "poisson" || o.attention.draw == "systematic"; }
+bool may_fill(const Options& o) { return o.attention.draw == "poisson" || o.attention.draw == "systematic"; }
 
 std::string transport_of(const Options& o) {
   if (o.parallel.transport != "auto") return o.parallel.transport;
@@ -107,9 +107,8 @@ void check_rules(const Options& o, int num_ranks) {
        "attention.draw_temperature = ", o.attention.draw_temperature,
        " changes nothing with attention.draw = ", o.attention.draw,
        ", which does not draw by the sketch's probabilities; leave it out");
-  rule(!o.attention.fill || has_inclusion(o),
-       "attention.fill = on changes nothing with attention.draw = ", o.attention.draw,
-       ", which has no inclusion probabilities to raise; leave it out, or draw poisson or systematic");
+  rule(!o.attention.fill || may_fill(o), "attention.fill = on is for attention.draw = poisson and systematic, given ",
+       o.attention.draw, "; leave it out");
   rule(o.run.matmul == "float32" || o.run.dtype == "float32", "run.matmul = ", o.run.matmul,
        " rounds the factors of float32, not of run.dtype = ", o.run.dtype, "; leave it out");
   rule(o.eval.seen_before == "off" || o.data.task == "clm", "eval.seen_before = ", o.eval.seen_before,

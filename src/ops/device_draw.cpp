@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/draw_device.h"
+#include "kernels/filled_scan_device.h"
 #include "kernels/scan_tiles.h"
 #include "ops/device_tensors.h"
 
@@ -78,6 +79,12 @@ void draw_run(const Draw& draw, std::span<const ScanBlock> blocks, int64_t first
     lse = numbers(rows, at::kDouble);
     const at::Tensor memory = numbers(kernels::sketch_scan_floats(tiles), at::kFloat);
     kernels::sketch_scan<Element>(stream, in, data_of<float>(memory), data_of<double>(lse));
+    if (options.fill) {
+      const at::Tensor before = numbers(rows, at::kDouble), filled = numbers(rows, at::kDouble);
+      kernels::fill_budget<Element>(stream, in, options, data_of<double>(lse), data_of<float>(memory),
+                                    data_of<double>(before), data_of<double>(filled));
+      lse = filled;
+    }
   }
   const at::Tensor least_there = copied_to(std::span<const float>(least), draw.device),
                    in_tile = numbers(tiles * kernels::kTileRows * heads, at::kInt),

@@ -51,6 +51,7 @@ kernels::Picks<T> draw_picks(const StepContext& context, const AttentionSettings
   const kernels::DrawOptions options{.mode = s.draw,
                                      .picks = s.picks,
                                      .floor = s.floor,
+                                     .fill = s.fill,
                                      .heads = s.pick_heads,
                                      .layer = scores.layer,
                                      .key = draw_key(context, s)};
@@ -78,10 +79,7 @@ kernels::Picks<T> draw_picks(const StepContext& context, const AttentionSettings
     lse.resize(part.size());
     if (kernels::needs_probabilities(s.draw)) {
       const auto timing = context.timer.measure("scan");
-      if (s.fill)
-        kernels::filled_scan<T>(input, options, lse.data());
-      else
-        kernels::sketch_scan<T>(input, lse.data());
+      kernels::scan_for_draw<T>(input, options, lse.data());
     }
     const auto timing = context.timer.measure("draw");
     kernels::draw<T>(input, lse.data(), options, picks);

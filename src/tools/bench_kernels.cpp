@@ -117,16 +117,12 @@ class Bench {
     return {.mode = settings_.draw,
             .picks = settings_.picks,
             .floor = settings_.floor,
+            .fill = settings_.fill,
             .heads = settings_.pick_heads,
             .layer = 0,
             .key = philox_key(1, 1, Purpose::Draw)};
   }
-  void scan() {
-    if (settings_.fill)
-      kernels::filled_scan<float>(scan_input_, draw_options(), lse_.data());
-    else
-      kernels::sketch_scan<float>(scan_input_, lse_.data());
-  }
+  void scan() { kernels::scan_for_draw<float>(scan_input_, draw_options(), lse_.data()); }
   void draw() {
     kernels::Picks<float> picks;
     kernels::draw<float>(scan_input_, lse_.data(), draw_options(), picks);

@@ -41,8 +41,8 @@ void resolve(BenchOptions& o) {
        "--share=", o.share, " must be 'all' or a positive multiple of --query-block=", o.query_block);
   rule(one_of(o.draw, {"poisson", "systematic", "gumbel", "iid", "topk", "bigbird", "uniform", "none"}),
        "--draw=", o.draw, " must be poisson, systematic, gumbel, iid, topk, bigbird, uniform or none");
-  rule(!o.fill || one_of(o.draw, {"poisson", "systematic"}), "--fill=1 changes nothing with --draw=", o.draw,
-       ", which has no inclusion probabilities to raise; leave it out");
+  rule(!o.fill || one_of(o.draw, {"poisson", "systematic"}),
+       "--fill is for --draw=poisson and systematic, given --draw=", o.draw, "; leave it out");
   rule(one_of(o.input, {"correlated", "white"}), "--input=", o.input, " must be correlated or white");
   rule(one_of(o.rival, {"none", "sdpa", "dense", "window", "torch"}), "--rival=", o.rival,
        " must be none, sdpa, dense, window or torch");

@@ -77,7 +77,7 @@ void leave_training_behind(ParsedOptions& parsed, const std::string& folder) {
   training("attention.warmup_picks", o.attention.warmup_picks, fresh.attention.warmup_picks);
   if (!samples_from_sketch(o))
     machine("attention.draw_temperature", o.attention.draw_temperature, fresh.attention.draw_temperature);
-  if (!has_inclusion(o)) machine("attention.fill", o.attention.fill, fresh.attention.fill);
+  if (!may_fill(o)) machine("attention.fill", o.attention.fill, fresh.attention.fill);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "kernels/draw_needs.h"
+#include "kernels/filled_scan.h"
 #include "ops/chunks.h"
 
 namespace smartbird {
@@ -125,11 +126,13 @@ class Builder {
         std::max(1.0, z_.draws) * (24 * z_.t + 4 * z_.n + lists + picks));
     kernels::DrawOptions draw;
     draw.mode = s.attention.draw, draw.picks = s.attention.picks, draw.heads = s.attention.pick_heads;
-    if (s.attention.fill) draw.mode = kernels::DrawMode::TopK;  // its scan keeps the same keys
+    draw.floor = s.attention.floor, draw.fill = s.attention.fill;
     const std::vector<int64_t>& stream = plan_.largest_stream();
     const int64_t longest = stream.empty() ? 0 : *std::max_element(stream.begin(), stream.end()),
-                  kept = z_.e == 4 ? kernels::kept_bytes<float>(draw, longest)
-                                   : kernels::kept_bytes<double>(draw, longest);
+                  kept = z_.e == 4 ? std::max(kernels::kept_bytes<float>(draw, longest),
+                                              kernels::filling_bytes<float>(draw, longest))
+                                   : std::max(kernels::kept_bytes<double>(draw, longest),
+                                              kernels::filling_bytes<double>(draw, longest));
     const double chunk = std::min(z_.picks * 12 * 1.5, 2.0 * static_cast<double>(s.attention.scan_budget_bytes));
     add("draw", "packed keys e M N, drawn picks, best keys of each thread, marks 4 G N, blocks 112 Q", {1, 0, 0, 0, 0},
         z_.sketches > 0 ? z_.e * z_.m * z_.n + chunk + static_cast<double>(kept * omp_get_max_threads()) +

@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "core/timer.h"
-#include "kernels/sketch_scan.h"
+#include "kernels/filled_scan.h"
 #include "kernels/sparse_attention.h"
 #include "ops/tensors.h"
 
@@ -47,6 +47,8 @@ double scan_rate(const ModelShape& s) {
   std::vector<kernels::ScanBlock> blocks(kRows);
   for (size_t i = 0; i < blocks.size(); ++i) blocks[i].index = static_cast<int64_t>(i), blocks[i].left_end = kRows;
   std::vector<double> lse(kRows);
+  kernels::DrawOptions draw;
+  draw.picks = s.attention.picks, draw.floor = s.attention.floor, draw.fill = s.attention.fill;
   const kernels::ScanInput<float> input{.queries = q.const_data_ptr<float>(),
                                         .keys = k.const_data_ptr<float>(),
                                         .width = width,
@@ -54,7 +56,7 @@ double scan_rate(const ModelShape& s) {
                                         .blocks = blocks,
                                         .excluded = {}};
   return rate_of(2.0 * kRows * kRows * static_cast<double>(width),
-                 [&] { kernels::sketch_scan<float>(input, lse.data()); });
+                 [&] { kernels::scan_for_draw<float>(input, draw, lse.data()); });
 }
 
 double attention_rate(const ModelShape& s) {

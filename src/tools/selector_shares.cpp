@@ -46,8 +46,10 @@ std::vector<double> BlockShares::inclusion(int64_t picks) const {
   double factor = k * (1 - floor_);
   if (fill_) {
     std::vector<double> largest;
-    for (size_t i = 0; i < static_cast<size_t>(picks); ++i) largest.push_back(p_[by_score_[i]]);
-    factor *= std::exp(kernels::filled_by(largest, factor));
+    double others = 0;
+    for (size_t i = 0; i < by_score_.size(); ++i)
+      (i < static_cast<size_t>(picks) ? largest.emplace_back() : others) += p_[by_score_[i]];
+    factor *= std::exp(kernels::filled_by(largest, others, factor));
   }
   std::vector<double> pi;
   for (double p : p_) pi.push_back(std::min(1.0, std::max(factor * p, least)));

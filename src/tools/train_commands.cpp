@@ -46,7 +46,7 @@ int train_command(std::unique_ptr<Communicator> everyone, const Arguments& argum
     parsed.options.attention.warmup_picks = given.warmup_picks;
     // That run may have drawn by its sketch where this one does not.
     if (!samples_from_sketch(parsed.options)) parsed.options.attention.draw_temperature = given.draw_temperature;
-    if (!has_inclusion(parsed.options)) parsed.options.attention.fill = given.fill;
+    if (!may_fill(parsed.options)) parsed.options.attention.fill = given.fill;
   } else {
     SB_CHECK(parsed.options.init.checkpoint.empty(), Config,
              "pretrain: init.checkpoint = ", parsed.options.init.checkpoint,

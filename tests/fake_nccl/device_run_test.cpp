@@ -138,16 +138,15 @@ TEST(DeviceRun, FineTuningIsTheCpus) {
 TEST(DeviceRun, WhatTheKernelsCannotIsSaidBeforeAnyWork) {
   const CommandResult result =
       smartbird(1,
-                "pretrain --config configs/tiny.ini --run.device=cuda --run.dtype=float64 --attention.draw=systematic "
-                "--attention.fill=on --memory.kv_dtype=bfloat16 --run.dir=/nonexistent",
+                "pretrain --config configs/tiny.ini --run.device=cuda --run.dtype=float64 --attention.draw=topk "
+                "--memory.kv_dtype=bfloat16 --run.dir=/nonexistent",
                 kStandIn);
   EXPECT_EQ(result.code, 2);
   for (const char* sentence :
        {"run.device = cuda: run.dtype = float64, a GPU trains in float32",
         "run.device = cuda: heads are 8 wide, its kernels take 32, 64 or 128; change model.heads or model.head_width",
         "run.device = cuda: sketch.width = 8, its kernels take 16, 32 or 64",
-        "run.device = cuda: attention.draw = systematic, a GPU draws poisson, uniform or none",
-        "run.device = cuda: attention.fill = on, a GPU draws with the probabilities as they are",
+        "run.device = cuda: attention.draw = topk, a GPU draws poisson, uniform or none",
         "run.device = cuda: memory.kv_dtype = bfloat16, a GPU keeps and fetches them as they are"})
     EXPECT_NE(result.output.find(sentence), std::string::npos) << sentence << "\n" << result.output;
 }

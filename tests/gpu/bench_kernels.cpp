@@ -12,6 +12,7 @@
 #include "kernels/adamw.h"
 #include "kernels/attention_device.h"
 #include "kernels/draw_device.h"
+#include "kernels/filled_scan_device.h"
 #include "kernels/pick_transpose.h"
 #include "kernels/pick_unite.h"
 #include "kernels/scan_tiles.h"
@@ -78,6 +79,10 @@ Drawn bench_draw(int64_t tokens, const Ceilings& ceilings) {
                exp_ms = pairs / ceilings.exp2_per_s * 1e3;
   print(tokens, "sketch_scan", median_ms([&] { sketch_scan(Stream{}, in, memory.data(), lse.data()); }), exp_ms);
   const DrawOptions options{.picks = kPicks, .heads = kHeads, .key = {7, 9}};
+  DeviceArray<double> before(n), filled(n);  // a round costs a product and a comparison a pair
+  print(tokens, "fill_budget",
+        median_ms([&] { fill_budget(Stream{}, in, options, lse.data(), memory.data(), before.data(), filled.data()); }),
+        exp_ms);
   DeviceArray<float> least(std::vector<float>(n, draw_least(options, tokens - 1)));
   DeviceArray<int32_t> in_tile(cut.tiles.size() * kTileRows * kHeads), lengths(n * kHeads);
   const int64_t chunks = draw_chunks(options, tokens, in.num_tiles);

@@ -27,13 +27,12 @@ inline double filled_factor(const std::vector<double>& p, double budget) {
   return low;
 }
 
-// fill: the draw fills its budget.
 template <class T>
-Inclusion inclusion(const kernels::ScanInput<T>& input, int64_t i, const kernels::DrawOptions& o, bool fill = false) {
+Inclusion inclusion(const kernels::ScanInput<T>& input, int64_t i, const kernels::DrawOptions& o) {
   Inclusion out{domain(input.blocks[i], input.excluded), scores(input, i), {}};
   const double size = static_cast<double>(out.key.size()), k = static_cast<double>(o.picks);
   double lse = log_sum_exp(out.score);
-  if (fill && size > k && k * (1 - o.floor) > 0) {
+  if (o.fill && size > k && k * (1 - o.floor) > 0) {
     std::vector<double> p;
     for (double s : out.score) p.push_back(std::exp(s - lse));
     lse -= std::log(filled_factor(p, k * (1 - o.floor)) / (k * (1 - o.floor)));

@@ -23,21 +23,14 @@ std::vector<reference::StreamShape> shapes() {
           {.lengths = {333}, .block = 3, .share = 0, .excluded = {5, 128}}};
 }
 
-struct Drawing : kernels::DrawOptions {
-  bool fill = false;
-};
-
-Drawing options(DrawMode mode, bool fill = false) {
-  return {{.mode = mode, .picks = 11, .floor = 0.1, .heads = 2, .layer = 3, .key = {21, 22}}, fill};
+kernels::DrawOptions options(DrawMode mode) {
+  return {.mode = mode, .picks = 11, .floor = 0.1, .heads = 2, .layer = 3, .key = {21, 22}};
 }
 
 template <class T>
-Picks<T> scan_and_draw(const kernels::ScanInput<T>& input, const Drawing& o, Picks<T> picks = {}) {
+Picks<T> scan_and_draw(const kernels::ScanInput<T>& input, const kernels::DrawOptions& o, Picks<T> picks = {}) {
   std::vector<double> lse(input.blocks.size());
-  if (o.fill)
-    kernels::filled_scan<T>(input, o, lse.data());
-  else
-    kernels::sketch_scan<T>(input, lse.data());
+  kernels::scan_for_draw<T>(input, o, lse.data());
   kernels::draw<T>(input, lse.data(), o, picks);
   return picks;
 }
@@ -53,11 +46,12 @@ void expect_same(const Picks<T>& a, const Picks<T>& b) {
 template <class Body>
 void for_cases(Body body) {
   std::mt19937 random(1);
-  std::vector<Drawing> drawings;
+  std::vector<kernels::DrawOptions> drawings;
   for (DrawMode mode : kModes) drawings.push_back(options(mode));
-  for (DrawMode mode : {DrawMode::Poisson, DrawMode::Systematic}) drawings.push_back(options(mode, true));
+  for (DrawMode mode : {DrawMode::Poisson, DrawMode::Systematic})
+    drawings.push_back(options(mode)), drawings.back().fill = true;
   for (const auto& shape : shapes())
-    for (const Drawing& drawing : drawings) {
+    for (const kernels::DrawOptions& drawing : drawings) {
       SCOPED_TRACE(testing::Message() << "mode " << static_cast<int>(drawing.mode) << " fill " << drawing.fill
                                       << " share " << shape.share);
       body(reference::random_stream<float>(shape, random), drawing);

@@ -41,24 +41,25 @@ Setting setting(Shape shape, int64_t share) {
           20};
 }
 
-kernels::DrawOptions options(DrawMode mode, const Setting& setting, uint64_t seed) {
-  return {.mode = mode,
+// A mode, and whether it fills its budget.
+struct Way {
+  DrawMode mode;
+  bool fill = false;
+};
+
+kernels::DrawOptions options(Way way, const Setting& setting, uint64_t seed) {
+  return {.mode = way.mode,
           .picks = setting.picks,
           .floor = 0.2,
+          .fill = way.fill,
           .heads = 2,
           .layer = 1,
           .key = philox_key(seed, 3, Purpose::Draw)};
 }
 
-// A mode, and whether it fills its budget.
-using Way = std::pair<DrawMode, bool>;
-
 std::vector<double> lse_of(const reference::Stream<double>& stream, const Setting& set, Way way) {
   std::vector<double> lse(stream.blocks.size());
-  if (way.second)
-    kernels::filled_scan<double>(stream.input(), options(way.first, set, 0), lse.data());
-  else
-    kernels::sketch_scan<double>(stream.input(), lse.data());
+  kernels::scan_for_draw<double>(stream.input(), options(way, set, 0), lse.data());
   return lse;
 }
 
@@ -78,13 +79,13 @@ TEST_P(DrawFrequencies, OfInclusionArePi) {
   std::vector<int64_t> count(blocks * heads * positions);
   for (int64_t seed = 0; seed < seeds; ++seed) {
     kernels::Picks<double> picks;
-    kernels::draw<double>(stream.input(), lse.data(), options(way.first, set, static_cast<uint64_t>(seed)), picks);
+    kernels::draw<double>(stream.input(), lse.data(), options(way, set, static_cast<uint64_t>(seed)), picks);
     for (int64_t list = 0; list < blocks * heads; ++list)
       for (int64_t i = picks.start[list]; i < picks.start[list + 1]; ++i) ++count[list * positions + picks.key[i]];
   }
   for (int64_t i = 0; i < blocks; ++i) {
     std::vector<double> pi(positions);
-    const auto in = reference::inclusion(stream.input(), i, options(way.first, set, 0), way.second);
+    const auto in = reference::inclusion(stream.input(), i, options(way, set, 0));
     for (size_t j = 0; j < in.key.size(); ++j) pi[in.key[j]] = in.pi[j];
     for (int64_t at = i * heads * positions; at < (i + 1) * heads * positions; ++at) {
       const double want = pi[at % positions], frequency = static_cast<double>(count[at]) / seeds;
@@ -109,7 +110,7 @@ TEST_P(DrawStatistics, CorrectedSumsAreUnbiased) {
   const std::vector<double> lse = lse_of(stream, set, way);
   std::vector<double> sum(rows * (width + 1)), square(sum.size());
   for (int64_t seed = 0; seed < seeds; ++seed) {
-    auto o = options(way.first, set, static_cast<uint64_t>(seed) + 1000000);
+    auto o = options(way, set, static_cast<uint64_t>(seed) + 1000000);
     o.heads = 1;
     kernels::Picks<double> picks;
     kernels::draw<double>(stream.input(), lse.data(), o, picks);
@@ -160,7 +161,7 @@ TEST_P(DrawTogether, GroupsShareNumbersAndHeadsDoNot) {
   std::vector<int64_t> with_next(blocks * positions), with_head(blocks * positions);
   for (uint64_t seed = 0; seed < static_cast<uint64_t>(seeds); ++seed) {
     kernels::Picks<double> picks;
-    kernels::draw<double>(stream.input(), lse.data(), options(way.first, set, seed + 2000000), picks);
+    kernels::draw<double>(stream.input(), lse.data(), options(way, set, seed + 2000000), picks);
     std::vector<char> picked((blocks + 1) * 2 * positions);  // [blocks, heads, positions], a block more without picks
     for (int64_t list = 0; list < blocks * 2; ++list)
       for (int64_t i = picks.start[list]; i < picks.start[list + 1]; ++i) picked[list * positions + picks.key[i]] = 1;
@@ -179,7 +180,7 @@ TEST_P(DrawTogether, GroupsShareNumbersAndHeadsDoNot) {
   std::vector<double> pi(positions), next(positions);
   for (int64_t i = blocks - 1; i >= 0; --i) {
     next.swap(pi), std::fill(pi.begin(), pi.end(), 0.0);
-    const auto in = reference::inclusion(stream.input(), i, options(way.first, set, 0), way.second);
+    const auto in = reference::inclusion(stream.input(), i, options(way, set, 0));
     for (size_t j = 0; j < in.key.size(); ++j) pi[in.key[j]] = in.pi[j];
     const auto &block = stream.blocks[i], &after = stream.blocks[std::min(i + 1, blocks - 1)];
     const bool together = block.sample == after.sample && block.group == after.group;
@@ -194,20 +195,19 @@ TEST_P(DrawTogether, GroupsShareNumbersAndHeadsDoNot) {
 const auto kGroups = testing::Values(1, 16, 0);
 const auto kShapes = testing::Values(Shape::FewOfMany, Shape::NearlyAll);
 INSTANTIATE_TEST_SUITE_P(ModesAndGroups, DrawStatistics,
-                         testing::Combine(testing::Values(Way{DrawMode::Poisson, false}, Way{DrawMode::Poisson, true},
-                                                          Way{DrawMode::Systematic, false},
-                                                          Way{DrawMode::Systematic, true}, Way{DrawMode::Gumbel, false},
-                                                          Way{DrawMode::Iid, false}, Way{DrawMode::Uniform, false}),
+                         testing::Combine(testing::Values(Way{DrawMode::Poisson}, Way{DrawMode::Poisson, true},
+                                                          Way{DrawMode::Systematic}, Way{DrawMode::Systematic, true},
+                                                          Way{DrawMode::Gumbel}, Way{DrawMode::Iid},
+                                                          Way{DrawMode::Uniform}),
                                           kGroups, kShapes));
 INSTANTIATE_TEST_SUITE_P(ModesAndGroups, DrawFrequencies,
-                         testing::Combine(testing::Values(Way{DrawMode::Poisson, false}, Way{DrawMode::Poisson, true},
-                                                          Way{DrawMode::Systematic, false},
-                                                          Way{DrawMode::Systematic, true},
-                                                          Way{DrawMode::Uniform, false}),
+                         testing::Combine(testing::Values(Way{DrawMode::Poisson}, Way{DrawMode::Poisson, true},
+                                                          Way{DrawMode::Systematic}, Way{DrawMode::Systematic, true},
+                                                          Way{DrawMode::Uniform}),
                                           kGroups, kShapes));
 INSTANTIATE_TEST_SUITE_P(ModesAndGroups, DrawTogether,
-                         testing::Combine(testing::Values(Way{DrawMode::Poisson, false}, Way{DrawMode::Poisson, true},
-                                                          Way{DrawMode::Uniform, false}),
+                         testing::Combine(testing::Values(Way{DrawMode::Poisson}, Way{DrawMode::Poisson, true},
+                                                          Way{DrawMode::Uniform}),
                                           kGroups, kShapes));
 
 // Certainly, not on average: |E| <= K takes all of E with log π = 0, an empty E nothing, |E| = K + 1 may leave keys out.
@@ -222,7 +222,7 @@ TEST(Draw, SmallDomainsAreTakenWhole) {
     int64_t empty = 0, exact = 0, left_out = 0;
     for (uint64_t seed = 0; seed < 20; ++seed) {
       kernels::Picks<double> picks;
-      kernels::draw<double>(stream.input(), lse.data(), options(mode, set, seed), picks);
+      kernels::draw<double>(stream.input(), lse.data(), options({mode}, set, seed), picks);
       for (size_t list = 0; list + 1 < picks.start.size(); ++list) {
         const std::vector<int64_t> domain = reference::domain(stream.blocks[list / 2], stream.excluded);
         const int64_t size = static_cast<int64_t>(domain.size()), count = picks.start[list + 1] - picks.start[list];

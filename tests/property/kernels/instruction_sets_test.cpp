@@ -100,11 +100,10 @@ TYPED_TEST(InstructionSets, ScanAndDraw) {
               reference::StreamShape{
                   .lengths = {333}, .block = 3, .share = 0, .causal = false, .excluded = {5, 128}}}) {
           const auto stream = reference::random_stream<T>(shape, random);
-          std::vector<double> lse(stream.blocks.size());
-          kernels::sketch_scan<T>(stream.input(), lse.data());
           const kernels::DrawOptions options{
-              .mode = mode, .picks = 11, .floor = 0.1, .heads = heads, .layer = 3, .key = {21, 22}};
-          if (fill) kernels::filled_scan<T>(stream.input(), options, lse.data());
+              .mode = mode, .picks = 11, .floor = 0.1, .fill = fill, .heads = heads, .layer = 3, .key = {21, 22}};
+          std::vector<double> lse(stream.blocks.size());
+          kernels::scan_for_draw<T>(stream.input(), options, lse.data());
           kernels::Picks<T> picks;
           kernels::draw<T>(stream.input(), lse.data(), options, picks);
           bytes.add(lse), bytes.add(picks.start), bytes.add(picks.key), bytes.add(picks.log_pi);

@@ -50,10 +50,7 @@ TEST_P(FilledOrNot, SharesAreTheMeanOfWhatTheDrawPicks) {
   for (int64_t picks : {1, 7, 39, 40}) {
     constexpr int kSeeds = 4000;
     double lse = 0;
-    if (fill)
-      kernels::filled_scan<double>(input, {.picks = picks, .floor = kFloor}, &lse);
-    else
-      kernels::sketch_scan<double>(input, &lse);
+    kernels::scan_for_draw<double>(input, {.picks = picks, .floor = kFloor, .fill = fill}, &lse);
     double sum = 0, squares = 0, found = 0, keys = 0;
     std::vector<size_t> order(block.a.size());
     std::iota(order.begin(), order.end(), size_t{0});

@@ -72,8 +72,7 @@ const std::vector<Violation> kViolations{
      "attention.draw_temperature = 0.5 changes nothing with attention.draw = topk, which does not draw by the sketch's "
      "probabilities; leave it out"},
     {{"--attention.fill=on", "--attention.draw=gumbel"},
-     "attention.fill = on changes nothing with attention.draw = gumbel, which has no inclusion probabilities to raise; "
-     "leave it out, or draw poisson or systematic"},
+     "attention.fill = on is for attention.draw = poisson and systematic, given gumbel; leave it out"},
     {{"--run.record_picks=2", "--model.layers=2", "--attention.pattern=window,window,sparse"},
      "run.record_picks = 2 has nothing to record: no layer of attention.pattern is sparse"},
     {{"--run.record_picks=2", "--attention.draw=oracle"},
