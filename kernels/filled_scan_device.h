@@ -1,6 +1,6 @@
 // What filled_scan.h adds to pass A, on a GPU: raises c_i from B by Newton's method, which comes to the same c_i from below. Each
 // round counts the keys with c_i p_ij >= 1 and sums their p_ij; of whatever set of keys, (B - m) / (1 - the sum of their p_ij) is
-// at most the c_i at which probabilities sum to B. The first round is that of the draw without it.
+// at most the c_i at which probabilities sum to B.
 #pragma once
 
 #include "kernels/draw.h"
