@@ -31,18 +31,18 @@ struct Certain {
 
 __device__ inline int64_t place_of(int64_t tile, int row) { return (tile * kTileRows + row) * 2; }
 
-// before: filled as it was a round earlier; where it did not move, neither does what was found.
+// now: lse in the first round, then filled; before: now, a round earlier; where it did not move, neither does what was found.
 template <class Tile>
 __global__ void __launch_bounds__(kScoreThreads, Tile::kScanBlocks)
     find_certain(float scale, double log2_budget, bool first_round, int64_t num_keys, int64_t num_excluded,
                  Global<const typename Tile::Word> queries, Global<const typename Tile::Word> keys,
                  Global<const ScanBlock> blocks, Global<const int64_t> excluded, Global<const ScanTile> tiles,
-                 Global<const double> before, Global<const double> filled, Global<float> memory) {
+                 Global<const double> before, Global<const double> now, Global<float> memory) {
   SB_SHARED(typename Tile::Word, shared, Tile::kSharedWords);
   const ScanTile tile = tiles[device::block_in_grid()];
   bool moved = first_round;
   for (int row = device::thread_in_block() % 32; row < tile.rows && !moved; row += 32)
-    moved = before[tile.first_row + row] != filled[tile.first_row + row];
+    moved = before[tile.first_row + row] != now[tile.first_row + row];
   if (device::ballot(moved) == 0) return;  // every warp sees the same rows
   Tile scores;
   scores.load_rows(tile, queries, shared);
@@ -50,7 +50,7 @@ __global__ void __launch_bounds__(kScoreThreads, Tile::kScanBlocks)
 #pragma unroll
   for (int i = 0; i < Tile::kRows; ++i) {
     const bool here = scores.row(i) < tile.rows;
-    const double lse = here ? filled[tile.first_row + scores.row(i)] : 0;
+    const double lse = here ? now[tile.first_row + scores.row(i)] : 0;
     const double shift = device::fused(-lse, static_cast<double>(kLog2OfE), log2_budget);
     start[i] = here ? static_cast<float>(shift) / scale : kUnseen;
   }
@@ -72,8 +72,8 @@ __global__ void __launch_bounds__(kScoreThreads, Tile::kScanBlocks)
 
 // One thread a row of its group.
 __global__ void __launch_bounds__(kTileRows)
-    raise(double budget, Global<const ScanGroup> groups, Global<const float> memory, Global<const double> lse,
-          Global<double> before, Global<double> filled) {
+    raise(double budget, bool first_round, Global<const ScanGroup> groups, Global<const float> memory,
+          Global<const double> lse, Global<double> before, Global<double> filled) {
   const ScanGroup group = groups[device::block_in_grid()];
   const int row = device::thread_in_block();
   if (row >= group.rows) return;
@@ -81,43 +81,38 @@ __global__ void __launch_bounds__(kTileRows)
   for (int64_t tile = group.first_tile; tile < group.first_tile + group.tiles; ++tile)
     certain += memory[place_of(tile, row)], sum += memory[place_of(tile, row) + 1];
   const int64_t at = group.first_row + row;
-  const double now = filled[at], whole = lse[at], left = 1 - sum * exp(now - whole) / budget;
-  before[at] = now;
-  if (certain == 0 || !(certain < budget)) return;
-  const double next = whole - log((budget - certain) / (budget * (left > kLeastLeft ? left : kLeastLeft)));
-  if (next < now) filled[at] = next;
-}
-
-__global__ void __launch_bounds__(kTileRows)
-    copy_lse(Global<const ScanGroup> groups, Global<const double> lse, Global<double> filled) {
-  const ScanGroup group = groups[device::block_in_grid()];
-  const int row = device::thread_in_block();
-  if (row < group.rows) filled[group.first_row + row] = lse[group.first_row + row];
+  const double whole = lse[at], now = first_round ? whole : filled[at], left = 1 - sum * exp(now - whole) / budget;
+  double next = now;
+  if (certain > 0 && certain < budget)
+    next = whole - log((budget - certain) / (budget * (left > kLeastLeft ? left : kLeastLeft)));
+  before[at] = now, filled[at] = next < now ? next : now;
 }
 
 template <class Tile, class Element>
 void round_with(Stream stream, const DeviceScanInput<Element>& in, double budget, bool first, const double* before,
-                const double* filled, float* memory) {
+                const double* now, float* memory) {
   using Word = typename Tile::Word;
   device::launch("filled_scan", find_certain<Tile>, in.num_tiles, kScoreThreads, stream, in.scale * kLog2OfE,
                  std::log2(budget), first, in.num_keys, in.num_excluded, reinterpret_cast<const Word*>(in.queries),
-                 reinterpret_cast<const Word*>(in.keys), in.blocks, in.excluded, in.tiles, before, filled, memory);
+                 reinterpret_cast<const Word*>(in.keys), in.blocks, in.excluded, in.tiles, before, now, memory);
 }
 
 template <template <int> class Tile, class Element>
 void fill_any(Stream stream, const DeviceScanInput<Element>& in, const DrawOptions& options, const double* lse,
               float* memory, double* before, double* filled) {
   const double budget = static_cast<double>(options.picks) * (1 - options.floor);
-  device::launch("filled_scan", copy_lse, in.num_groups, static_cast<int>(kTileRows), stream, in.groups, lse, filled);
-  for (int round = 0; round < kFillRounds && budget > 1; ++round) {  // else no key can be certain
+  const int rounds = budget > 1 ? kFillRounds : 1;  // up to 1 no key can be certain
+  for (int round = 0; round < rounds; ++round) {
+    const bool first = round == 0;
+    const double* now = first ? lse : filled;
     switch (in.width) {
-      case 16: round_with<Tile<16>>(stream, in, budget, round == 0, before, filled, memory); break;
-      case 32: round_with<Tile<32>>(stream, in, budget, round == 0, before, filled, memory); break;
-      case 64: round_with<Tile<64>>(stream, in, budget, round == 0, before, filled, memory); break;
+      case 16: round_with<Tile<16>>(stream, in, budget, first, before, now, memory); break;
+      case 32: round_with<Tile<32>>(stream, in, budget, first, before, now, memory); break;
+      case 64: round_with<Tile<64>>(stream, in, budget, first, before, now, memory); break;
       default: fail(ErrorKind::Shape, "filled_scan: width ", in.width, ", on a GPU 16, 32 or 64");
     }
-    device::launch("filled_scan", raise, in.num_groups, static_cast<int>(kTileRows), stream, budget, in.groups, memory,
-                   lse, before, filled);
+    device::launch("filled_scan", raise, in.num_groups, static_cast<int>(kTileRows), stream, budget, first, in.groups,
+                   memory, lse, before, filled);
   }
 }
 

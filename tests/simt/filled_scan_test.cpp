@@ -100,7 +100,8 @@ TEST(FilledScan, RowsStandAlone) {
 
 TEST(FilledScan, NoBudgetChangesNothing) {
   const auto stream = peaked_stream<float>({.lengths = {90}, .window = 1, .width = 16}, 1);
-  for (const DrawOptions& options : {DrawOptions{.picks = 0}, DrawOptions{.picks = 5, .floor = 1}}) {
+  for (const DrawOptions& options :
+       {DrawOptions{.picks = 0}, DrawOptions{.picks = 5, .floor = 1}, DrawOptions{.picks = 1, .floor = 0}}) {
     const Filled got = fill<float>(stream, stream.blocks, 0, options);
     EXPECT_EQ(got.filled, got.lse);
   }
