@@ -39,7 +39,7 @@ std::vector<WorkStage> predict_work(const PlanCase& plan) {
   const double draws = static_cast<double>(s.draws().size());
   const double scores = draws * 2 * m * pairs.scan;
   out.push_back({"scan", Rate::Scan, kernels::needs_probabilities(s.attention.draw) ? scores : 0, 0});
-  out.push_back({"draw", Rate::Scan, kernels::needs_scores(s.attention.draw) ? scores : 0, 0});
+  out.push_back({"draw", Rate::Draw, kernels::needs_scores(s.attention.draw) ? scores : 0, 0});
   const double band = hd * ((sparse + window) * pairs.band + dense * pairs.dense), picks = hd * sparse * pairs.picks;
   out.push_back(layer("band", Rate::Attention, 4 * band, 10 * band));
   out.push_back(layer("picks", Rate::Attention, 4 * picks, 10 * picks));

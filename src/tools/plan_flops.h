@@ -15,7 +15,7 @@
 
 namespace smartbird {
 
-enum class Rate { Gemm, Scan, Attention, Memory };  // what bounds a stage
+enum class Rate { Gemm, Scan, Draw, Attention, Memory };  // what bounds a stage
 
 struct WorkStage {
   std::string name;

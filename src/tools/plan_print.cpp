@@ -64,8 +64,7 @@ std::string traffic_text(const Prediction& p) {
 }  // namespace
 
 double Prediction::stage_s(const WorkStage& stage) const {
-  const double rate = rates.at(stage.rate);
-  return rate > 0 ? stage.all() / rate / static_cast<double>(plan.ranks) : 0;
+  return stage.all() > 0 ? stage.all() / rates.at(stage.rate) / static_cast<double>(plan.ranks) : 0;
 }
 
 double Prediction::step_s() const {

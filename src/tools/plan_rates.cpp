@@ -1,10 +1,11 @@
-// The calibration: a product of the MLP's shape, a scan, a band of attention forward and backward, a sum of long arrays.
+// The calibration: a product of the MLP's shape, a scan, a draw from it, a band of attention forward and backward, a sum of long arrays.
 #include "tools/plan_rates.h"
 
 #include <algorithm>
 #include <numeric>
 
 #include "core/timer.h"
+#include "kernels/draw_needs.h"
 #include "kernels/filled_scan.h"
 #include "kernels/sparse_attention.h"
 #include "ops/tensors.h"
@@ -14,6 +15,7 @@ namespace {
 
 // A rate does not grow beyond these widths; a model may be too wide for this machine.
 constexpr int64_t kRows = 2048, kWidest = 4096, kWidestHead = 256;
+constexpr int kMostHeads = 16;  // that draw; of more each is taken to cost as much
 constexpr int kRuns = 4;
 
 // Work a second in the fastest of a few runs.
@@ -41,23 +43,47 @@ double gemm_rate(const ModelShape& s) {
   return rate_of(2.0 * kRows * static_cast<double>(width * inner), [&] { at::mm_out(y, x, w.t()); });
 }
 
-double scan_rate(const ModelShape& s) {
-  const int64_t width = std::max<int64_t>(1, s.sketch_width);
-  const at::Tensor q = waves({kRows, width}), k = waves({kRows, width});
-  std::vector<kernels::ScanBlock> blocks(kRows);
-  for (size_t i = 0; i < blocks.size(); ++i) blocks[i].index = static_cast<int64_t>(i), blocks[i].left_end = kRows;
-  std::vector<double> lse(kRows);
-  kernels::DrawOptions draw;
-  draw.picks = s.attention.picks, draw.floor = s.attention.floor, draw.fill = s.attention.fill;
-  const kernels::ScanInput<float> input{.queries = q.const_data_ptr<float>(),
-                                        .keys = k.const_data_ptr<float>(),
-                                        .width = width,
-                                        .scale = 0.1F,
-                                        .blocks = blocks,
-                                        .excluded = {}};
-  return rate_of(2.0 * kRows * kRows * static_cast<double>(width),
-                 [&] { kernels::scan_for_draw<float>(input, draw, lse.data()); });
-}
+// A sketch that looks at kRows keys from as many blocks of one row.
+class SketchCase {
+ public:
+  explicit SketchCase(const ModelShape& s)
+      : q_(waves({kRows, std::max<int64_t>(1, s.sketch_width)})), k_(q_.cos()), blocks_(kRows), lse_(kRows) {
+    const AttentionSettings& a = s.attention;
+    for (int64_t i = 0; i < kRows; ++i) {
+      kernels::ScanBlock& block = blocks_[static_cast<size_t>(i)];
+      block.index = i, block.group = a.share_rows == 0 ? 0 : i / a.share_rows, block.left_end = kRows;
+    }
+    draw_.mode = a.draw, draw_.picks = a.picks, draw_.floor = a.floor, draw_.fill = a.fill;
+    draw_.heads = std::min(a.pick_heads, kMostHeads);
+    of_all_heads_ = static_cast<double>(draw_.heads) / a.pick_heads;
+    input_ = {.queries = q_.const_data_ptr<float>(),
+              .keys = k_.const_data_ptr<float>(),
+              .width = q_.size(1),
+              .scale = 0.1F,
+              .blocks = blocks_,
+              .excluded = {}};
+  }
+  [[nodiscard]] double scan_rate() {
+    return rate_of(flops(), [&] { kernels::scan_for_draw<float>(input_, draw_, lse_.data()); });
+  }
+  // After a scan.
+  [[nodiscard]] double draw_rate() {
+    return of_all_heads_ * rate_of(flops(), [&] {
+             kernels::Picks<float> picks;
+             kernels::draw<float>(input_, lse_.data(), draw_, picks);
+           });
+  }
+
+ private:
+  [[nodiscard]] double flops() const { return 2.0 * kRows * kRows * static_cast<double>(q_.size(1)); }
+
+  at::Tensor q_, k_;
+  double of_all_heads_ = 1;
+  std::vector<kernels::ScanBlock> blocks_;
+  std::vector<double> lse_;
+  kernels::DrawOptions draw_;
+  kernels::ScanInput<float> input_;
+};
 
 double attention_rate(const ModelShape& s) {
   const int64_t d = std::min(s.head_width, kWidestHead), window = 64, queries_of_kv = s.heads / s.kv_heads,
@@ -102,16 +128,20 @@ double memory_rate() {
 
 std::map<Rate, double> measure_rates(const PlanCase& plan) {
   const at::NoGradGuard no_grad;
-  return {{Rate::Gemm, gemm_rate(plan.shape)},
-          {Rate::Scan, scan_rate(plan.shape)},
-          {Rate::Attention, attention_rate(plan.shape)},
-          {Rate::Memory, memory_rate()}};
+  SketchCase sketch(plan.shape);
+  std::map<Rate, double> out{{Rate::Gemm, gemm_rate(plan.shape)},
+                             {Rate::Scan, sketch.scan_rate()},
+                             {Rate::Attention, attention_rate(plan.shape)},
+                             {Rate::Memory, memory_rate()}};
+  if (kernels::needs_scores(plan.shape.attention.draw)) out[Rate::Draw] = sketch.draw_rate();
+  return out;
 }
 
 const char* name_of(Rate rate) {
   switch (rate) {
     case Rate::Gemm: return "products";
     case Rate::Scan: return "scan";
+    case Rate::Draw: return "draw";
     case Rate::Attention: return "attention";
     case Rate::Memory: return "memory";
   }

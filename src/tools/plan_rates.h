@@ -8,7 +8,7 @@
 
 namespace smartbird {
 
-// Flops a second (Rate::Memory: bytes a second) of one rank.
+// Flops a second (Rate::Memory: bytes a second) of one rank; no Rate::Draw where a draw scores nothing.
 [[nodiscard]] std::map<Rate, double> measure_rates(const PlanCase& plan);
 [[nodiscard]] const char* name_of(Rate rate);
 

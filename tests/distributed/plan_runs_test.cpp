@@ -74,6 +74,19 @@ TEST(PlanRuns, BytesThatNoPickChangesAreExact) {
   expect_bytes(2, "--exchange.plan=heads --memory.recompute=layer --memory.kv_dtype=bfloat16", heads);
 }
 
+TEST(PlanRuns, TimesADrawByItself) {
+  const auto seconds = [](const nlohmann::json& plan) {
+    return plan.at("work").at("draw").at("seconds").get<double>();
+  };
+  const auto poisson = plan(of_tokens(2048)), uniform = plan(of_tokens(2048) + "--attention.draw=uniform");
+  const auto& rates = poisson.at("rates_per_s");
+  EXPECT_NE(rates.at("draw"), rates.at("scan"));
+  const double flops = poisson.at("work").at("draw").at("forward").get<double>();
+  EXPECT_NEAR(seconds(poisson) * rates.at("draw").get<double>() / flops, 1, 1e-9);
+  EXPECT_EQ(seconds(uniform), 0);
+  EXPECT_FALSE(uniform.at("rates_per_s").contains("draw"));
+}
+
 // Nothing of the model's size is allocated: 10^13 parameters are planned on any machine.
 TEST(PlanRuns, OfAModelTooLargeForThisMachine) {
   const CommandResult result =
