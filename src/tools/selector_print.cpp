@@ -78,6 +78,7 @@ void print_report(const SelectorReport& report) {
   const HeadReport all = sum_of(report);
   std::printf(
       "\nsketch report: %.0f query blocks of %lld sequences, K = %lld, M = %lld\n"
+      "draw: %s, temperature %g, floor %g%s\n"
       "band: share of exact attention in the window and on global keys; the rest lies in the domain E\n"
       "share of E held by: the sketch's draw on average (gumbel, iid: as poisson draws), its K best keys, K uniform "
       "keys, the K best "
@@ -87,7 +88,8 @@ void print_report(const SelectorReport& report) {
       "output: rms error and standard deviation over %d draws, of dense attention's\n",
       all.blocks / static_cast<double>(report.layers.size() * static_cast<size_t>(report.query_heads)),
       static_cast<long long>(report.sequences), static_cast<long long>(report.picks),
-      static_cast<long long>(report.widths.back()), share(all.at_picks.keys, all.blocks), kReportDraws);
+      static_cast<long long>(report.widths.back()), report.draw.c_str(), report.temperature, report.floor,
+      report.fill ? ", fills its budget" : "", share(all.at_picks.keys, all.blocks), kReportDraws);
   if (all.blocks == 0) std::printf("no block has an E: the window covers all that its rows see\n");
   std::printf("%-10s %6s %7s %7s %7s %7s %8s %7s %7s %7s %7s %7s %7s %7s\n", "layer.head", "band", "draw", "best",
               "uniform", "oracle", "/uniform", "/oracle", "recall", "of best", "keys", "sketch", "error", "deviat.");
@@ -116,10 +118,13 @@ void print_report(const SelectorReport& report) {
 }
 
 std::string report_json(const SelectorReport& report) {
-  nlohmann::json out{{"sequences", report.sequences},
-                     {"picks", report.picks},
-                     {"width", report.widths.back()},
-                     {"all", to_json(report, sum_of(report))}};
+  nlohmann::json out{
+      {"sequences", report.sequences},
+      {"picks", report.picks},
+      {"width", report.widths.back()},
+      {"draw",
+       {{"mode", report.draw}, {"temperature", report.temperature}, {"floor", report.floor}, {"fill", report.fill}}},
+      {"all", to_json(report, sum_of(report))}};
   for (size_t layer = 0; layer < report.layers.size(); ++layer)
     for (size_t head = 0; head < report.heads[layer].size(); ++head) {
       nlohmann::json one = to_json(report, report.heads[layer][head]);

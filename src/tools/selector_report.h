@@ -27,6 +27,9 @@ inline constexpr int kReportDraws = 8;
 
 struct SelectorReport {
   int64_t sequences = 0, picks = 0, query_heads = 0;
+  std::string draw;  // attention.draw
+  double temperature = 1, floor = 0;
+  bool fill = false;                           // the draw's
   std::vector<int64_t> widths, layers;         // of the sparse layers
   std::vector<std::vector<HeadReport>> heads;  // [sparse layers][H]
   std::vector<TrafficReport> traffic;
