@@ -63,12 +63,12 @@ struct SketchOptions {
 };
 
 struct AttentionOptions {
-  std::string draw, share, redraw, pick_heads;
+  std::string draw, fill, share, redraw, pick_heads;
   std::vector<std::string> pattern;
   std::vector<int64_t> global_positions;
   int64_t picks = 0, window = 0, query_block = 0, share_warmup_steps = 0, warmup_steps = 0, warmup_picks = 0,
           scan_budget_bytes = 0, draw_seed = 0;
-  bool correction = false, fill = false;
+  bool correction = false;
   double min_inclusion = 0, draw_temperature = 0;
   template <class V>
   void visit(V& v) {
@@ -77,11 +77,12 @@ struct AttentionOptions {
       "how keys are chosen from the sketch's probabilities; oracle = the keys that exact attention weighs most, "
       "bigbird = "
       "half the first ones, half a fixed random pattern");
-    v("attention.draw_temperature", draw_temperature, 1.0, between(0.01, 100.0),
-      "divides the sketch's scores where keys are drawn, not where it learns; below 1 likely keys become likelier");
-    v("attention.fill", fill, false, any(),
-      "poisson, systematic: keys that are certain to be drawn leave their surplus to the others, so that about "
-      "attention.picks are drawn however peaked the sketch");
+    v("attention.fill", fill, "auto", one_of({"auto", "on", "off"}),
+      "keys that are certain to be drawn leave their surplus to the others, so that about attention.picks are drawn "
+      "however peaked the sketch; auto: where draws can, poisson and systematic");
+    v("attention.draw_temperature", draw_temperature, 0.0, between(0.0, 100.0),
+      "divides the sketch's scores where keys are drawn, not where it learns; below 1 likely keys become likelier; 0 = "
+      "0.5 for a draw that fills its budget, else 1");
     v("attention.picks", picks, 32, between(0, int64_t{1} << 31), "expected picks of a query block and head");
     v("attention.window", window, 64, between(0, int64_t{1} << 40),
       "rows on each allowed side of a query block that are always attended");

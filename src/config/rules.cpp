@@ -32,6 +32,11 @@ bool has_pattern(const Options& o, const std::string& name) {
 bool has_sparse_layer(const Options& o) { return has_pattern(o, "sparse") || has_auto_pattern(o); }
 bool samples_from_sketch(const Options& o) { return draws_from_sketch(o) && o.attention.draw != "topk"; }
 bool may_fill(const Options& o) { return o.attention.draw == "poisson" || o.attention.draw == "systematic"; }
+bool fills_budget(const Options& o) { return o.attention.fill != "off" && may_fill(o); }
+double draw_temperature(const Options& o) {
+  if (o.attention.draw_temperature > 0) return o.attention.draw_temperature;
+  return fills_budget(o) ? 0.5 : 1;
+}
 
 std::string transport_of(const Options& o) {
   if (o.parallel.transport != "auto") return o.parallel.transport;
@@ -103,12 +108,16 @@ void check_rules(const Options& o, int num_ranks) {
   const bool sparse = has_sparse_layer(o);
   rule(o.run.record_picks == 0 || o.attention.draw != "oracle", "run.record_picks = ", o.run.record_picks,
        " records the picks of sketches; attention.draw = oracle has none");
-  rule(o.attention.draw_temperature == 1 || samples_from_sketch(o),
+  rule(o.attention.draw_temperature == 0 || o.attention.draw_temperature >= 0.01,
+       "attention.draw_temperature = ", o.attention.draw_temperature,
+       " must be 0, for the default, or from 0.01 to 100");
+  rule(draw_temperature(o) == 1 || samples_from_sketch(o),
        "attention.draw_temperature = ", o.attention.draw_temperature,
        " changes nothing with attention.draw = ", o.attention.draw,
        ", which does not draw by the sketch's probabilities; leave it out");
-  rule(!o.attention.fill || may_fill(o), "attention.fill = on is for attention.draw = poisson and systematic, given ",
-       o.attention.draw, "; leave it out");
+  rule(o.attention.fill != "on" || may_fill(o),
+       "attention.fill = on is for attention.draw = poisson and systematic, given ", o.attention.draw,
+       "; leave it out");
   rule(o.run.matmul == "float32" || o.run.dtype == "float32", "run.matmul = ", o.run.matmul,
        " rounds the factors of float32, not of run.dtype = ", o.run.dtype, "; leave it out");
   rule(o.eval.seen_before == "off" || o.data.task == "clm", "eval.seen_before = ", o.eval.seen_before,

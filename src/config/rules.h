@@ -19,8 +19,10 @@ void check_rules(const Options& options, int num_ranks);
 [[nodiscard]] bool draws_from_sketch(const Options& options);
 // Whether chance has a part in that: all of those but topk.
 [[nodiscard]] bool samples_from_sketch(const Options& options);
-// Whether attention.fill is for that draw.
+// Whether attention.fill is for that draw, and whether the draw fills its budget.
 [[nodiscard]] bool may_fill(const Options& options);
+[[nodiscard]] bool fills_budget(const Options& options);
+[[nodiscard]] double draw_temperature(const Options& options);
 // Whether a layer of the model is of that pattern; entries of attention.pattern beyond the layers count for nothing.
 [[nodiscard]] bool has_pattern(const Options& options, const std::string& name);
 // Whether a layer of the model is of pattern "sparse", or "auto" and so may be.

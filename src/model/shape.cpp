@@ -31,7 +31,7 @@ AttentionSettings attention_from(const Options& o, const ModelShape& shape) {
   const bool fixed = s.draw == kernels::DrawMode::BigBird && o.attention.draw_seed == 0;  // a pattern of the run's own
   s.draw_seed = static_cast<uint64_t>(fixed ? o.run.seed : o.attention.draw_seed);
   s.floor = o.sketch.floor;
-  s.fill = o.attention.fill;
+  s.fill = fills_budget(o);
   s.heads = static_cast<int>(shape.heads), s.kv_heads = static_cast<int>(shape.kv_heads);
   s.pick_heads = o.attention.pick_heads == "query" ? s.heads : s.kv_heads;
   s.correction = o.attention.correction;
@@ -103,7 +103,7 @@ ModelShape make_shape(const Options& o, int64_t vocabulary, int64_t classes) {
   s.sketch_width = o.sketch.width, s.sketch_inner = sketch_inner_width(o.sketch), s.sketch_taps = o.sketch.convolution;
   s.sketch_temperature = o.sketch.temperature, s.sketch_rotary_base = o.sketch.rotary_base;
   s.sketch_of_visible = o.sketch.target == "visible";
-  s.draw_temperature = o.attention.draw_temperature, s.redraw_layers = o.attention.redraw == "layer";
+  s.draw_temperature = draw_temperature(o), s.redraw_layers = o.attention.redraw == "layer";
   s.attention = attention_from(o, s);
   s.recompute_layers = o.memory.recompute == "layer", s.keep_mlp = o.memory.recompute == "none";
   s.fetch_again = o.memory.rows == "fetch_again", s.bfloat16_kv = o.memory.kv_dtype == "bfloat16";

@@ -35,7 +35,7 @@ boost::program_options::options_description described_options(BenchOptions& o) {
       ("share", value_of(o.share), "rows that share random numbers, or all")                                   //
       ("draw", value_of(o.draw),
        "as attention.draw: poisson | systematic | gumbel | iid | topk | bigbird | uniform | none")           //
-      ("fill", value_of(o.fill), "as attention.fill: of poisson and systematic")                             //
+      ("fill", value_of(o.fill), "as attention.fill: auto | on | off")                                       //
       ("heads", value_of(o.heads), "heads; 0 = 8, for step --width / --head-width")                          //
       ("head-width", value_of(o.head_width), "width of a head")                                              //
       ("picks", value_of(o.picks), "expected picks of a block and head")                                     //

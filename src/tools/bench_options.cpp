@@ -41,8 +41,10 @@ void resolve(BenchOptions& o) {
        "--share=", o.share, " must be 'all' or a positive multiple of --query-block=", o.query_block);
   rule(one_of(o.draw, {"poisson", "systematic", "gumbel", "iid", "topk", "bigbird", "uniform", "none"}),
        "--draw=", o.draw, " must be poisson, systematic, gumbel, iid, topk, bigbird, uniform or none");
-  rule(!o.fill || one_of(o.draw, {"poisson", "systematic"}),
-       "--fill is for --draw=poisson and systematic, given --draw=", o.draw, "; leave it out");
+  const bool may_fill = one_of(o.draw, {"poisson", "systematic"});
+  rule(one_of(o.fill, {"auto", "on", "off"}), "--fill=", o.fill, " must be auto, on or off");
+  rule(o.fill != "on" || may_fill, "--fill=on is for --draw=poisson and systematic, given --draw=", o.draw,
+       "; leave it out");
   rule(one_of(o.input, {"correlated", "white"}), "--input=", o.input, " must be correlated or white");
   rule(one_of(o.rival, {"none", "sdpa", "dense", "window", "torch"}), "--rival=", o.rival,
        " must be none, sdpa, dense, window or torch");
@@ -55,6 +57,7 @@ void resolve(BenchOptions& o) {
        " is not a multiple of --head-width=", o.head_width, "; give --heads");
   SB_CHECK(errors.empty(), Config, errors);
   if (o.heads == 0) o.heads = o.what == "step" ? o.width / o.head_width : 8;
+  o.fills = o.fill != "off" && may_fill;
   if (o.threads == 0) o.threads = std::max<int64_t>(1, std::thread::hardware_concurrency());
 }
 
@@ -63,14 +66,14 @@ AttentionSettings attention_settings(const BenchOptions& o, Pattern pattern) {
   s.pattern = pattern;
   s.visibility.causal = o.causal;
   s.window = o.window, s.picks = o.picks, s.share_rows = share_rows(o), s.draw = draw_mode(o.draw);
-  s.fill = o.fill;
+  s.fill = o.fills;
   s.heads = s.kv_heads = s.pick_heads = static_cast<int>(o.heads);
   return s;
 }
 
 std::string attended_text(const BenchOptions& o) {
   return join(o.tokens, " tokens, query block ", o.query_block, ", ", o.heads, " heads x ", o.head_width, ", ", o.picks,
-              " picks by ", o.draw, o.fill ? " that fills its budget, window " : ", window ", o.window, ", ",
+              " picks by ", o.draw, o.fills ? " that fills its budget, window " : ", window ", o.window, ", ",
               o.causal ? "causal" : "bidirectional", ", ", o.input, ", ", o.threads, " threads");
 }
 
@@ -80,7 +83,7 @@ nlohmann::json to_json(const BenchOptions& o) {
           {"query_block", o.query_block},
           {"share", o.share},
           {"draw", o.draw},
-          {"fill", o.fill},
+          {"fill", o.fills},
           {"heads", o.heads},
           {"head_width", o.head_width},
           {"picks", o.picks},

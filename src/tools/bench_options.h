@@ -13,12 +13,12 @@ struct BenchOptions {
   std::string what;  // attention | step | kernels
   int64_t tokens = 4096, query_block = 1, heads = 0, head_width = 64, picks = 64, window = 64, sketch_width = 32,
           layers = 4, width = 256, threads = 0, repeats = 0;
-  std::string share = "64", draw = "poisson", rival = "none", input = "correlated", json;
-  bool causal = false, fill = false;
+  std::string share = "64", draw = "poisson", fill = "auto", rival = "none", input = "correlated", json;
+  bool causal = false, fills = false;  // fills: what fill comes to
   double seconds = 30;
 };
 
-// Checks values and fills in defaults that depend on others (heads, threads). Errors: ErrorKind::Config, all at once.
+// Checks values and sets defaults that depend on others (heads, threads, fills). Errors: ErrorKind::Config, all at once.
 void resolve(BenchOptions& options);
 // The settings of sparse attention that the options describe.
 [[nodiscard]] AttentionSettings attention_settings(const BenchOptions& options, Pattern pattern);

@@ -45,7 +45,7 @@ Options training_options(const BenchOptions& o, const std::string& pattern) {
                         set("model.width", o.width), set("model.heads", o.heads), set("model.head_width", o.head_width),
                         set("attention.picks", o.picks), set("attention.window", o.window),
                         set("attention.query_block", o.query_block), set("attention.share", o.share),
-                        set("attention.draw", o.draw), set("attention.fill", o.fill ? "on" : "off"),
+                        set("attention.draw", o.draw), set("attention.fill", o.fills ? "on" : "off"),
                         set("attention.pattern", pattern), set("sketch.width", o.sketch_width),
                         set("data.sequence_tokens", o.tokens), set("train.batch_tokens", o.tokens)},
                        nullptr)

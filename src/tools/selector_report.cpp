@@ -33,8 +33,8 @@ SelectorReport selector_report(const StepSetup& setup, const Corpus& corpus) {
   const at::NoGradGuard no_grad;
   const Options& o = setup.options;
   SelectorReport report = empty_report(setup.model.shape(), o.attention.query_block);
-  report.draw = o.attention.draw, report.temperature = o.attention.draw_temperature, report.floor = o.sketch.floor;
-  report.fill = setup.model.shape().attention.fill;
+  report.draw = o.attention.draw, report.temperature = draw_temperature(o), report.floor = o.sketch.floor;
+  report.fill = fills_budget(o);
   SelectorObserver observer(setup.model, kBlocksOfSequence, report);
   const Sampler sampler = evaluation_sampler(o, corpus);
   const int64_t end =

@@ -68,9 +68,11 @@ TEST(Bench, EveryDraw) {
   }
   EXPECT_EQ(different.size(), 6u) << nlohmann::json(pairs);
   const std::string many = "attention --tokens=200 --heads=2 --picks=100 --window=4 --repeats=1";  // some are certain
-  EXPECT_GT(bench(many + " --fill=on")["cases"][0]["attended_pairs"], bench(many)["cases"][0]["attended_pairs"]);
+  const nlohmann::json filled = bench(many)["cases"][0]["attended_pairs"];
+  EXPECT_EQ(filled, bench(many + " --fill=on")["cases"][0]["attended_pairs"]);
+  EXPECT_GT(filled, bench(many + " --fill=off")["cases"][0]["attended_pairs"]);
   for (const auto& [draw, scans] :
-       {std::pair{"poisson", true}, std::pair{"poisson --fill=on", true}, std::pair{"topk", false}}) {
+       {std::pair{"poisson", true}, std::pair{"poisson --fill=off", true}, std::pair{"topk", false}}) {
     const nlohmann::json step = bench("step --layers=1 --width=32 --head-width=16" + shape + draw);
     ASSERT_TRUE(step.contains("cases")) << draw;
     EXPECT_EQ(step["cases"][0]["ours_ms"].contains("scan"), scans) << draw;
@@ -118,7 +120,8 @@ TEST(Bench, RefusesWhatItCannotDo) {
   expect_refused("kernels --draw=oracle", 2,
                  "bench: --draw=oracle must be poisson, systematic, gumbel, iid, topk, bigbird, uniform or none");
   expect_refused("kernels --draw=topk --fill=on", 2,
-                 "bench: --fill is for --draw=poisson and systematic, given --draw=topk; leave it out");
+                 "bench: --fill=on is for --draw=poisson and systematic, given --draw=topk; leave it out");
+  expect_refused("kernels --fill=yes", 2, "bench: --fill=yes must be auto, on or off");
   expect_refused("attention --query-block=0", 2, "bench: --query-block=0 is not between 1 and 4096");
   expect_refused("attention --causal=", 2, "bench: --causal= is neither on nor off; see smartbird bench --help");
   expect_refused("attention --share=5 --query-block=4", 2,

@@ -18,8 +18,8 @@ TEST(SketchReport, IsPrintedAndWritten) {
   const CommandResult plain = smartbird(1, evaluate), printed = smartbird(1, evaluate + "--sketch.report");
   ASSERT_EQ(printed.code, 0) << printed.output;
   EXPECT_TRUE(printed.output.starts_with(plain.output)) << printed.output;
-  for (const char* line : {"\ndraw: poisson, temperature 1, floor 0.1\n", "\n0.0 ", "\n1.3 ", "\nall ", "\nK 256 ",
-                           "\nM 8 ", "   1   all "})
+  for (const char* line : {"\ndraw: poisson, temperature 0.5, floor 0.1, fills its budget\n", "\n0.0 ", "\n1.3 ",
+                           "\nall ", "\nK 256 ", "\nM 8 ", "   1   all "})
     EXPECT_NE(printed.output.find(line), std::string::npos) << line << "\n" << printed.output;
   const std::string file = folders.path("run") + "/checkpoints/step_00000003/sketch_report.json";
   ASSERT_TRUE(std::filesystem::exists(file));
@@ -34,9 +34,9 @@ TEST(SketchReport, IsPrintedAndWritten) {
   const CommandResult again = smartbird(1, evaluate + "--sketch.report=" + folders.path("own.json"));
   EXPECT_EQ(again.output, printed.output);
   EXPECT_EQ(nlohmann::json::parse(std::ifstream(folders.path("own.json"))), report);
-  EXPECT_EQ(report.at("draw").dump(), R"({"fill":false,"floor":0.1,"mode":"poisson","temperature":1.0})");
-  const CommandResult filled = smartbird(1, evaluate + "--sketch.report --attention.fill=on");
-  EXPECT_NE(filled.output.find(", floor 0.1, fills its budget\n"), std::string::npos) << filled.output;
+  EXPECT_EQ(report.at("draw").dump(), R"({"fill":true,"floor":0.1,"mode":"poisson","temperature":0.5})");
+  const CommandResult other = smartbird(1, evaluate + "--sketch.report --attention.fill=off");
+  EXPECT_NE(other.output.find("\ndraw: poisson, temperature 1, floor 0.1\n"), std::string::npos) << other.output;
 }
 
 TEST(SketchReport, RefusesWhatHasNoSketch) {

@@ -106,10 +106,11 @@ TEST(SketchTemperature, BeginsWhereItIsSet) {
 }
 
 TEST(DrawTemperature, ChangesThePicksAndNotWhatTheSketchLearns) {
-  const std::string one = "--model.layers=1";  // the attention of a second layer would see the other picks
-  const Steps plain = train({one}), drawn = train({one, "--attention.draw_temperature=0.4"}),
-              sharp = train({one, "--sketch.temperature=2.5"}),
-              many = train({one, "--attention.draw_temperature=0.4"}, 3);
+  // The attention of a second layer would see the other picks.
+  const std::string one = "--model.layers=1", off = "--attention.fill=off";
+  const Steps plain = train({one, off}), drawn = train({one, off, "--attention.draw_temperature=0.4"}),
+              sharp = train({one, off, "--sketch.temperature=2.5"}),
+              many = train({one, off, "--attention.draw_temperature=0.4"}, 3);
   EXPECT_EQ(drawn.records[0].picks_hash, sharp.records[0].picks_hash) << "a temperature of 1 / 0.4";
   EXPECT_NE(drawn.records[0].picks_hash, plain.records[0].picks_hash);
   EXPECT_EQ(drawn.records[0].loss, sharp.records[0].loss);
@@ -119,13 +120,21 @@ TEST(DrawTemperature, ChangesThePicksAndNotWhatTheSketchLearns) {
 }
 
 TEST(FilledBudget, ChangesThePicksAndNotWhatTheSketchLearns) {
-  const std::string one = "--model.layers=1", few = "--attention.picks=4", sharp = "--sketch.temperature=20";
-  const Steps plain = train({one, few, sharp}), filled = train({one, few, sharp, "--attention.fill=on"}),
-              many = train({one, few, sharp, "--attention.fill=on"}, 3);
-  EXPECT_NE(filled.records[0].picks_hash, plain.records[0].picks_hash);
-  EXPECT_GT(filled.records[0].coverage_domain, plain.records[0].coverage_domain);
-  EXPECT_EQ(filled.records[0].sketch_loss, plain.records[0].sketch_loss);
-  EXPECT_EQ(many.records[0].picks_hash, filled.records[0].picks_hash);
+  const std::vector<std::string> model{"--model.layers=1", "--attention.picks=4", "--sketch.temperature=20"};
+  const auto with = [&](const std::vector<std::string>& draw, int ranks = 1) {
+    std::vector<std::string> all = model;
+    all.insert(all.end(), draw.begin(), draw.end());
+    return train(all, ranks);
+  };
+  const Steps plain = with({"--attention.fill=off"}), standard = with({}), many = with({}, 3),
+              filled = with({"--attention.fill=on", "--attention.draw_temperature=0.5"}),
+              flatter = with({"--attention.draw_temperature=1"});
+  EXPECT_NE(flatter.records[0].picks_hash, plain.records[0].picks_hash);
+  EXPECT_GT(flatter.records[0].coverage_domain, plain.records[0].coverage_domain);
+  EXPECT_EQ(flatter.records[0].sketch_loss, plain.records[0].sketch_loss);
+  EXPECT_EQ(standard.records[0].picks_hash, filled.records[0].picks_hash) << "what 0 and auto stand for";
+  EXPECT_NE(standard.records[0].picks_hash, flatter.records[0].picks_hash);
+  EXPECT_EQ(many.records[0].picks_hash, standard.records[0].picks_hash);
 }
 
 TEST(SketchRotaryBase, ChangesThePicks) {

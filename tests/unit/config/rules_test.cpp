@@ -71,6 +71,8 @@ const std::vector<Violation> kViolations{
     {{"--attention.draw_temperature=0.5", "--attention.draw=topk"},
      "attention.draw_temperature = 0.5 changes nothing with attention.draw = topk, which does not draw by the sketch's "
      "probabilities; leave it out"},
+    {{"--attention.draw_temperature=0.001"},
+     "attention.draw_temperature = 0.001 must be 0, for the default, or from 0.01 to 100"},
     {{"--attention.fill=on", "--attention.draw=gumbel"},
      "attention.fill = on is for attention.draw = poisson and systematic, given gumbel; leave it out"},
     {{"--run.record_picks=2", "--model.layers=2", "--attention.pattern=window,window,sparse"},
@@ -140,7 +142,10 @@ TEST(Rules, WhatTheyAllow) {
       {"--train.learning_rate=0", "--train.head_learning_rate=1e-3", "--data.task=classify"},
       {"--train.patience=3", "--data.valid=a"},
       {"--train.freeze=model", "--init.checkpoint=a", "--train.learning_rate=0"},
-      {"--attention.warmup_steps=3", "--attention.draw=oracle"}};
+      {"--attention.warmup_steps=3", "--attention.draw=oracle"},
+      {"--attention.draw=topk"},
+      {"--attention.draw=uniform", "--attention.draw_temperature=1", "--attention.fill=off"},
+      {"--attention.draw=iid", "--attention.draw_temperature=0.5"}};
   for (const auto& arguments : allowed)
     for (int ranks : {2, 6})
       EXPECT_NO_THROW(check_rules(with(arguments), ranks)) << (arguments.empty() ? "defaults" : arguments[0]);
@@ -157,6 +162,18 @@ TEST(Rules, WhatZeroAndAutoStandFor) {
   EXPECT_FALSE(is_causal(with({"--data.task=mlm"})));
   EXPECT_FALSE(is_causal(with({"--data.task=classify"})));
   EXPECT_TRUE(is_causal(with({"--data.task=classify", "--model.causal=on"})));
+  EXPECT_TRUE(fills_budget(standard));
+  EXPECT_EQ(draw_temperature(standard), 0.5);
+  const auto draws = [](const std::vector<std::string>& arguments) {
+    const Options o = with(arguments);
+    return std::pair(fills_budget(o), draw_temperature(o));
+  };
+  EXPECT_EQ(draws({"--attention.draw=systematic"}), std::pair(true, 0.5));
+  EXPECT_EQ(draws({"--attention.fill=on", "--attention.draw_temperature=0.7"}), std::pair(true, 0.7));
+  EXPECT_EQ(draws({"--attention.fill=off"}), std::pair(false, 1.0));
+  EXPECT_EQ(draws({"--attention.fill=off", "--attention.draw_temperature=2"}), std::pair(false, 2.0));
+  for (const std::string draw : {"gumbel", "iid", "topk", "uniform", "oracle", "bigbird", "none"})
+    EXPECT_EQ(draws({"--attention.draw=" + draw}), std::pair(false, 1.0)) << draw;
   const Options given = with({"--model.kv_heads=2", "--model.head_width=10", "--model.mlp_width=7",
                               "--sketch.inner_width=6", "--attention.share=all"});
   EXPECT_EQ(kv_heads(given.model), 2);
