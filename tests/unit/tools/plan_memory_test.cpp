@@ -54,15 +54,18 @@ TEST(PlanMemory, FetchedRowsAndPicksCost) {
 
 // What a thread keeps of every block and head: twice K, and a leaf.
 TEST(PlanMemory, ADrawThatLooksForTheBestKeepsThemAside) {
-  const auto draw = [](const std::string& mode) {
-    const auto plan = plan_of(tokens(32768, {"--attention.picks=4096", "--attention.draw=" + mode}));
+  const auto draw = [](const std::string& mode, const std::string& fill = "auto") {
+    const auto plan =
+        plan_of(tokens(32768, {"--attention.picks=4096", "--attention.draw=" + mode, "--attention.fill=" + fill}));
     for (const MemoryItem& item : predict_memory(plan, {}).items)
       if (item.name == "draw") return item.at(kMoments[0]);
     return 0.0;
   };
   const double threads = omp_get_max_threads(), heads = plan_of(tokens(32768)).shape.attention.pick_heads;
-  EXPECT_EQ(draw("topk") - draw("poisson"), threads * 64 * (2 * 4096 + 128 + 16) * 8);
-  EXPECT_EQ(draw("gumbel") - draw("poisson"), threads * 64 * heads * (2 * 4097 + 128 + 16) * 8);
+  const double plain = draw("poisson", "off");
+  EXPECT_EQ(draw("topk") - plain, threads * 64 * (2 * 4096 + 128 + 16) * 8);
+  EXPECT_EQ(draw("poisson"), draw("topk")) << "a scan that fills budgets looks for as many";
+  EXPECT_EQ(draw("gumbel") - plain, threads * 64 * heads * (2 * 4097 + 128 + 16) * 8);
 }
 
 }  // namespace
