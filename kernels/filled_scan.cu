@@ -101,7 +101,7 @@ template <template <int> class Tile, class Element>
 void fill_any(Stream stream, const DeviceScanInput<Element>& in, const DrawOptions& options, const double* lse,
               float* memory, double* before, double* filled) {
   const double budget = static_cast<double>(options.picks) * (1 - options.floor);
-  const int rounds = budget > 1 ? kFillRounds : 1;  // up to 1 no key can be certain
+  const int rounds = budget > 1 ? kFillRounds : 1;  // up to 1 no key can be certain, and one round copies
   for (int round = 0; round < rounds; ++round) {
     const bool first = round == 0;
     const double* now = first ? lse : filled;

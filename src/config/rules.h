@@ -22,7 +22,7 @@ void check_rules(const Options& options, int num_ranks);
 // Whether attention.fill is for that draw, and whether the draw fills its budget.
 [[nodiscard]] bool may_fill(const Options& options);
 [[nodiscard]] bool fills_budget(const Options& options);
-[[nodiscard]] double draw_temperature(const Options& options);
+[[nodiscard]] double draw_temperature(const Options& options);  // 0 resolved
 // Whether a layer of the model is of that pattern; entries of attention.pattern beyond the layers count for nothing.
 [[nodiscard]] bool has_pattern(const Options& options, const std::string& name);
 // Whether a layer of the model is of pattern "sparse", or "auto" and so may be.

@@ -17,12 +17,14 @@ namespace {
 constexpr int64_t kRows = 2048, kWidest = 4096, kWidestHead = 256;
 constexpr int kMostHeads = 16;  // that draw; of more each is taken to cost as much
 constexpr int kRuns = 4;
+constexpr double kEnoughMs = 250;  // of runs of one kind
 
 // Work a second in the fastest of a few runs.
 template <class Body>
 double rate_of(double work, Body body) {
   double best_ms = 1e30;
-  for (int run = 0; run < kRuns; ++run) {
+  const Stopwatch all;
+  for (int run = 0; run < kRuns && (run == 0 || all.elapsed_ms() < kEnoughMs); ++run) {
     const Stopwatch watch;
     body();
     best_ms = std::min(best_ms, watch.elapsed_ms());
@@ -43,15 +45,29 @@ double gemm_rate(const ModelShape& s) {
   return rate_of(2.0 * kRows * static_cast<double>(width * inner), [&] { at::mm_out(y, x, w.t()); });
 }
 
-// A sketch that looks at kRows keys from as many blocks of one row.
+// Keys that a block of the longest sequence sees on average, as far as they are needed: what a block costs beside its keys
+// (its likeliest ones, its picks) counts for less the more there are.
+int64_t keys_seen(const PlanCase& plan) {
+  int64_t longest = 0;
+  for (const std::vector<int64_t>& stream : plan.streams)
+    for (int64_t tokens : stream) longest = std::max(longest, tokens);
+  return std::clamp<int64_t>(plan.shape.attention.visibility.causal ? longest / 2 : longest, kRows / 4, 8 * kRows);
+}
+
+// A sketch that looks from blocks of one row at kRows² pairs at most.
 class SketchCase {
  public:
-  explicit SketchCase(const ModelShape& s)
-      : q_(waves({kRows, std::max<int64_t>(1, s.sketch_width)})), k_(q_.cos()), blocks_(kRows), lse_(kRows) {
-    const AttentionSettings& a = s.attention;
-    for (int64_t i = 0; i < kRows; ++i) {
+  explicit SketchCase(const PlanCase& plan)
+      : keys_(keys_seen(plan)),
+        rows_(std::min(kRows, kRows * kRows / keys_)),
+        q_(waves({rows_, std::max<int64_t>(1, plan.shape.sketch_width)})),
+        k_(waves({keys_, q_.size(1)}).cos()),
+        blocks_(static_cast<size_t>(rows_)),
+        lse_(static_cast<size_t>(rows_)) {
+    const AttentionSettings& a = plan.shape.attention;
+    for (int64_t i = 0; i < rows_; ++i) {
       kernels::ScanBlock& block = blocks_[static_cast<size_t>(i)];
-      block.index = i, block.group = a.share_rows == 0 ? 0 : i / a.share_rows, block.left_end = kRows;
+      block.index = i, block.group = a.share_rows == 0 ? 0 : i / a.share_rows, block.left_end = keys_;
     }
     draw_.mode = a.draw, draw_.picks = a.picks, draw_.floor = a.floor, draw_.fill = a.fill;
     draw_.heads = std::min(a.pick_heads, kMostHeads);
@@ -63,6 +79,8 @@ class SketchCase {
               .blocks = blocks_,
               .excluded = {}};
   }
+  SketchCase(const SketchCase&) = delete;
+  SketchCase& operator=(const SketchCase&) = delete;
   [[nodiscard]] double scan_rate() {
     return rate_of(flops(), [&] { kernels::scan_for_draw<float>(input_, draw_, lse_.data()); });
   }
@@ -75,8 +93,9 @@ class SketchCase {
   }
 
  private:
-  [[nodiscard]] double flops() const { return 2.0 * kRows * kRows * static_cast<double>(q_.size(1)); }
+  [[nodiscard]] double flops() const { return 2.0 * static_cast<double>(rows_ * keys_ * q_.size(1)); }
 
+  int64_t keys_, rows_;
   at::Tensor q_, k_;
   double of_all_heads_ = 1;
   std::vector<kernels::ScanBlock> blocks_;
@@ -128,12 +147,14 @@ double memory_rate() {
 
 std::map<Rate, double> measure_rates(const PlanCase& plan) {
   const at::NoGradGuard no_grad;
-  SketchCase sketch(plan.shape);
+  const ModelShape& s = plan.shape;
   std::map<Rate, double> out{{Rate::Gemm, gemm_rate(plan.shape)},
-                             {Rate::Scan, sketch.scan_rate()},
                              {Rate::Attention, attention_rate(plan.shape)},
                              {Rate::Memory, memory_rate()}};
-  if (kernels::needs_scores(plan.shape.attention.draw)) out[Rate::Draw] = sketch.draw_rate();
+  if (s.draws().empty() || !kernels::needs_scores(s.attention.draw)) return out;
+  SketchCase sketch(plan);
+  out[Rate::Scan] = sketch.scan_rate();
+  out[Rate::Draw] = sketch.draw_rate();
   return out;
 }
 

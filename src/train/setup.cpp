@@ -63,6 +63,13 @@ bool same_parent(const std::string& a, const std::string& b) {
   return std::filesystem::canonical(a).parent_path() == std::filesystem::canonical(b).parent_path();
 }
 
+// What 0 and auto of a draw come to: another way to say the same is no difference.
+Options with_settled_draw(Options o) {
+  o.attention.draw_temperature = draw_temperature(o);
+  o.attention.fill = fills_budget(o) ? "on" : "off";
+  return o;
+}
+
 void warn(const World& world, const std::vector<std::string>& warnings) {
   if (!world.is_root()) return;
   for (const std::string& warning : warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
@@ -120,7 +127,7 @@ std::vector<std::string> classes_of_checkpoint(const Options& o) {
 void check_resume(const std::string& folder, const ParsedOptions& options) {
   const Options before = parse_options({"--config", folder + "/config.ini"}, nullptr).options;
   std::string changed;
-  for (const std::string& name : changed_names(before, options.options))
+  for (const std::string& name : changed_names(with_settled_draw(before), with_settled_draw(options.options)))
     if (!may_change(name, options.options.run.allow_change)) changed += (changed.empty() ? "" : ", ") + name;
   SB_CHECK(changed.empty(), Config, "run.resume: ", changed, " differ from the run in ", folder,
            "; set them back, or list them in --run.allow_change to change them on purpose");

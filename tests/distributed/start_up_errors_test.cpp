@@ -166,9 +166,14 @@ TEST_F(StartUpErrors, Resumes) {
   expect_refused(1, tiny("new", "--run.resume=" + path("nothing")), 3,
                  "run.resume = " + path("nothing") + ": no complete checkpoint there");
   const auto before = snapshot(path("run"));
-  const CommandResult again = smartbird(3, tiny("run", "--run.resume=auto"));
-  EXPECT_EQ(again.code, 0);
-  EXPECT_EQ(again.output, "nothing left to do: the run in " + path("run") + " is finished at step 3 of 3\n");
+  expect_refused(1, tiny("run", "--run.resume=auto --attention.fill=off"), 2,
+                 "run.resume: attention.fill, attention.draw_temperature differ from the run in " + saved +
+                     "; set them back, or list them in --run.allow_change to change them on purpose");
+  for (const std::string same : {"", " --attention.fill=on --attention.draw_temperature=0.5"}) {
+    const CommandResult again = smartbird(3, tiny("run", "--run.resume=auto" + same));
+    EXPECT_EQ(again.code, 0) << again.output;
+    EXPECT_EQ(again.output, "nothing left to do: the run in " + path("run") + " is finished at step 3 of 3\n");
+  }
   EXPECT_TRUE(before == snapshot(path("run")));
 }
 
