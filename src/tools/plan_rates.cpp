@@ -1,4 +1,5 @@
-// The calibration: a product of the MLP's shape, a scan, a draw from it, a band of attention forward and backward, a sum of long arrays.
+// The calibration: a product of the MLP's shape, a scan, a draw from it, a band of attention forward and backward, a sum
+// of long arrays.
 #include "tools/plan_rates.h"
 
 #include <algorithm>
@@ -148,9 +149,8 @@ double memory_rate() {
 std::map<Rate, double> measure_rates(const PlanCase& plan) {
   const at::NoGradGuard no_grad;
   const ModelShape& s = plan.shape;
-  std::map<Rate, double> out{{Rate::Gemm, gemm_rate(plan.shape)},
-                             {Rate::Attention, attention_rate(plan.shape)},
-                             {Rate::Memory, memory_rate()}};
+  std::map<Rate, double> out{
+      {Rate::Gemm, gemm_rate(s)}, {Rate::Attention, attention_rate(s)}, {Rate::Memory, memory_rate()}};
   if (s.draws().empty() || !kernels::needs_scores(s.attention.draw)) return out;
   SketchCase sketch(plan);
   out[Rate::Scan] = sketch.scan_rate();
