@@ -63,7 +63,8 @@ bool same_parent(const std::string& a, const std::string& b) {
   return std::filesystem::canonical(a).parent_path() == std::filesystem::canonical(b).parent_path();
 }
 
-// What 0 and auto of a draw come to: another way to say the same is no difference.
+// What 0 and auto of a draw come to: another way to say the same is no difference, nor is the same way where the draw
+// itself was allowed to change.
 Options with_settled_draw(Options o) {
   o.attention.draw_temperature = draw_temperature(o);
   o.attention.fill = fills_budget(o) ? "on" : "off";
@@ -126,11 +127,14 @@ std::vector<std::string> classes_of_checkpoint(const Options& o) {
 
 void check_resume(const std::string& folder, const ParsedOptions& options) {
   const Options before = parse_options({"--config", folder + "/config.ini"}, nullptr).options;
+  const Options& now = options.options;
+  const std::vector<std::string> settled = changed_names(with_settled_draw(before), with_settled_draw(now));
   std::string changed;
-  for (const std::string& name : changed_names(with_settled_draw(before), with_settled_draw(options.options)))
-    if (!may_change(name, options.options.run.allow_change)) changed += (changed.empty() ? "" : ", ") + name;
-  SB_CHECK(changed.empty(), Config, "run.resume: ", changed, " differ from the run in ", folder,
-           "; set them back, or list them in --run.allow_change to change them on purpose");
+  for (const std::string& name : changed_names(before, now))
+    if (std::find(settled.begin(), settled.end(), name) != settled.end() && !may_change(name, now.run.allow_change))
+      changed += (changed.empty() ? "" : ", ") + name;
+  SB_CHECK(changed.empty(), Config, "run.resume: the run in ", folder, " has another ", changed,
+           "; set back what should not change, list in --run.allow_change what should");
 }
 
 std::string checkpoint_to_resume(const World& world, ParsedOptions& options) {

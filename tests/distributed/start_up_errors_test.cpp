@@ -161,16 +161,18 @@ TEST_F(StartUpErrors, RunFoldersThatWillNotDo) {
 TEST_F(StartUpErrors, Resumes) {
   const std::string saved = path("run/checkpoints/step_00000003");
   expect_refused(3, tiny("run", "--run.resume=auto --model.layers=3 --data.sequence_tokens=64"), 2,
-                 "run.resume: data.sequence_tokens, model.layers differ from the run in " + saved +
-                     "; set them back, or list them in --run.allow_change to change them on purpose");
+                 "run.resume: the run in " + saved + " has another data.sequence_tokens, model.layers" +
+                     "; set back what should not change, list in --run.allow_change what should");
   expect_refused(1, tiny("new", "--run.resume=" + path("nothing")), 3,
                  "run.resume = " + path("nothing") + ": no complete checkpoint there");
   const auto before = snapshot(path("run"));
   expect_refused(1, tiny("run", "--run.resume=auto --attention.fill=off"), 2,
-                 "run.resume: attention.fill, attention.draw_temperature differ from the run in " + saved +
-                     "; set them back, or list them in --run.allow_change to change them on purpose");
-  for (const std::string same : {"", " --attention.fill=on --attention.draw_temperature=0.5"}) {
-    const CommandResult again = smartbird(3, tiny("run", "--run.resume=auto" + same));
+                 "run.resume: the run in " + saved + " has another attention.fill" +
+                     "; set back what should not change, list in --run.allow_change what should");
+  const std::string same = " --attention.fill=on --attention.draw_temperature=0.5";
+  const std::string other = " --attention.draw=oracle --run.allow_change=attention.draw";  // fill = auto follows it
+  for (const std::string& way : {std::string(), same, other}) {
+    const CommandResult again = smartbird(3, tiny("run", "--run.resume=auto" + way));
     EXPECT_EQ(again.code, 0) << again.output;
     EXPECT_EQ(again.output, "nothing left to do: the run in " + path("run") + " is finished at step 3 of 3\n");
   }
