@@ -19,6 +19,7 @@
 #include "tools/bench_ceilings.h"
 #include "tools/replay.h"
 #include "tools/report_file.h"
+#include "tools/run_start.h"
 #include "train/micro_steps.h"
 #include "train/setup.h"
 
@@ -183,10 +184,7 @@ int bench_exchange(const Arguments& arguments) {
              ranks = numbers_of("ranks", a.ranks, 4096);
   const std::vector<Setting> settings = settings_of(a, blocks, picks);
   check_report_file("bench exchange: --json", a.json);
-  std::vector<std::string> warnings;
-  const std::string folder = find_checkpoint(a.checkpoint, warnings);
-  for (const std::string& warning : warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
-  SB_CHECK(!folder.empty(), Data, "bench exchange: --checkpoint = ", a.checkpoint, ": no complete checkpoint there");
+  const std::string folder = found_checkpoint("bench exchange: --checkpoint", a.checkpoint);
   const CheckpointMeta meta = read_checkpoint_meta(folder);
   const World world(std::make_unique<SelfComm>(), 1);
   set_threads(world, 0);

@@ -10,6 +10,7 @@
 #include "tools/run_start.h"
 #include "tools/selector_report.h"
 #include "train/agree.h"
+#include "train/checkpoint_options.h"
 #include "train/evaluate_checkpoint.h"
 #include "train/setup.h"
 
@@ -102,7 +103,7 @@ int evaluate_command(std::unique_ptr<Communicator> everyone, const Arguments& ar
   Arguments all{"--config", folder + "/config.ini"};
   all.insert(all.end(), own.rest.begin(), own.rest.end());
   ParsedOptions parsed = parse_options(all, nullptr);
-  const Options trained = parse_options({"--config", folder + "/config.ini"}, nullptr).options;
+  const Options trained = checkpoint_options(folder);
   settle_auto_pattern_as(parsed, trained);  // of a file of the user's own
   refuse_auto_pattern(parsed.options, "evaluate");
   refuse_other_model(trained, parsed.options, folder);

@@ -4,14 +4,15 @@
 #include <cstdio>
 #include <iostream>
 
-#include "config/parse.h"
 #include "core/error.h"
 #include "core/philox.h"
 #include "model/decoder.h"
 #include "text/tokenizer.h"
 #include "tools/arguments.h"
 #include "tools/commands.h"
+#include "tools/run_start.h"
 #include "train/checkpoint.h"
+#include "train/checkpoint_options.h"
 
 namespace smartbird {
 namespace {
@@ -72,11 +73,8 @@ int generate_command(const Communicator& everyone, const Arguments& arguments) {
     std::cout << usage;
     return 0;
   }
-  std::vector<std::string> warnings;
-  const std::string folder = find_checkpoint(o.checkpoint, warnings);
-  for (const std::string& warning : warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
-  SB_CHECK(!folder.empty(), Data, "generate: --checkpoint = ", o.checkpoint, ": no complete checkpoint there");
-  const Options options = parse_options({"--config", folder + "/config.ini"}, nullptr).options;
+  const std::string folder = found_checkpoint("generate: --checkpoint", o.checkpoint);
+  const Options options = checkpoint_options(folder);
   const CheckpointMeta meta = read_checkpoint_meta(folder);
   const auto tokenizer = tokenizer_from_json(meta.tokenizer_json);
   Transformer model(make_shape(options, tokenizer->vocabulary(), static_cast<int64_t>(meta.classes.size())),

@@ -13,6 +13,7 @@
 #include "ops/open_gpu.h"
 #include "train/agree.h"
 #include "train/checkpoint.h"
+#include "train/checkpoint_options.h"
 
 namespace smartbird {
 namespace {
@@ -51,15 +52,22 @@ bool wants_help(const Arguments& arguments) {
   return std::find(arguments.begin(), arguments.end(), "--help") != arguments.end();
 }
 
+std::string found_checkpoint(const std::string& key, const std::string& name) {
+  std::vector<std::string> warnings;
+  const auto say = [&] {
+    for (const std::string& warning : warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
+  };
+  const std::string folder = find_checkpoint(name, warnings);
+  say();
+  SB_CHECK(!folder.empty(), Data, key, " = ", name, ": no complete checkpoint there");
+  warnings = newer_options_warning(folder);
+  say();
+  return folder;
+}
+
 std::string chosen_checkpoint(Communicator& everyone, const std::string& key, const std::string& name) {
   SB_CHECK(!name.empty(), Config, key, " is empty; give --", key, "=DIR (a run or checkpoint folder)");
-  return chosen_by_root(everyone, [&] {
-    std::vector<std::string> warnings;
-    const std::string folder = find_checkpoint(name, warnings);
-    for (const std::string& warning : warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
-    SB_CHECK(!folder.empty(), Data, key, " = ", name, ": no complete checkpoint there");
-    return folder;
-  });
+  return chosen_by_root(everyone, [&] { return found_checkpoint(key, name); });
 }
 
 }  // namespace smartbird

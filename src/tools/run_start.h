@@ -15,8 +15,10 @@ namespace smartbird {
 [[nodiscard]] at::Device device_of(Communicator& everyone, const Options& options);
 [[nodiscard]] World world_of(std::unique_ptr<Communicator> everyone, const Options& options);
 [[nodiscard]] bool wants_help(const Arguments& arguments);
-// The folder of the newest complete checkpoint under `name`, chosen by rank 0 for all; key: the option, for errors
-// (ErrorKind::Config, Data). Collective.
+// The folder of the newest complete checkpoint under `name`, after warnings of what was passed over; key: the option, for
+// errors (ErrorKind::Data).
+[[nodiscard]] std::string found_checkpoint(const std::string& key, const std::string& name);
+// The same, found by rank 0 for all; an empty name is ErrorKind::Config. Collective.
 [[nodiscard]] std::string chosen_checkpoint(Communicator& everyone, const std::string& key, const std::string& name);
 
 }  // namespace smartbird

@@ -7,6 +7,7 @@
 #include "tools/data_generate.h"
 #include "tools/run_start.h"
 #include "train/agree.h"
+#include "train/checkpoint_options.h"
 #include "train/setup.h"
 #include "train/trainer.h"
 
@@ -38,8 +39,7 @@ int train_command(std::unique_ptr<Communicator> everyone, const Arguments& argum
   if (finetune) {
     const std::string folder = chosen_checkpoint(*everyone, "init.checkpoint", parsed.options.init.checkpoint);
     const AttentionOptions given = parsed.options.attention;
-    inherit_sections(parsed, parse_options({"--config", folder + "/config.ini"}, nullptr).options,
-                     {"model", "sketch", "attention"}, folder);
+    inherit_sections(parsed, checkpoint_options(folder), {"model", "sketch", "attention"}, folder);
     // Warm-ups were that run's beginning.
     parsed.options.attention.share_warmup_steps = given.share_warmup_steps;
     parsed.options.attention.warmup_steps = given.warmup_steps;

@@ -18,6 +18,7 @@
 #include "data/limited_corpus.h"
 #include "ops/tensors.h"
 #include "train/agree.h"
+#include "train/checkpoint_options.h"
 #include "train/matmul.h"
 #include "train/run_folder.h"
 #include "train/seen_before.h"
@@ -119,14 +120,14 @@ Corpora open_corpora(const Options& o, const std::vector<std::string>& classes) 
 std::vector<std::string> classes_of_checkpoint(const Options& o) {
   SB_CHECK(!o.init.checkpoint.empty(), Config,
            "finetune: init.checkpoint is empty; give --init.checkpoint=DIR (a run or checkpoint folder)");
-  std::vector<std::string> warnings;
-  const std::string folder = find_checkpoint(o.init.checkpoint, warnings);
+  std::vector<std::string> told;
+  const std::string folder = find_checkpoint(o.init.checkpoint, told);
   SB_CHECK(!folder.empty(), Data, "init.checkpoint = ", o.init.checkpoint, ": no complete checkpoint there");
   return read_checkpoint_meta(folder).classes;
 }
 
 void check_resume(const std::string& folder, const ParsedOptions& options) {
-  const Options before = parse_options({"--config", folder + "/config.ini"}, nullptr).options;
+  const Options before = checkpoint_options(folder);
   const Options& now = options.options;
   const std::vector<std::string> settled = changed_names(with_settled_draw(before), with_settled_draw(now));
   std::string changed;
@@ -140,8 +141,7 @@ void check_resume(const std::string& folder, const ParsedOptions& options) {
 std::string checkpoint_to_resume(const World& world, ParsedOptions& options) {
   const RunOptions& run = options.options.run;
   const auto settle = [&](const std::string& folder) {
-    if (has_auto_pattern(options.options))
-      settle_auto_pattern_as(options, parse_options({"--config", folder + "/config.ini"}, nullptr).options);
+    if (has_auto_pattern(options.options)) settle_auto_pattern_as(options, checkpoint_options(folder));
   };
   const std::string resumed = chosen_by_root(world.everyone(), [&] {
     check_run_folder(run.dir);
@@ -156,7 +156,9 @@ std::string checkpoint_to_resume(const World& world, ParsedOptions& options) {
     const std::string present = run.resume == "auto" ? "" : find_checkpoint(run.dir, ignored);
     SB_CHECK(present.empty() || (!folder.empty() && same_parent(folder, present)), Config, "run.dir = ", run.dir,
              " already holds ", present, "; go on with --run.resume=auto or choose another run.dir");
-    if (!folder.empty()) settle(folder), check_resume(folder, options);
+    if (folder.empty()) return folder;
+    settle(folder), check_resume(folder, options);
+    warn(world, newer_options_warning(folder));
     return folder;
   });
   if (resumed.empty()) return resumed;
@@ -168,13 +170,11 @@ std::string checkpoint_to_resume(const World& world, ParsedOptions& options) {
 std::vector<std::string> load_initial_weights(const World& world, const Options& o, const Corpus& corpus,
                                               Parameters& parameters) {
   const std::string folder = chosen_by_root(world.everyone(), [&] {
-    std::vector<std::string> warnings;
-    const std::string found = find_checkpoint(o.init.checkpoint, warnings);
-    warn(world, warnings);
-    return found;
+    std::vector<std::string> told;  // by who checked it before
+    return find_checkpoint(o.init.checkpoint, told);
   });
   check_tokenizer(corpus, read_checkpoint_meta(folder), "data.train");
-  const SketchOptions before = parse_options({"--config", folder + "/config.ini"}, nullptr).options.sketch;
+  const SketchOptions before = checkpoint_options(folder).sketch;
   const bool serves_the_same = before.location == o.sketch.location && before.every == o.sketch.every;
   const std::vector<std::string> fresh =
       load_weights(folder, parameters, serves_the_same ? MissingWeights::Keep : MissingWeights::KeepModel);
