@@ -4,7 +4,8 @@
 //   Σ_{j in E_i} min(1, c_i p_ij) = B,   which is   c_i = max over m < B of (B - m) / left_m,
 // left_m: what all keys but the m likeliest share. lse_i is lowered by log(c_i / B); the draw that reads it (draw.h) has
 // π_ij = min(1, max(c_i p_ij, Kε/|E_i|)), at most K keys on average: the floor takes part of what it shares with the others.
-// left_m is summed from the K likeliest keys and a bound of what the others share, never too small, so that c_i is never too large.
+// left_m is summed from the keys that may be certain (certain_keys.h) and a bound of what the others share, never too small, so that c_i
+// is never too large.
 // All in double, in a fixed order: c_i depends on its block's scores alone.
 #pragma once
 
@@ -14,8 +15,8 @@
 
 namespace smartbird::kernels {
 
-// log(c / B), not below 0. largest: the min(K, |E|) largest probabilities of a block, in any order, which changes; others: what the
-// other keys share, at most.
+// log(c / B), not below 0. largest: the largest probabilities of a block, all certain ones among them, in any order, which changes;
+// others: what the other keys share, at most.
 [[nodiscard]] double filled_by(std::span<double> largest, double others, double budget);
 
 // lse [Q] as of sketch_scan, lowered for the blocks with |E| > K.
@@ -24,7 +25,7 @@ void filled_scan(const ScanInput<T>& input, const DrawOptions& options, double* 
 // filled_scan or, for a draw that does not fill its budget, sketch_scan.
 template <class T>
 void scan_for_draw(const ScanInput<T>& input, const DrawOptions& options, double* lse);
-// Bytes that each thread of it keeps the likeliest keys of its blocks in; longest: the largest |E|.
+// Bytes that each thread of it keeps the hopeful keys of its blocks in; longest: the largest |E|.
 template <class T>
 [[nodiscard]] int64_t filling_bytes(const DrawOptions& options, int64_t longest);
 

@@ -5,11 +5,10 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <limits>
 #include <vector>
 
+#include "kernels/certain_keys.h"
 #include "kernels/leaf_walk.h"
-#include "kernels/reduce_leaves.h"
 
 namespace smartbird::kernels {
 
@@ -25,48 +24,45 @@ void mask_leaf(const ScanBlock& block, std::span<const int64_t> excluded, int64_
   for (auto e = std::lower_bound(excluded.begin(), excluded.end(), first); e != end; ++e) s[*e - first] = kNone;
 }
 
-// Σ of 2^score over leaves, kept as sum · 2^exponent.
-struct RunningSum {
-  double exponent = -std::numeric_limits<double>::infinity(), sum = 0;
-  void add(const LeafSum& leaf) {
-    if (leaf.sum == 0) return;
-    if (leaf.exponent > exponent) {
-      sum *= power_of_two(exponent - leaf.exponent);
-      exponent = leaf.exponent;
-    }
-    sum += leaf.sum * power_of_two(leaf.exponent - exponent);
-  }
-  [[nodiscard]] double lse() const { return (exponent + std::log2(sum)) * kLn2; }
+// 2^by of a whole by <= 0; 0 where that is below the smallest normal number.
+inline double power_of_two(double by) {
+  if (!(by >= -1022)) return 0;
+  return std::bit_cast<double>(static_cast<uint64_t>(static_cast<int64_t>(by) + 1023) << 52);
+}
 
- private:
-  // 2^by of a whole by <= 0; 0 where that is below the smallest normal number.
-  static double power_of_two(double by) {
-    if (!(by >= -1022)) return 0;
-    return std::bit_cast<double>(static_cast<uint64_t>(static_cast<int64_t>(by) + 1023) << 52);
+inline void add_leaf(ScoreSum& all, const LeafSum& leaf) {
+  if (leaf.sum == 0) return;
+  if (leaf.exponent > all.exponent) {
+    all.sum *= power_of_two(all.exponent - leaf.exponent);
+    all.exponent = leaf.exponent;
   }
-};
+  all.sum += leaf.sum * power_of_two(leaf.exponent - all.exponent);
+}
 
-// lse [Q]. Of each piece, looker = look(piece) sees the masked scores: looker.add(begin, end, first, s) as for_leaf_rows says, base 2,
-// and when their sums are known looker.end(lse).
+// lse [Q]. Of each piece, looker = look(piece) sees the masked scores, base 2: looker.add(begin, end, s, sums, all) with those of a
+// leaf as for_leaf_rows says, what each row of it sums to and what the row does so far; then looker.end(all, lse).
 template <class T, class Look>
 void scan_pieces(const ScanInput<T>& input, double* lse, Look look) {
   const std::vector<Piece> pieces = cut_pieces(input.blocks, kScanBlocks);
   for_pieces(input, pieces, [&](const PackedKeys<T>& packed, size_t at, T* scratch) {
     const Piece& piece = pieces[at];
-    RunningSum state[kScanBlocks];
+    ScoreSum all[kScanBlocks];
     auto looker = look(piece);
     for_leaf_rows(
         input, packed, pieces, at, scratch, 1, [](int64_t) { return true; },
         [&](int64_t begin, int64_t end, int64_t first, T* s) {
           for (int64_t i = begin; i < end; ++i)
             mask_leaf(input.blocks[static_cast<size_t>(i)], input.excluded, first, s + (i - begin) * kLeafKeys);
-          looker.add(begin, end, first, s);
           LeafSum sums[kScoreRows];
           reduce_leaves(s, end - begin, sums);
-          for (int64_t i = begin; i < end; ++i) state[i - piece.begin].add(sums[i - begin]);
+          for (int64_t i = begin; i < end; ++i) add_leaf(all[i - piece.begin], sums[i - begin]);
+          looker.add(begin, end, s, sums, all + (begin - piece.begin));
         });
-    for (int64_t i = piece.begin; i < piece.end; ++i) lse[i] = state[i - piece.begin].lse();
-    looker.end(lse);
+    for (int64_t i = piece.begin; i < piece.end; ++i) {
+      const ScoreSum& sum = all[i - piece.begin];
+      lse[i] = (sum.exponent + std::log2(sum.sum)) * kLn2;
+    }
+    looker.end(all, lse);
   });
 }
 

@@ -16,8 +16,8 @@ int64_t range_size(std::span<const int64_t> excluded, int64_t begin, int64_t end
 // Looks at nothing.
 struct NoLook {
   template <class T>
-  void add(int64_t /*begin*/, int64_t /*end*/, int64_t /*first*/, const T* /*s*/) {}
-  void end(double* /*lse*/) {}
+  void add(int64_t /*begin*/, int64_t /*end*/, const T* /*s*/, const LeafSum* /*sums*/, const ScoreSum* /*all*/) {}
+  void end(const ScoreSum* /*all*/, double* /*lse*/) {}
 };
 
 }  // namespace
