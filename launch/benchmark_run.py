@@ -97,7 +97,12 @@ class Runner:
             more = [f"--run.resume={trunk.checkpoint}", f"--run.allow_change={changed}"]
         elif trunk:
             command, more = "finetune", [f"--init.checkpoint={trunk.checkpoint}"]
-        took = self._train(command, benchmark.config, run.seed, folder, [*options, *more], hold)
+        try:
+            took = self._train(command, benchmark.config, run.seed, folder, [*options, *more], hold)
+        except Failed as reason:
+            if benchmark.trunk_steps and "run.resume: " in str(reason):
+                raise Failed(f"{reason}; if it is of a program with other defaults, remove {trunk.folder}: it is made anew") from None
+            raise
         lines = metrics(folder)
         steps, evaluations = [line for line in lines if "loss" in line], [line for line in lines if "eval" in line]
         if not steps or not evaluations:

@@ -51,6 +51,14 @@ def results(folder, name):
     return [json.loads(line) for line in (folder / "results" / f"{name}.jsonl").read_text().splitlines()]
 
 
+def program_with(folder, said, option):
+    """One whose default is another where its command line says so."""
+    program = folder / "otherwise"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *{said}*) set -- "$@" {option};; esac\nexec {binary} "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
 def check(holds, what):
     if not holds:
         sys.exit(f"failed: {what}")
@@ -106,6 +114,10 @@ def a_trunk_is_made_once_and_gone_on_from(folder):
     check(same["evaluation"]["loss"] == whole["evaluation"]["loss"], f"a trunk changes no bit: {same} {whole}")
     check(other["evaluation"]["loss"] != whole["evaluation"]["loss"], f"the option counts: {other}")
     check(same["trunk"] == other["trunk"] and same["trunk"]["wall_s"] > 0 and same["trunk"]["commit"] == same["commit"], "one trunk")
+    newer = program_with(folder, "run.resume", "--train.beta1=0.5")
+    write(folder, b__runs=(folder / "b.runs").read_text() + "third | 1 | 1 |\n")
+    code, said = benchmarks(folder, "b", program=newer)
+    check(code == 1 and "has another train.beta1" in said and f"remove {folder}/scratch/trunks/a-" in said, f"a trunk of other defaults: {said}")
 
 
 def a_trained_model_is_fine_tuned(folder):
@@ -126,9 +138,7 @@ def a_trained_model_is_fine_tuned(folder):
 
 def a_trunk_made_anew_is_told_where_it_differs(folder):
     """Goes on from the test before it."""
-    otherwise = folder / "otherwise"
-    otherwise.write_text(f'#!/bin/sh\ncase "$*" in *scratch/trunks*) set -- "$@" --train.learning_rate=0.01;; esac\nexec {binary} "$@"\n')
-    otherwise.chmod(0o755)
+    otherwise = program_with(folder, "scratch/trunks", "--train.learning_rate=0.01")
     for variant, program in (("same", binary), ("other", otherwise)):
         shutil.rmtree(folder / "scratch/trunks")
         write(folder, c__runs=(folder / "c.runs").read_text() + f"{variant} | 1 | 1 | --train.steps=3\n")
