@@ -1,7 +1,8 @@
-// The scores of each of some rows that a budget may take with certainty, as leaves of 128 keys come by. With B = budget and
-// left_r = Σ 2^s of all keys but the r likeliest, the key of rank r is certain if and only if (B - r) 2^s > left_r. More keys only
-// raise r and left_r: a key that cannot be certain among those seen so far never will be, nor will any that is less likely. So few
-// are kept, and most leaves hold nothing above what is already hopeless.
+// The scores of each of some rows that a budget may take with certainty, and what all others sum to, as leaves of 128 keys come by.
+// With B = budget and left_r = Σ 2^s of all keys but the r likeliest, the key of rank r is certain if and only if
+// (B - r) 2^s > left_r. More keys only raise r and left_r: a key that cannot be certain among those seen so far never will be, nor
+// will any that is less likely. So few are kept, and most leaves hold nothing above what is already hopeless. The others are
+// summed by themselves, not as what the kept ones lack of all: however little they share, it is known to rounding.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +11,9 @@
 #include <vector>
 
 #include "kernels/aligned_array.h"
-#include "kernels/reduce_leaves.h"
+#include "kernels/score_sum.h"
 
 namespace smartbird::kernels {
-
-// Σ 2^s of a row's keys so far: sum · 2^exponent.
-struct ScoreSum {
-  double exponent = -std::numeric_limits<double>::infinity(), sum = 0;
-};
 
 // What some rows keep, in the order of the keys: [rows, room], of which `count` [rows] are in use.
 template <class T>
@@ -25,21 +21,18 @@ struct KeptScores {
   int64_t room = 0;
   T* score = nullptr;
   int32_t* count = nullptr;
-  T* hopeless = nullptr;  // [rows] no key of such a score or a smaller one is certain
+  T* hopeless = nullptr;     // [rows] no key of such a score or a smaller one is certain
+  ScoreSum* rest = nullptr;  // [rows] of the keys that are not kept
 };
 
-// By which a sum of 2^s may err, of all: rounded scores and their sum.
+// Appends what exceeds `hopeless` in a leaf, s [count, 128] aligned to 64 bytes, and takes it out there (-inf); the rest is summed.
+// sums [count]: as of reduce_leaves. Each row has room for 144 more.
 template <class T>
-inline constexpr double kScoreSumError = sizeof(T) == 4 ? 1e-6 : 1e-14;
-
-// Appends what exceeds `hopeless` in a leaf, s [count, 128] aligned to 64 bytes, sums [count] as of reduce_leaves; each row has room
-// for 144 more.
+void keep_hopeful(T* s, const LeafSum* sums, int64_t count, const KeptScores<T>& rows);
+// Drops what row 0 cannot take with certainty of a budget above 1; the row has room for 15 more than it keeps. Of those left, rounding
+// apart, there are no more than the budget.
 template <class T>
-void keep_hopeful(const T* s, const LeafSum* sums, int64_t count, const KeptScores<T>& rows);
-// Drops what row 0 cannot take with certainty of a budget above 1, having seen keys of that sum. `room` rounded up to 16 elements of
-// scratch; the row has room for 15 more than it keeps. Of those left, rounding apart, there are no more than the budget.
-template <class T>
-void drop_hopeless(double budget, const ScoreSum& all, const KeptScores<T>& row, T* scratch);
+void drop_hopeless(double budget, const KeptScores<T>& row);
 
 template <class T>
 class CertainKeys {
@@ -48,13 +41,14 @@ class CertainKeys {
   CertainKeys(int64_t rows, double budget, int64_t longest);
   // Of memory.
   [[nodiscard]] static int64_t bytes(int64_t rows, double budget, int64_t longest);
-  // Nothing of the row counts.
+  // Nothing of the row is kept.
   void leave_out(int64_t row) { hopeless_[static_cast<size_t>(row)] = std::numeric_limits<T>::infinity(); }
-  // The rows [row, row + count) and one leaf, as of keep_hopeful; all [count]: with this leaf.
-  void add(int64_t row, int64_t count, const T* s, const LeafSum* sums, const ScoreSum* all);
+  // The rows [row, row + count) and one leaf, as of keep_hopeful.
+  void add(int64_t row, int64_t count, T* s, const LeafSum* sums);
   // The scores left of a row; every certain key is among them.
-  [[nodiscard]] std::span<const T> of(int64_t row, const ScoreSum& all);
-  // No other key's score exceeds it.
+  [[nodiscard]] std::span<const T> of(int64_t row);
+  // After that: what the row's other keys sum to, and a score that none of them exceeds.
+  [[nodiscard]] const ScoreSum& rest(int64_t row) const { return rest_[static_cast<size_t>(row)]; }
   [[nodiscard]] T hopeless(int64_t row) const { return hopeless_[static_cast<size_t>(row)]; }
 
  private:
@@ -64,9 +58,10 @@ class CertainKeys {
 
   double budget_;
   int64_t most_, room_;
-  AlignedArray<T> score_, scratch_;
+  AlignedArray<T> score_;
   std::vector<int32_t> count_;
   std::vector<T> hopeless_;
+  std::vector<ScoreSum> rest_;
 };
 
 }  // namespace smartbird::kernels

@@ -2,7 +2,9 @@
 #include "kernels/filled_scan.h"
 
 #include <algorithm>
+#include <cmath>
 
+#include "kernels/certain_keys.h"
 #include "kernels/scan_pieces.h"
 
 namespace smartbird::kernels {
@@ -24,30 +26,26 @@ class Filling {
       if (!draws(i)) certain_.leave_out(i - piece.begin);
   }
 
-  void add(int64_t begin, int64_t end, const T* s, const LeafSum* sums, const ScoreSum* all) {
-    certain_.add(begin - piece_.begin, end - begin, s, sums, all);
+  void add(int64_t begin, int64_t end, T* s, const LeafSum* sums) {
+    certain_.add(begin - piece_.begin, end - begin, s, sums);
   }
 
   void end(const ScoreSum* all, double* lse) {
-    std::vector<double> p;
+    std::vector<double> weights;  // in units of 2^unit
     for (int64_t i = piece_.begin; i < piece_.end; ++i) {
       if (!draws(i)) continue;
       const int64_t row = i - piece_.begin;
-      p.clear();
-      double sum = 0;
-      for (T score : certain_.of(row, all[row])) sum += p.emplace_back(probability(score, all[row]));
-      const double each = probability(certain_.hopeless(row), all[row]),  // of the others, at most
-          others = std::min(each * (static_cast<double>(domain_[i]) - static_cast<double>(p.size())),
-                            std::max(0.0, 1 - sum) + kScoreSumError<T>);
-      lse[i] -= filled_by(p, others, budget_);
+      const std::span<const T> certain = certain_.of(row);
+      const ScoreSum &rest = certain_.rest(row), &sum = all[row];
+      const double unit = rest.sum > 0 ? rest.exponent : sum.exponent;
+      weights.clear();
+      for (T score : certain) weights.push_back(std::exp2(static_cast<double>(score) - unit));
+      lse[i] -= filled_by(weights, rest.sum, std::log(sum.sum) + (sum.exponent - unit) * kLn2, budget_);
     }
   }
 
  private:
   [[nodiscard]] bool draws(int64_t i) const { return domain_[i] > picks_; }
-  [[nodiscard]] static double probability(T score, const ScoreSum& all) {
-    return std::exp2(static_cast<double>(score) - all.exponent) / all.sum;
-  }
 
   const Piece& piece_;
   const int64_t* domain_;
@@ -58,16 +56,16 @@ class Filling {
 
 }  // namespace
 
-double filled_by(std::span<double> largest, double others, double budget) {
-  if (largest.empty() || !(*std::max_element(largest.begin(), largest.end()) * budget >= 1))
-    return 0;  // or not a number
+double filled_by(std::span<double> largest, double others, double log_all, double budget) {
+  if (largest.empty()) return 0;
   std::sort(largest.begin(), largest.end());
-  double factor = budget, left = others;
+  if (!(std::log(largest.back()) + std::log(budget) >= log_all)) return 0;  // nothing is cut, or it is no number
+  double by = 0, left = others;
   for (size_t k = 0; k < largest.size(); left += largest[k++]) {  // all but the m likeliest
     const double m = static_cast<double>(largest.size() - k);
-    if (m < budget && left > 0) factor = std::max(factor, (budget - m) / left);
+    if (m < budget && left > 0) by = std::max(by, std::log((budget - m) / budget) - std::log(left) + log_all);
   }
-  return std::log(factor / budget);
+  return by;
 }
 
 template <class T>

@@ -4,9 +4,8 @@
 //   Σ_{j in E_i} min(1, c_i p_ij) = B,   which is   c_i = max over m < B of (B - m) / left_m,
 // left_m: what all keys but the m likeliest share. lse_i is lowered by log(c_i / B); the draw that reads it (draw.h) has
 // π_ij = min(1, max(c_i p_ij, Kε/|E_i|)), at most K keys on average: the floor takes part of what it shares with the others.
-// left_m is summed from the keys that may be certain (certain_keys.h) and a bound of what the others share, never too small, so that c_i
-// is never too large.
-// All in double, in a fixed order: c_i depends on its block's scores alone.
+// left_m is what the keys that may be certain (certain_keys.h) leave to the others, summed by itself and not as 1 minus the certain ones.
+// In a fixed order: c_i depends on its block's scores alone.
 #pragma once
 
 #include <span>
@@ -15,9 +14,9 @@
 
 namespace smartbird::kernels {
 
-// log(c / B), not below 0. largest: the largest probabilities of a block, all certain ones among them, in any order, which changes;
-// others: what the other keys share, at most.
-[[nodiscard]] double filled_by(std::span<double> largest, double others, double budget);
+// log(c / B), not below 0. largest: of a block's keys the likeliest, all certain ones among them, in any order, which changes; others: what
+// the other keys sum to; both in one unit, of which all keys have exp(log_all).
+[[nodiscard]] double filled_by(std::span<double> largest, double others, double log_all, double budget);
 
 // lse [Q] as of sketch_scan, lowered for the blocks with |E| > K.
 template <class T>

@@ -3,12 +3,11 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <vector>
 
-#include "kernels/certain_keys.h"
 #include "kernels/leaf_walk.h"
+#include "kernels/score_sum.h"
 
 namespace smartbird::kernels {
 
@@ -24,23 +23,8 @@ void mask_leaf(const ScanBlock& block, std::span<const int64_t> excluded, int64_
   for (auto e = std::lower_bound(excluded.begin(), excluded.end(), first); e != end; ++e) s[*e - first] = kNone;
 }
 
-// 2^by of a whole by <= 0; 0 where that is below the smallest normal number.
-inline double power_of_two(double by) {
-  if (!(by >= -1022)) return 0;
-  return std::bit_cast<double>(static_cast<uint64_t>(static_cast<int64_t>(by) + 1023) << 52);
-}
-
-inline void add_leaf(ScoreSum& all, const LeafSum& leaf) {
-  if (leaf.sum == 0) return;
-  if (leaf.exponent > all.exponent) {
-    all.sum *= power_of_two(all.exponent - leaf.exponent);
-    all.exponent = leaf.exponent;
-  }
-  all.sum += leaf.sum * power_of_two(leaf.exponent - all.exponent);
-}
-
-// lse [Q]. Of each piece, looker = look(piece) sees the masked scores, base 2: looker.add(begin, end, s, sums, all) with those of a
-// leaf as for_leaf_rows says, what each row of it sums to and what the row does so far; then looker.end(all, lse).
+// lse [Q]. Of each piece, looker = look(piece) sees the masked scores, base 2: looker.add(begin, end, s, sums) with those of a
+// leaf as for_leaf_rows says, which may be changed, and what each row of it sums to; then looker.end(all, lse), all by row of the piece.
 template <class T, class Look>
 void scan_pieces(const ScanInput<T>& input, double* lse, Look look) {
   const std::vector<Piece> pieces = cut_pieces(input.blocks, kScanBlocks);
@@ -56,7 +40,7 @@ void scan_pieces(const ScanInput<T>& input, double* lse, Look look) {
           LeafSum sums[kScoreRows];
           reduce_leaves(s, end - begin, sums);
           for (int64_t i = begin; i < end; ++i) add_leaf(all[i - piece.begin], sums[i - begin]);
-          looker.add(begin, end, s, sums, all + (begin - piece.begin));
+          looker.add(begin, end, s, sums);
         });
     for (int64_t i = piece.begin; i < piece.end; ++i) {
       const ScoreSum& sum = all[i - piece.begin];

@@ -49,7 +49,7 @@ std::vector<double> BlockShares::inclusion(int64_t picks) const {
     double others = 0;
     for (size_t i = 0; i < by_score_.size(); ++i)
       (i < static_cast<size_t>(picks) ? largest.emplace_back() : others) += p_[by_score_[i]];
-    factor *= std::exp(kernels::filled_by(largest, others, factor));
+    factor *= std::exp(kernels::filled_by(largest, others, 0, factor));
   }
   std::vector<double> pi;
   for (double p : p_) pi.push_back(std::min(1.0, std::max(factor * p, least)));

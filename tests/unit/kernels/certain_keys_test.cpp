@@ -1,4 +1,4 @@
-// What is kept of rows of scores against sorting them: every key that the budget takes with certainty, on every instruction set.
+// What is kept of rows of scores, and what the others sum to, against sorting them, on every instruction set.
 #include "kernels/certain_keys.h"
 
 #include <gtest/gtest.h>
@@ -10,7 +10,6 @@
 #include <random>
 
 #include "kernels/instruction_set.h"
-#include "kernels/scan_pieces.h"
 
 namespace smartbird {
 namespace {
@@ -19,6 +18,7 @@ template <class T>
 struct Kept {
   std::vector<T> scores;
   T hopeless = 0;
+  kernels::ScoreSum rest;
 };
 
 template <class T>
@@ -33,19 +33,17 @@ class CertainKeys : public ::testing::Test {
     kernels::CertainKeys<T> certain(rows, budget, keys);
     const auto leaf = kernels::aligned_array<T>(static_cast<size_t>(rows * kernels::kLeafKeys));
     std::vector<kernels::LeafSum> sums(scores.size());
-    std::vector<kernels::ScoreSum> all(scores.size());
     for (int64_t first = 0; first < keys; first += kernels::kLeafKeys) {
       for (size_t row = 0; row < scores.size(); ++row)
         std::copy_n(scores[row].begin() + first, kernels::kLeafKeys,
                     leaf.get() + static_cast<int64_t>(row) * kernels::kLeafKeys);
       kernels::reduce_leaves(leaf.get(), rows, sums.data());
-      for (size_t row = 0; row < scores.size(); ++row) kernels::add_leaf(all[row], sums[row]);
-      certain.add(0, rows, leaf.get(), sums.data(), all.data());
+      certain.add(0, rows, leaf.get(), sums.data());
     }
     std::vector<Kept<T>> out;
     for (int64_t row = 0; row < rows; ++row) {
-      const auto of_row = certain.of(row, all[static_cast<size_t>(row)]);
-      out.push_back({{of_row.begin(), of_row.end()}, certain.hopeless(row)});
+      const auto of_row = certain.of(row);
+      out.push_back({{of_row.begin(), of_row.end()}, certain.hopeless(row), certain.rest(row)});
     }
     return out;
   }
@@ -75,6 +73,17 @@ class CertainKeys : public ::testing::Test {
     EXPECT_GE(got.hopeless, best.back()) << "no other key exceeds it";
     best.pop_back();
     EXPECT_EQ(mine, best) << "the likeliest, whichever they are";
+    std::vector<T> others = scores;
+    std::sort(others.begin(), others.end());
+    others.resize(others.size() - mine.size());
+    const double unit = static_cast<double>(others.back());
+    double sum = 0;
+    for (T x : others) sum += std::exp2(static_cast<double>(x) - unit);
+    if (unit == -kInf)
+      EXPECT_EQ(got.rest.sum, 0);
+    else
+      EXPECT_NEAR(std::log2(got.rest.sum) + got.rest.exponent, std::log2(sum) + unit, sizeof(T) == 4 ? 2e-6 : 1e-13)
+          << "what the others sum to, however little";
     most = std::max(most, static_cast<int64_t>(mine.size()));
   }
 
@@ -94,7 +103,7 @@ TYPED_TEST(CertainKeys, AreAmongTheKeptOnEveryInstructionSet) {
     int64_t most = 0;
     for (int64_t leaves : {1, 2, 9})
       for (double budget : {1.001, 1.9, 8.0, 28.8, 128.0, 200.5})
-        for (double peaked : {0.1, 1.0, 4.0, 30.0}) {
+        for (double peaked : {0.1, 1.0, 4.0, 30.0, 1000.0}) {
           if (budget >= static_cast<double>(leaves * kernels::kLeafKeys)) continue;  // a row draws from more keys
           std::vector<std::vector<T>> scores(5);
           for (std::vector<T>& row : scores)
