@@ -75,15 +75,14 @@ struct AttentionOptions {
     v("attention.draw", draw, "poisson",
       one_of({"poisson", "systematic", "gumbel", "iid", "topk", "oracle", "bigbird", "uniform", "none"}),
       "how keys are chosen from the sketch's probabilities; oracle = the keys that exact attention weighs most, "
-      "bigbird = "
-      "half the first ones, half a fixed random pattern");
+      "bigbird = half "
+      "the first ones, half a fixed random pattern");
     v("attention.fill", fill, "auto", one_of({"auto", "on", "off"}),
       "keys that are certain to be drawn leave their surplus to the others, so that about attention.picks are drawn "
-      "however peaked the sketch; auto: where draws can, poisson and systematic");
+      "however peaked the sketch (fewer by what sketch.floor takes); auto: where draws can, poisson and systematic");
     v("attention.draw_temperature", draw_temperature, 0.0, between(0.0, 100.0),
       "divides the sketch's scores where keys are drawn, not where it learns; below 1 likely keys become likelier; "
-      "from "
-      "0.01, or 0 = 0.5 for a draw that fills its budget, else 1");
+      "0.01 and more, or 0 = 0.5 for a draw that fills its budget, else 1");
     v("attention.picks", picks, 32, between(0, int64_t{1} << 31), "expected picks of a query block and head");
     v("attention.window", window, 64, between(0, int64_t{1} << 40),
       "rows on each allowed side of a query block that are always attended");

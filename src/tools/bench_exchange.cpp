@@ -20,6 +20,7 @@
 #include "tools/replay.h"
 #include "tools/report_file.h"
 #include "tools/run_start.h"
+#include "train/checkpoint_options.h"
 #include "train/micro_steps.h"
 #include "train/setup.h"
 
@@ -185,6 +186,7 @@ int bench_exchange(const Arguments& arguments) {
   const std::vector<Setting> settings = settings_of(a, blocks, picks);
   check_report_file("bench exchange: --json", a.json);
   const std::string folder = found_checkpoint("bench exchange: --checkpoint", a.checkpoint);
+  warn_of_options_since(folder);
   const CheckpointMeta meta = read_checkpoint_meta(folder);
   const World world(std::make_unique<SelfComm>(), 1);
   set_threads(world, 0);

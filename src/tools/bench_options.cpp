@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "config/rules.h"
 #include "core/error.h"
 #include "model/draw_mode.h"
 
@@ -41,9 +42,10 @@ void resolve(BenchOptions& o) {
        "--share=", o.share, " must be 'all' or a positive multiple of --query-block=", o.query_block);
   rule(one_of(o.draw, {"poisson", "systematic", "gumbel", "iid", "topk", "bigbird", "uniform", "none"}),
        "--draw=", o.draw, " must be poisson, systematic, gumbel, iid, topk, bigbird, uniform or none");
-  const bool may_fill = one_of(o.draw, {"poisson", "systematic"});
+  Options run;
+  run.attention.draw = o.draw, run.attention.fill = o.fill;
   rule(one_of(o.fill, {"auto", "on", "off"}), "--fill=", o.fill, " must be auto, on or off");
-  rule(o.fill != "on" || may_fill, "--fill=on is for --draw=poisson and systematic, given --draw=", o.draw,
+  rule(o.fill != "on" || may_fill(run), "--fill=on is for --draw=poisson and systematic, given --draw=", o.draw,
        "; leave it out");
   rule(one_of(o.input, {"correlated", "white"}), "--input=", o.input, " must be correlated or white");
   rule(one_of(o.rival, {"none", "sdpa", "dense", "window", "torch"}), "--rival=", o.rival,
@@ -57,7 +59,7 @@ void resolve(BenchOptions& o) {
        " is not a multiple of --head-width=", o.head_width, "; give --heads");
   SB_CHECK(errors.empty(), Config, errors);
   if (o.heads == 0) o.heads = o.what == "step" ? o.width / o.head_width : 8;
-  o.fills = o.fill != "off" && may_fill;
+  o.fills = fills_budget(run);
   if (o.threads == 0) o.threads = std::max<int64_t>(1, std::thread::hardware_concurrency());
 }
 

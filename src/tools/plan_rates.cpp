@@ -55,7 +55,7 @@ int64_t keys_seen(const PlanCase& plan) {
   return std::clamp<int64_t>(plan.shape.attention.visibility.causal ? longest / 2 : longest, kRows / 4, 8 * kRows);
 }
 
-// A sketch that looks from blocks of one row at kRows² pairs at most.
+// A sketch that looks from one row of each block at kRows² pairs at most.
 class SketchCase {
  public:
   explicit SketchCase(const PlanCase& plan)
@@ -68,7 +68,8 @@ class SketchCase {
     const AttentionSettings& a = plan.shape.attention;
     for (int64_t i = 0; i < rows_; ++i) {
       kernels::ScanBlock& block = blocks_[static_cast<size_t>(i)];
-      block.index = i, block.group = a.share_rows == 0 ? 0 : i / a.share_rows, block.left_end = keys_;
+      block.index = i, block.group = a.share_rows == 0 ? 0 : i * plan.query_block / a.share_rows;
+      block.left_end = keys_;
     }
     draw_.mode = a.draw, draw_.picks = a.picks, draw_.floor = a.floor, draw_.fill = a.fill;
     draw_.heads = std::min(a.pick_heads, kMostHeads);

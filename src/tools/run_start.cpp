@@ -54,20 +54,19 @@ bool wants_help(const Arguments& arguments) {
 
 std::string found_checkpoint(const std::string& key, const std::string& name) {
   std::vector<std::string> warnings;
-  const auto say = [&] {
-    for (const std::string& warning : warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
-  };
   const std::string folder = find_checkpoint(name, warnings);
-  say();
+  for (const std::string& warning : warnings) std::fprintf(stderr, "warning: %s\n", warning.c_str());
   SB_CHECK(!folder.empty(), Data, key, " = ", name, ": no complete checkpoint there");
-  warnings = newer_options_warning(folder);
-  say();
   return folder;
 }
 
 std::string chosen_checkpoint(Communicator& everyone, const std::string& key, const std::string& name) {
   SB_CHECK(!name.empty(), Config, key, " is empty; give --", key, "=DIR (a run or checkpoint folder)");
-  return chosen_by_root(everyone, [&] { return found_checkpoint(key, name); });
+  return chosen_by_root(everyone, [&] {
+    const std::string folder = found_checkpoint(key, name);
+    warn_of_options_since(folder);
+    return folder;
+  });
 }
 
 }  // namespace smartbird

@@ -18,7 +18,8 @@ namespace smartbird {
 // The folder of the newest complete checkpoint under `name`, after warnings of what was passed over; key: the option, for
 // errors (ErrorKind::Data).
 [[nodiscard]] std::string found_checkpoint(const std::string& key, const std::string& name);
-// The same, found by rank 0 for all; an empty name is ErrorKind::Config. Collective.
+// The same, found by rank 0 for all, with a warning where it is of an older program; an empty name, or options that are not of this
+// program, are ErrorKind::Config. Collective.
 [[nodiscard]] std::string chosen_checkpoint(Communicator& everyone, const std::string& key, const std::string& name);
 
 }  // namespace smartbird

@@ -38,15 +38,20 @@ int train_command(std::unique_ptr<Communicator> everyone, const Arguments& argum
   ParsedOptions parsed = parse_options(arguments, nullptr);
   if (finetune) {
     const std::string folder = chosen_checkpoint(*everyone, "init.checkpoint", parsed.options.init.checkpoint);
-    const AttentionOptions given = parsed.options.attention;
+    const ParsedOptions given = parsed;
+    const auto as_given = [&](const char* name, auto AttentionOptions::*value) {
+      parsed.options.attention.*value = given.options.attention.*value;
+      parsed.source[name] = given.source.at(name);
+    };
     inherit_sections(parsed, checkpoint_options(folder), {"model", "sketch", "attention"}, folder);
     // Warm-ups were that run's beginning.
-    parsed.options.attention.share_warmup_steps = given.share_warmup_steps;
-    parsed.options.attention.warmup_steps = given.warmup_steps;
-    parsed.options.attention.warmup_picks = given.warmup_picks;
+    as_given("attention.share_warmup_steps", &AttentionOptions::share_warmup_steps);
+    as_given("attention.warmup_steps", &AttentionOptions::warmup_steps);
+    as_given("attention.warmup_picks", &AttentionOptions::warmup_picks);
     // That run may have drawn by its sketch where this one does not.
-    if (!samples_from_sketch(parsed.options)) parsed.options.attention.draw_temperature = given.draw_temperature;
-    if (!may_fill(parsed.options)) parsed.options.attention.fill = given.fill;
+    if (!samples_from_sketch(parsed.options))
+      as_given("attention.draw_temperature", &AttentionOptions::draw_temperature);
+    if (!may_fill(parsed.options)) as_given("attention.fill", &AttentionOptions::fill);
   } else {
     SB_CHECK(parsed.options.init.checkpoint.empty(), Config,
              "pretrain: init.checkpoint = ", parsed.options.init.checkpoint,

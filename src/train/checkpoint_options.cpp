@@ -1,5 +1,7 @@
 #include "train/checkpoint_options.h"
 
+#include <cstdio>
+
 #include "config/parse.h"
 #include "core/error.h"
 
@@ -12,15 +14,25 @@ ParsedOptions parse(const std::string& folder) { return parse_options({"--config
 
 Options checkpoint_options(const std::string& folder) { return parse(folder).options; }
 
-std::vector<std::string> newer_options_warning(const std::string& folder) {
-  std::string names;
-  int count = 0;
+std::vector<std::string> options_since(const std::string& folder) {
+  std::vector<std::string> names;
   for (const auto& [name, source] : parse(folder).source)
-    if (source == "default" && ++count <= 8) names += (names.empty() ? "" : ", ") + name;
-  if (count > 8) names += join(" and ", count - 8, " more");
-  if (count == 0) return {};
-  return {join(folder, "/config.ini is of an older smartbird, which did not have ", names,
-               "; the defaults of this one count where nothing else is given")};
+    if (source == "default") names.push_back(name);
+  return names;
+}
+
+void warn_of_options_since(const std::string& folder) {
+  constexpr size_t kMost = 8;
+  const std::vector<std::string> names = options_since(folder);
+  if (names.empty()) return;
+  std::string listed;
+  for (size_t i = 0; i < std::min(kMost, names.size()); ++i) listed += (i > 0 ? ", " : "") + names[i];
+  if (names.size() > kMost) listed += join(" and ", names.size() - kMost, " more");
+  std::fprintf(
+      stderr,
+      "warning: %s/config.ini is of an older smartbird, which did not have %s; where nothing else is given the "
+      "defaults of this one count\n",
+      folder.c_str(), listed.c_str());
 }
 
 }  // namespace smartbird

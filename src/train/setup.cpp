@@ -64,8 +64,7 @@ bool same_parent(const std::string& a, const std::string& b) {
   return std::filesystem::canonical(a).parent_path() == std::filesystem::canonical(b).parent_path();
 }
 
-// What 0 and auto of a draw come to: another way to say the same is no difference, nor is the same way where the draw
-// itself was allowed to change.
+// What 0 and auto of a draw come to: another way to say the same is no difference.
 Options with_settled_draw(Options o) {
   o.attention.draw_temperature = draw_temperature(o);
   o.attention.fill = fills_budget(o) ? "on" : "off";
@@ -129,11 +128,13 @@ std::vector<std::string> classes_of_checkpoint(const Options& o) {
 void check_resume(const std::string& folder, const ParsedOptions& options) {
   const Options before = checkpoint_options(folder);
   const Options& now = options.options;
-  const std::vector<std::string> settled = changed_names(with_settled_draw(before), with_settled_draw(now));
+  std::vector<std::string> may = options_since(folder);
+  may.insert(may.end(), now.run.allow_change.begin(), now.run.allow_change.end());
+  if (before.attention.draw != now.attention.draw)  // which is named itself; these say how it draws
+    may.insert(may.end(), {"attention.fill", "attention.draw_temperature"});
   std::string changed;
-  for (const std::string& name : changed_names(before, now))
-    if (std::find(settled.begin(), settled.end(), name) != settled.end() && !may_change(name, now.run.allow_change))
-      changed += (changed.empty() ? "" : ", ") + name;
+  for (const std::string& name : changed_names(with_settled_draw(before), with_settled_draw(now)))
+    if (!may_change(name, may)) changed += (changed.empty() ? "" : ", ") + name;
   SB_CHECK(changed.empty(), Config, "run.resume: the run in ", folder, " has another ", changed,
            "; set back what should not change, list in --run.allow_change what should");
 }
@@ -157,8 +158,8 @@ std::string checkpoint_to_resume(const World& world, ParsedOptions& options) {
     SB_CHECK(present.empty() || (!folder.empty() && same_parent(folder, present)), Config, "run.dir = ", run.dir,
              " already holds ", present, "; go on with --run.resume=auto or choose another run.dir");
     if (folder.empty()) return folder;
+    warn_of_options_since(folder);
     settle(folder), check_resume(folder, options);
-    warn(world, newer_options_warning(folder));
     return folder;
   });
   if (resumed.empty()) return resumed;

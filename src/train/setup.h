@@ -33,7 +33,7 @@ void check_evaluation(const Options& options, const Corpus& corpus, const std::s
 // attention.pattern = auto becomes what that run made of it.
 [[nodiscard]] std::string checkpoint_to_resume(const World& world, ParsedOptions& options);
 // Options that may not differ from the checkpoint's: everything but parallel, exchange, memory, run, checkpoint, eval,
-// train.steps, train.stop_after and what run.allow_change lists. All differences in one error.
+// train.steps, train.stop_after, what run.allow_change lists and what it says nothing of. All differences in one error.
 void check_resume(const std::string& folder, const ParsedOptions& options);
 // Returns the names that the checkpoint does not have.
 std::vector<std::string> load_initial_weights(const World& world, const Options& options, const Corpus& corpus,

@@ -52,6 +52,7 @@ def smartbird_run(a, tokens, query_block, folder):
         "data.mask_share": 1, "data.sequence_tokens": tokens, "train.batch_tokens": tokens, "train.steps": a.steps + 1,
         "train.warmup_steps": 0, "model.layers": SHAPE["layers"], "model.width": SHAPE["width"], "model.heads": SHAPE["heads"],
         "model.mlp_width": SHAPE["gated_width"], "attention.window": SHAPE["window"] // 2, "attention.query_block": query_block,
+        "attention.fill": a.fill,
         "eval.every": 0, "eval.at_end": "off", "checkpoint.every": 0}
     command = [a.smartbird, "pretrain", *(f"--{key}={value}" for key, value in options.items())]
     _, peak = wait(command, os.environ | {"OMP_NUM_THREADS": str(a.threads)}, folder)
@@ -103,6 +104,7 @@ def arguments():
     parser.add_argument("--smartbird", type=pathlib.Path, default=REPOSITORY / "build/release/smartbird", metavar="BINARY")
     parser.add_argument("--tokens", type=numbers, default=[4096, 16384], help="sequence lengths, separated by commas (4096,16384)")
     parser.add_argument("--query-block", type=numbers, default=[1, 16], help="smartbird's attention.query_block (1,16)")
+    parser.add_argument("--fill", choices=("auto", "on", "off"), default="auto", help="smartbird's attention.fill (auto)")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of every system (the cores there are)")
     parser.add_argument("--steps", type=int, default=2, help="steps of a process that count (2)")
     parser.add_argument("--rounds", type=int, default=2, help="processes of every rival (2)")
@@ -132,7 +134,7 @@ def main():
     if load > 0.5:
         print(f"peers: other work keeps {load:.1f} cores busy; times will be long and uneven", file=sys.stderr)
     report = {"load": load, "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "smartbird": version,
-              "hardware": peers_report.hardware(), "threads": a.threads, "shape": SHAPE, "steps": a.steps, "rounds": a.rounds, "lengths": []}
+              "hardware": peers_report.hardware(), "threads": a.threads, "shape": SHAPE, "fill": a.fill, "steps": a.steps, "rounds": a.rounds, "lengths": []}
     with tempfile.TemporaryDirectory(prefix="peers-") as folder:
         for tokens in a.tokens:
             report["lengths"].append(measure(a, tokens, pathlib.Path(folder)))

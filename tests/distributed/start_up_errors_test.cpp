@@ -167,10 +167,10 @@ TEST_F(StartUpErrors, Resumes) {
                  "run.resume = " + path("nothing") + ": no complete checkpoint there");
   const auto before = snapshot(path("run"));
   expect_refused(1, tiny("run", "--run.resume=auto --attention.fill=off"), 2,
-                 "run.resume: the run in " + saved + " has another attention.fill" +
+                 "run.resume: the run in " + saved + " has another attention.fill, attention.draw_temperature" +
                      "; set back what should not change, list in --run.allow_change what should");
   const std::string same = " --attention.fill=on --attention.draw_temperature=0.5";
-  const std::string other = " --attention.draw=oracle --run.allow_change=attention.draw";  // fill = auto follows it
+  const std::string other = " --attention.draw=oracle --run.allow_change=attention.draw";  // how it draws follows
   for (const std::string& way : {std::string(), same, other}) {
     const CommandResult again = smartbird(3, tiny("run", "--run.resume=auto" + way));
     EXPECT_EQ(again.code, 0) << again.output;
