@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kernels/certain_keys.h"
 #include "kernels/scan_pieces.h"
@@ -30,17 +31,14 @@ class Filling {
     certain_.add(begin - piece_.begin, end - begin, s, sums);
   }
 
-  void end(const ScoreSum* all, double* lse) {
-    std::vector<double> weights;  // in units of 2^unit
+  void end(double* lse) {
+    std::vector<double> logs;
     for (int64_t i = piece_.begin; i < piece_.end; ++i) {
       if (!draws(i)) continue;
       const int64_t row = i - piece_.begin;
-      const std::span<const T> certain = certain_.of(row);
-      const ScoreSum &rest = certain_.rest(row), &sum = all[row];
-      const double unit = rest.sum > 0 ? rest.exponent : sum.exponent;
-      weights.clear();
-      for (T score : certain) weights.push_back(std::exp2(static_cast<double>(score) - unit));
-      lse[i] -= filled_by(weights, rest.sum, std::log(sum.sum) + (sum.exponent - unit) * kLn2, budget_);
+      logs.clear();
+      for (T score : certain_.of(row)) logs.push_back(static_cast<double>(score) * kLn2);
+      lse[i] -= filled_by(logs, log_of(certain_.rest(row)), lse[i], budget_);
     }
   }
 
@@ -54,18 +52,27 @@ class Filling {
   CertainKeys<T> certain_;
 };
 
+// log(exp(a) + exp(b)).
+double log_add(double a, double b) {
+  const auto [less, more] = std::minmax(a, b);
+  return less == more ? more + std::log(2.0) : more + std::log1p(std::exp(less - more));
+}
+
 }  // namespace
 
-double filled_by(std::span<double> largest, double others, double log_all, double budget) {
+double filled_by(std::span<double> largest, double others, double all, double budget) {
   if (largest.empty()) return 0;
   std::sort(largest.begin(), largest.end());
-  if (!(std::log(largest.back()) + std::log(budget) >= log_all)) return 0;  // nothing is cut, or it is no number
-  double by = 0, left = others;
-  for (size_t k = 0; k < largest.size(); left += largest[k++]) {  // all but the m likeliest
+  if (!(largest.back() + std::log(budget) >= all)) return 0;  // nothing is cut, or it is no number
+  double by = -std::numeric_limits<double>::infinity(), left = others;
+  for (size_t k = 0; k < largest.size(); left = log_add(left, largest[k++])) {  // all but the m likeliest
     const double m = static_cast<double>(largest.size() - k);
-    if (m < budget && left > 0) by = std::max(by, std::log((budget - m) / budget) - std::log(left) + log_all);
+    if (m >= budget || left == -std::numeric_limits<double>::infinity()) continue;
+    const double with = std::log((budget - m) / budget) - left + all;
+    if (!(with > by)) break;  // it grows up to the last certain key, and falls from there
+    by = with;
   }
-  return by;
+  return std::max(0.0, by);
 }
 
 template <class T>

@@ -14,9 +14,9 @@
 
 namespace smartbird::kernels {
 
-// log(c / B), not below 0. largest: of a block's keys the likeliest, all certain ones among them, in any order, which changes; others: what
-// the other keys sum to; both in one unit, of which all keys have exp(log_all).
-[[nodiscard]] double filled_by(std::span<double> largest, double others, double log_all, double budget);
+// log(c / B), not below 0. Logarithms of what a block's likeliest keys weigh, all certain ones among them, in any order, which changes;
+// of what the others sum to, and of what all do.
+[[nodiscard]] double filled_by(std::span<double> largest, double others, double all, double budget);
 
 // lse [Q] as of sketch_scan, lowered for the blocks with |E| > K.
 template <class T>

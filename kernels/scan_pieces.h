@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "kernels/leaf_walk.h"
@@ -24,7 +23,7 @@ void mask_leaf(const ScanBlock& block, std::span<const int64_t> excluded, int64_
 }
 
 // lse [Q]. Of each piece, looker = look(piece) sees the masked scores, base 2: looker.add(begin, end, s, sums) with those of a
-// leaf as for_leaf_rows says, which may be changed, and what each row of it sums to; then looker.end(all, lse), all by row of the piece.
+// leaf as for_leaf_rows says, which may be changed, and what each row of it sums to; then looker.end(lse).
 template <class T, class Look>
 void scan_pieces(const ScanInput<T>& input, double* lse, Look look) {
   const std::vector<Piece> pieces = cut_pieces(input.blocks, kScanBlocks);
@@ -42,11 +41,8 @@ void scan_pieces(const ScanInput<T>& input, double* lse, Look look) {
           for (int64_t i = begin; i < end; ++i) add_leaf(all[i - piece.begin], sums[i - begin]);
           looker.add(begin, end, s, sums);
         });
-    for (int64_t i = piece.begin; i < piece.end; ++i) {
-      const ScoreSum& sum = all[i - piece.begin];
-      lse[i] = (sum.exponent + std::log2(sum.sum)) * kLn2;
-    }
-    looker.end(all, lse);
+    for (int64_t i = piece.begin; i < piece.end; ++i) lse[i] = log_of(all[i - piece.begin]);
+    looker.end(lse);
   });
 }
 

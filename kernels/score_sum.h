@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 
@@ -27,5 +28,8 @@ inline void add_leaf(ScoreSum& all, const LeafSum& leaf) {
   }
   all.sum += leaf.sum * power_of_two(leaf.exponent - all.exponent);
 }
+
+// Natural; -inf of nothing.
+inline double log_of(const ScoreSum& all) { return (all.exponent + std::log2(all.sum)) * 0.6931471805599453; }
 
 }  // namespace smartbird::kernels

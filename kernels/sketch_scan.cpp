@@ -17,7 +17,7 @@ int64_t range_size(std::span<const int64_t> excluded, int64_t begin, int64_t end
 struct NoLook {
   template <class T>
   void add(int64_t /*begin*/, int64_t /*end*/, T* /*s*/, const LeafSum* /*sums*/) {}
-  void end(const ScoreSum* /*all*/, double* /*lse*/) {}
+  void end(double* /*lse*/) {}
 };
 
 }  // namespace

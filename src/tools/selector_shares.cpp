@@ -36,23 +36,28 @@ BlockShares::BlockShares(std::span<const double> a, std::span<const double> s, d
   if (s.empty()) return;
   const double largest = s[by_score_.front()];
   double sum = 0;
-  for (double score : s) p_.push_back(std::exp(score - largest)), sum += p_.back();
-  for (double& p : p_) p /= sum;
+  for (double score : s) sum += std::exp(score - largest);
+  for (double score : s) log_p_.push_back(score - largest - std::log(sum));
 }
 
 std::vector<double> BlockShares::inclusion(int64_t picks) const {
   if (static_cast<size_t>(picks) >= a_.size()) return std::vector<double>(a_.size(), 1.0);
   const double k = static_cast<double>(picks), least = k * floor_ / static_cast<double>(a_.size());
-  double factor = k * (1 - floor_);
-  if (fill_) {
+  const double budget = k * (1 - floor_);
+  double log_factor = std::log(budget);
+  if (fill_ && budget > 0) {
     std::vector<double> largest;
+    const double first = log_p_[by_score_[static_cast<size_t>(picks)]];  // that cannot be certain
     double others = 0;
     for (size_t i = 0; i < by_score_.size(); ++i)
-      (i < static_cast<size_t>(picks) ? largest.emplace_back() : others) += p_[by_score_[i]];
-    factor *= std::exp(kernels::filled_by(largest, others, 0, factor));
+      if (i < static_cast<size_t>(picks))
+        largest.push_back(log_p_[by_score_[i]]);
+      else
+        others += std::exp(log_p_[by_score_[i]] - first);
+    log_factor += kernels::filled_by(largest, first + std::log(others), 0, budget);
   }
   std::vector<double> pi;
-  for (double p : p_) pi.push_back(std::min(1.0, std::max(factor * p, least)));
+  for (double log_p : log_p_) pi.push_back(std::max(std::exp(std::min(0.0, log_factor + log_p)), least));
   return pi;
 }
 

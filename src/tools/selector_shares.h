@@ -35,7 +35,7 @@ class BlockShares {
   std::span<const double> a_;
   double floor_, mass_ = 0;
   bool fill_;
-  std::vector<double> p_;                     // softmax of s
+  std::vector<double> log_p_;                 // log softmax of s
   std::vector<uint32_t> by_score_, by_mass_;  // keys, best first
 };
 

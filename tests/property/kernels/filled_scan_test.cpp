@@ -81,7 +81,10 @@ TEST(FilledScan, ProbabilitiesSumToIt) { expect_all_filled<double>(1e-9); }
 TEST(FilledScan, InFloatToo) { expect_all_filled<float>(2e-4); }
 
 using V = std::vector<double>;
-double filled_by(V p, double budget, double others = 0) { return kernels::filled_by(p, others, 0, budget); }
+double filled_by(V p, double budget, double others = 0) {
+  for (double& x : p) x = std::log(x);
+  return kernels::filled_by(p, std::log(others), 0, budget);
+}
 
 // Also where a ratio of probabilities is no double.
 TEST(FilledScan, BudgetsAndProbabilitiesOfEveryKind) {
@@ -90,7 +93,8 @@ TEST(FilledScan, BudgetsAndProbabilitiesOfEveryKind) {
   EXPECT_DOUBLE_EQ(filled_by({0.5, 0.25, 0.25}, 2), 0);                 // 1 + 0.5 + 0.5 already
   EXPECT_DOUBLE_EQ(filled_by({0.6, 0.4, 0}, 2), std::log(2.5 / 2));     // all there is
   EXPECT_DOUBLE_EQ(filled_by({0.5, 0.5, 1e-9}, 3), std::log(1e9 / 3));  // all three
-  EXPECT_DOUBLE_EQ(filled_by({0.5, 0.5, 5e-324}, 3), std::log(1.0 / 3) - std::log(5e-324));
+  V far{-0.5, -5000, -9000};
+  EXPECT_DOUBLE_EQ(kernels::filled_by(far, -20000, -0.5, 2.5), std::log(0.5 / 2.5) - 0.5 + 9000);
   EXPECT_EQ(filled_by({0.3, 0.3, 0.4}, 1), 0) << "nothing is cut";
   EXPECT_EQ(filled_by({}, 3), 0);
   EXPECT_EQ(filled_by({1, 0, 0}, 0.5), 0) << "a budget below one key cuts nothing";

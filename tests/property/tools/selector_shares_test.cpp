@@ -109,6 +109,14 @@ TEST_P(FilledOrNot, SharesGrowWithTheBudgetBelowTheOracle) {
   }
 }
 
+// Also where all but one probability is no double.
+TEST(SelectorShares, APeakedSketchDrawsItsBudget) {
+  Block block(50);
+  for (size_t j = 0; j < block.s.size(); ++j) block.s[j] = -1000.0 * static_cast<double>(j);
+  EXPECT_NEAR(BlockShares(block.a, block.s, 0, true).caught(8).keys, 8, 1e-12);
+  EXPECT_NEAR(BlockShares(block.a, block.s, 0, false).caught(8).keys, 1, 1e-12);
+}
+
 TEST(SelectorShares, ASketchThatScoresAsTheAttentionFindsItsKeys) {
   Block block(50);
   for (size_t j = 0; j < block.a.size(); ++j) block.s[j] = std::log(block.a[j]);
