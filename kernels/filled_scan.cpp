@@ -22,13 +22,14 @@ class Filling {
         domain_(domain),
         picks_(picks),
         budget_(budget),
-        certain_(piece.end - piece.begin, budget, *std::max_element(domain + piece.begin, domain + piece.end)) {
-    for (int64_t i = piece.begin; i < piece.end; ++i)
+        longest_(*std::max_element(domain + piece.begin, domain + piece.end)),
+        certain_(longest_ > picks ? piece.end - piece.begin : 0, budget, longest_) {
+    for (int64_t i = piece.begin; i < piece.end && longest_ > picks; ++i)
       if (!draws(i)) certain_.leave_out(i - piece.begin);
   }
 
   void add(int64_t begin, int64_t end, T* s, const LeafSum* sums) {
-    certain_.add(begin - piece_.begin, end - begin, s, sums);
+    if (longest_ > picks_) certain_.add(begin - piece_.begin, end - begin, s, sums);
   }
 
   void end(double* lse) {
@@ -49,7 +50,8 @@ class Filling {
   const int64_t* domain_;
   int64_t picks_;
   double budget_;
-  CertainKeys<T> certain_;
+  int64_t longest_;
+  CertainKeys<T> certain_;  // of no row where none draws
 };
 
 // log(exp(a) + exp(b)).
